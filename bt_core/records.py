@@ -1,0 +1,145 @@
+"""Plain records that travel between steps, and the JSON and JSONL files that hold them.
+
+Nothing here knows DSPy, torch, Kubeflow or MLflow: these types are the language the other modules share.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from bt_core.errors import DataError
+
+Row = dict[str, Any]
+"""One example: column name -> JSON value."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What an engine spent, in its own units; `seconds` is wall time inside the engine."""
+
+    calls: int = 0
+    cached_calls: int = 0
+    prompt_tokens: int = 0
+    computed_prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def __sub__(self, other: "Usage") -> "Usage":
+        return Usage(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of one predictor inside a program run."""
+
+    predictor: str
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
+    #: Log-probability of each closed answer (nats, normalised over the answers); None for a free answer.
+    label_logprobs: dict[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One run of a program on one example: its calls, its score in [0, 1], and why it failed if it did."""
+
+    example: str
+    score: float
+    calls: tuple[Call, ...] = ()
+    prediction: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    attempt: int = 0
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """What a step tells its caller besides the files it wrote.
+
+    `metrics` are single numbers (`val/score`), `series` are (step, value) points (`train/loss`), `note` is
+    Markdown for a person, `warnings` are sentences. `started` and `ended` are Unix seconds.
+    """
+
+    stage: str
+    kind: str
+    params: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    series: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    note: str = ""
+    warnings: tuple[str, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    started: float = 0.0
+    ended: float = 0.0
+
+
+def canonical_json(value: Any) -> str:
+    """JSON that is the same text for the same value: sorted keys, fixed separators, no NaN."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+
+
+def sha256_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def row_id(row: Row) -> str:
+    """A short name for an example, from its content alone."""
+    return sha256_text(canonical_json(row))[:16]
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    lines = [json.dumps(dict(row), sort_keys=True, ensure_ascii=False, allow_nan=False) for row in rows]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+
+
+def read_jsonl(path: Path) -> list[Row]:
+    """Read objects, one a line; blank lines are passed over.
+
+    Raises:
+        DataError: when the file is missing, or a line is broken JSON or no object; names the line.
+    """
+    if not path.is_file():
+        raise DataError(f"The data file {path} does not exist: check the path.")
+    rows: list[Row] = []
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: JSON may hold U+2028
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8.") from None
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}, line {number}: broken JSON ({error.msg} at column {error.colno}); mend the line.") from None
+        if not isinstance(row, dict):
+            raise DataError(f"{path}, line {number}: expected a JSON object, found {type(row).__name__}; mend the line.")
+        rows.append(row)
+    return rows
+
+
+def write_traces(path: Path, traces: Sequence[Trace]) -> None:
+    write_jsonl(path, (asdict(trace) for trace in traces))
+
+
+def read_traces(path: Path) -> list[Trace]:
+    """Read traces, ours or ones made elsewhere.
+
+    Raises:
+        DataError: when a line is no trace; names the line.
+    """
+    traces = []
+    for number, row in enumerate(read_jsonl(path), start=1):
+        try:
+            calls = tuple(Call(**call) for call in row.pop("calls", ()))
+            traces.append(Trace(calls=calls, **row))
+        except TypeError as error:
+            raise DataError(f"{path}, row {number}: not a trace ({error}); see docs/formats.md.") from None
+    return traces
+
+
