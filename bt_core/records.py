@@ -143,3 +143,20 @@ def read_traces(path: Path) -> list[Trace]:
     return traces
 
 
+
+
+def dump_report(report: StageReport, compact: bool = False) -> str:
+    """A report as one line of JSON; `compact` leaves out what only tracking needs (series and note)."""
+    value = asdict(report)
+    if compact:
+        value |= {"series": {}, "note": ""}
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+def load_report(text: str) -> StageReport:
+    """The inverse of `dump_report`."""
+    value = json.loads(text)
+    series = {name: [(int(step), float(point)) for step, point in points] for name, points in value["series"].items()}
+    return StageReport(
+        **value | {"usage": Usage(**value["usage"]), "warnings": tuple(value["warnings"]), "series": series}
+    )
