@@ -1,0 +1,53 @@
+# Needs Python 3.11 and gcc; everything else is installed into .venv from constraints.txt.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+TORCH := $(shell grep '^torch==' constraints.txt)
+# More arguments for a target: make run ARGS="--task iris", make test ARGS="-m 'not slow'".
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help venv run test lint format docs mlflow clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(STAMP) ## make .venv and install the pinned dependencies
+
+run: $(STAMP) ## optimise the example program with p -> w -> p, on this machine (ARGS="--task iris" for another)
+	@$(BIN)/bt run $(ARGS)
+
+mlflow: $(STAMP) ## serve the MLflow UI on the runs of this folder
+	@$(BIN)/bt mlflow $(ARGS)
+
+test: lint ## every check: style, types, architecture, tests with coverage
+	@$(BIN)/python -m pytest --cov $(ARGS)
+
+lint: $(STAMP) ## style, types and architecture alone
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache --no-logo
+
+format: $(STAMP) ## mend the style
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format .
+
+docs: $(STAMP) ## write the generated docs again
+	@$(BIN)/python scripts/generate_docs.py
+
+clean: ## remove .venv, caches and coverage; runs/ stays
+	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# torch comes first and by its exact version, so that no other build of it is ever considered.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
+	@echo "Installing into $(VENV) (a few minutes, once) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) $(TORCH)
+	@$(PIP) --editable '.[dev]'
+	@touch $@
