@@ -1,0 +1,200 @@
+"""The engine that runs a Hugging Face model in this process, on CPU or CUDA.
+
+LoRA adapters are switched, never merged, and the base is loaded once. Requests that share a prefix compute
+it once (`grouping`, `attention`), closed answers need no decoding (`token_tree`), and the vocabulary's
+logits are computed only at positions where a token is wanted.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from bt_core.config import EngineConfig
+from bt_core.engine import attention
+from bt_core.engine.base import Completion, EngineAdapter, Request, Sampling
+from bt_core.engine.forward import Prefilled, Stopper, decode, prefix_pass, suffix_pass
+from bt_core.engine.grouping import Tokens, batches, prefix_groups
+from bt_core.engine.token_tree import TokenTree, choose
+from bt_core.errors import EngineError, ModelError
+from bt_core.models import BaseModel
+from bt_core.records import Usage
+
+
+def load_base(model: BaseModel, settings: EngineConfig, attention_name: str | None = None) -> tuple[Any, Any]:
+    """Load the base model and its tokenizer, frozen and in evaluation mode.
+
+    Raises:
+        ModelError: when transformers cannot load the folder, or the tokenizer has no chat template.
+    """
+    device = settings.device if settings.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+    # On CPU float32 is the safe default: bfloat16 is slower than it where the processor has no AMX or AVX512-BF16.
+    native = torch.bfloat16 if device == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    dtype = native if settings.dtype == "auto" else getattr(torch, settings.dtype)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model.path)
+        loaded = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype)
+        if attention_name and attention.supports(loaded.config):
+            attention.register()
+            loaded.set_attn_implementation(attention_name)
+        loaded.to(device)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"The model {model.id} at {model.path} cannot be loaded ({reason}): check the folder.") from None
+    if not getattr(tokenizer, "chat_template", None):
+        raise ModelError(f"The model {model.id} has no chat template: choose an instruction-tuned model.")
+    loaded.eval().requires_grad_(False)
+    return loaded, tokenizer
+
+
+class TransformersEngine:
+    """`bt_core.engine.base.Engine` over one transformers model. Not safe to call from two threads at once."""
+
+    def __init__(self, model: BaseModel, settings: EngineConfig) -> None:
+        self.settings = settings
+        self.model, self.tokenizer = load_base(model, settings, attention.ATTENTION)
+        self.shares_prefixes = attention.supports(self.model.config)
+        self.usage = Usage()
+        self._peft: Any = None
+        self._loaded: set[str] = set()
+        ends = self.model.generation_config.eos_token_id
+        self.ends = frozenset([ends] if isinstance(ends, int) else ends or []) | {self.tokenizer.eos_token_id}
+        self.context_length = int(getattr(self.model.config, "max_position_embeddings", 1 << 30))
+
+    def render(self, request: Request) -> Tokens:
+        """The prompt's tokens through the model's chat template, up to where the assistant's answer begins."""
+        messages = [{"role": message.role, "content": message.content} for message in request.messages]
+        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """Answer the requests in order; equal ones are computed once.
+
+        Raises:
+            EngineError: when the model itself fails (memory, a damaged adapter).
+        """
+        started = time.perf_counter()
+        prompts = [self.render(request) for request in requests]
+        distinct: dict[tuple[Any, ...], int] = {}
+        for index, (request, prompt) in enumerate(zip(requests, prompts, strict=True)):
+            distinct.setdefault((replace(request, messages=()), prompt), index)
+        answers: dict[tuple[Any, ...], Completion] = {}
+        buckets: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
+        for key, index in distinct.items():
+            request = requests[index]
+            need = len(prompts[index]) + (0 if request.labels else request.sampling.max_tokens)
+            if need > self.context_length:
+                answers[key] = Completion("", len(prompts[index]), error=self._too_long(need))
+                continue
+            adapter = request.adapter.sha256 if request.adapter else ""
+            buckets.setdefault((adapter, request.labels, request.sampling), []).append(key)
+        try:
+            with torch.inference_mode():
+                for (_, labels, sampling), keys in sorted(buckets.items(), key=lambda item: repr(item[0])):
+                    with self._adapter(keys[0][0].adapter):
+                        run = self._score if labels else self._decode
+                        answers.update(zip(keys, run(keys, sampling), strict=True))
+        except RuntimeError as error:  # torch raises nothing narrower, out-of-memory included
+            reason = str(error).strip().splitlines()[0]
+            raise EngineError(
+                f"The model failed on a batch of {len(distinct)} prompts ({reason}): lower `engine.batch_tokens`"
+                f" (now {self.settings.batch_tokens}) if memory ran out."
+            ) from error
+        completions = [answers[replace(request, messages=()), prompt] for request, prompt in zip(requests, prompts, strict=True)]
+        self._count(completions, time.perf_counter() - started)
+        return completions
+
+    def _too_long(self, need: int) -> str:
+        return f"prompt and answer need {need} tokens, the model's context holds {self.context_length}"
+
+    def _decode(self, keys: Sequence[tuple[Any, ...]], sampling: Sampling) -> list[Completion]:
+        prompts: list[Tokens] = [prompt for _, prompt in keys]
+        stopper = Stopper(self.tokenizer, self.ends, sampling.stop)
+        found: dict[int, Completion] = {}
+        for rows, batch in self._prefilled(prompts, sampling.max_tokens):
+            chosen = [prompts[row] for row in rows]
+            for row, tokens in zip(rows, decode(self.model, batch, sampling, chosen, stopper), strict=True):
+                found[row] = Completion(stopper.text(tokens), len(prompts[row]), len(tokens))
+        return [found[row] for row in range(len(prompts))]
+
+    def _score(self, keys: Sequence[tuple[Any, ...]], _: Sampling) -> list[Completion]:
+        labels = keys[0][0].labels
+        tree = TokenTree.build(
+            [self.tokenizer(label, add_special_tokens=False)["input_ids"] for label in labels], self.tokenizer.eos_token_id
+        )
+        branches = tree.branches()
+        # One row for each prompt and branching node; for most label sets the root is the only one.
+        nodes = [(index, path) for index in range(len(keys)) for path in branches]
+        sequences = [keys[index][1] + path for index, path in nodes]
+        logits: list[dict[tuple[int, ...], dict[int, float]]] = [{} for _ in keys]
+        for rows, batch in self._prefilled(sequences, 0):
+            for position, row in enumerate(rows):
+                index, path = nodes[row]
+                wanted = branches[path]
+                logits[index][path] = dict(zip(wanted, batch.logits[position, list(wanted)].tolist(), strict=True))
+        return [self._label(request, len(prompt), tree, logits[index]) for index, (request, prompt) in enumerate(keys)]
+
+    def _label(self, request: Request, prompt_tokens: int, tree: TokenTree, logits: Any) -> Completion:
+        logprobs = tree.label_logprobs(logits)
+        pick: Callable[[Sequence[float]], int] | None = tree.walk if request.walk else None
+        best = choose(logprobs, request.label_prior, pick)
+        return Completion(request.labels[best], prompt_tokens, 0, logprobs)
+
+    def _prefilled(self, sequences: Sequence[Tokens], extra: int) -> Iterator[tuple[list[int], Prefilled]]:
+        """Run the sequences through the model in groups and batches; yields (their indices, the batch)."""
+        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
+        singles = [(0, (index,)) for index in range(len(sequences))]
+        groups = [(group.prefix, group.members) for group in prefix_groups(sequences)] if self.shares_prefixes else singles
+        alone = [index for length, members in groups if not length for index in members]
+        shared = [(length, members) for length, members in groups if length]
+        for length, members in [(0, tuple(alone)), *shared]:
+            if not members:
+                continue
+            prefix = prefix_pass(self.model, sequences[members[0]][:length]) if length else None
+            suffixes = [sequences[index][length:] for index in members]
+            computed = length + sum(map(len, suffixes))
+            self.usage += Usage(computed_prompt_tokens=computed)
+            for batch in batches([len(suffix) for suffix in suffixes], self.settings.batch_tokens, extra):
+                yield (
+                    [members[row] for row in batch],
+                    suffix_pass(self.model, [suffixes[row] for row in batch], prefix, pad),
+                )
+
+    @contextmanager
+    def _adapter(self, adapter: EngineAdapter | None) -> Iterator[None]:
+        """Switch the adapter on for the block; without one, the layers compute the base alone."""
+        if adapter is None:
+            with self._peft.disable_adapter() if self._peft is not None else nullcontext():
+                yield
+            return
+        name = adapter.sha256[:16]
+        if name not in self._loaded:
+            self._load_adapter(adapter, name)
+        self._peft.set_adapter(name)
+        yield
+
+    def _load_adapter(self, adapter: EngineAdapter, name: str) -> None:
+        from peft import PeftModel
+
+        try:
+            if self._peft is None:
+                self._peft = PeftModel.from_pretrained(self.model, str(adapter.path), adapter_name=name)
+            else:
+                self._peft.load_adapter(str(adapter.path), adapter_name=name)
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise EngineError(f"The adapter {adapter.path} does not load on this base model ({reason}).") from None
+        self._peft.eval().requires_grad_(False)
+        self._loaded.add(name)
+
+    def _count(self, completions: Sequence[Completion], seconds: float) -> None:
+        self.usage += Usage(
+            calls=len(completions),
+            prompt_tokens=sum(completion.prompt_tokens for completion in completions),
+            completion_tokens=sum(completion.completion_tokens for completion in completions),
+            seconds=seconds,
+        )
