@@ -1,0 +1,34 @@
+"""The error tree: a sentence, an exit status, and the mark that carries both out of a task's process."""
+
+import pytest
+
+from bt_core import errors
+from bt_core.errors import BtError, DataError, EngineError, UserError, WorldError, one_sentence
+
+ALL = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, BtError)]
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_every_error_says_whose_it_is(kind: type[BtError]) -> None:
+    assert kind.exit_status == (2 if issubclass(kind, UserError) else 1)
+    if issubclass(kind, UserError):
+        assert issubclass(kind, ValueError)
+    if issubclass(kind, WorldError):
+        assert issubclass(kind, RuntimeError)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(DataError("Row 3\nis  wrong."), 2), (EngineError("Row 3 is wrong."), 1)],
+    ids=["user", "world"],
+)
+def test_one_sentence_marks_the_line_and_exits(error: BtError, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught, one_sentence():
+        raise error
+    assert caught.value.code == status
+    assert capsys.readouterr().err == f"bt-error {status}: Row 3 is wrong.\n"
+
+
+def test_our_own_bugs_keep_their_traceback() -> None:
+    with pytest.raises(KeyError), one_sentence():
+        raise KeyError("bug")
