@@ -1,0 +1,19 @@
+"""Where the command prints: results on stdout, everything else on stderr."""
+
+import json
+from typing import Any
+
+from rich.console import Console
+
+
+def stdout() -> Console:
+    return Console(highlight=False, soft_wrap=True)
+
+
+def stderr() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """The one JSON document that `--json` promises on stdout."""
+    print(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False))

@@ -1,0 +1,78 @@
+"""A run from its settings to its folder: compile, run the compiled file, collect what it made."""
+
+import json
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bt_cli.console import stderr
+from bt_cli.progress import progress_on
+from bt_cli.run_folder import RunFolder
+from bt_cli.settings import Settings
+from bt_cli.surroundings import find_own_tasks
+from bt_core.errors import BtError, TrackingError
+from bt_core.records import canonical_json
+from bt_core.strategy import Strategy, strategy_slug
+from bt_tracking.server import local_store
+from pipelines.compile import compile_strategy
+from pipelines.events import LocalRun
+from pipelines.local import run
+
+#: How long a failed run waits for a tracking server that does not answer.
+FAREWELL_SECONDS = 5.0
+
+
+def execute(strategy: Strategy, settings: Settings, folder: RunFolder, tracking_uri: str | None) -> dict[str, Any]:
+    """Run a strategy on this machine and return what result.json holds.
+
+    Raises:
+        BtError: the sentence of the task that failed.
+    """
+    find_own_tasks()
+    compile_strategy(strategy, folder.pipeline)
+    environment = {
+        "MLFLOW_TRACKING_URI": tracking_uri or local_store(folder.path.parent),
+        "BT_RUN_ID": f"{folder.path.name}-{uuid.uuid4().hex[:8]}",
+        "BT_STRATEGY": strategy_slug(strategy),
+    }
+    progress = progress_on(stderr(), _task_count(folder.pipeline))
+    try:
+        with progress.show():
+            done = run(folder.pipeline, folder.artifacts, settings.parameters, environment, on_event=progress.tell)
+    except (BtError, KeyboardInterrupt) as error:
+        if progress.is_under_way:
+            _mark_failed(str(error) or "stopped by Ctrl-C", environment)
+        raise
+    return _collect(done, len(strategy), folder)
+
+
+def _mark_failed(sentence: str, environment: Mapping[str, str]) -> None:
+    """Tell MLflow, which otherwise shows the run as running for ever; what failed is said in any case."""
+    os.environ.update(environment)
+    import bt_tracking
+
+    try:
+        bt_tracking.fail_parent(sentence, retry_seconds=FAREWELL_SECONDS)
+    except TrackingError as error:
+        print(f"bt: {error}", file=sys.stderr)
+
+
+def _task_count(pipeline: Path) -> int:
+    first = next(yaml.safe_load_all(pipeline.read_text(encoding="utf-8")))
+    return len(first["root"]["dag"]["tasks"])
+
+
+def _collect(done: LocalRun, steps: int, folder: RunFolder) -> dict[str, Any]:
+    """Copy what a person wants out of the tasks' outputs."""
+    shutil.copyfile(done.tasks["evaluate"].artifacts["results"], folder.results)
+    shutil.copytree(done.tasks[f"{steps}.select"].artifacts["selected"], folder.program)
+    result = json.loads(done.tasks["register"].artifacts["result"].read_text(encoding="utf-8"))
+    result["program"] = str(folder.program)
+    folder.result.write_text(canonical_json(result), encoding="utf-8")
+    return dict(result)

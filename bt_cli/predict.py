@@ -1,0 +1,42 @@
+"""`bt predict`: use an optimised program."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from bt_cli.console import print_json, stdout
+from bt_cli.surroundings import find_own_tasks
+from bt_core.errors import ConfigError
+
+
+def predict(
+    program: Annotated[Path, typer.Argument(metavar="PROGRAM_DIR", help="A program directory that a run wrote.")],
+    inputs: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="The program's inputs.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Run an optimised program on one input.
+
+    Example: bt predict runs/my-run/program city=Nairobi
+    """
+    values = _parse(inputs)
+    find_own_tasks()
+    from bt_core.steps import predict as step
+
+    prediction = step.predict(program, values)
+    if as_json:
+        print_json(prediction)
+        return
+    table = Table.grid(padding=(0, 2))
+    for name, value in prediction.items():
+        table.add_row(Text(name, style="bold"), Text(str(value)))
+    stdout().print(table)
+
+
+def _parse(inputs: list[str]) -> dict[str, str]:
+    wrong = [text for text in inputs if "=" not in text or text.startswith("=")]
+    if wrong:
+        raise ConfigError(f"Inputs are written key=value, but found {', '.join(map(repr, wrong))}: write city=Nairobi.")
+    return dict(text.split("=", 1) for text in inputs)

@@ -1,0 +1,155 @@
+"""What a run shows while it goes on: a live table on a terminal, plain lines elsewhere; always on stderr."""
+
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from bt_core.records import StageReport
+from pipelines.events import Event, TaskEnded, TaskOutput, TaskStarted
+
+REFRESHES_PER_SECOND = 4
+
+
+class Progress(Protocol):
+    """Told of every event of a run. `is_under_way`: a task has ended well."""
+
+    is_under_way: bool
+
+    def show(self) -> AbstractContextManager[object]:
+        """The block in which events arrive."""
+        ...
+
+    def tell(self, event: Event) -> None:
+        """Take an event."""
+        ...
+
+
+def progress_on(console: Console, total: int) -> Progress:
+    """The progress display that suits the console; `total` is the number of tasks in the pipeline."""
+    return LiveProgress(console, total) if console.is_terminal else PlainProgress(console, total)
+
+
+class PlainProgress:
+    """A line whenever a task starts or ends."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self._console = console
+        self._total = total
+        self._begun = 0
+        self.is_under_way = False
+
+    def show(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def tell(self, event: Event) -> None:
+        if isinstance(event, TaskStarted):
+            self._begun += 1
+            self._print(f"[{self._begun}/{self._total}] {event.title} ...")
+        elif isinstance(event, TaskEnded):
+            self.is_under_way |= event.ok
+            state, remark = _outcome(event)
+            self._print(
+                f"[{self._begun}/{self._total}] {event.title}: {state} after {event.seconds:.1f} s {remark}".rstrip()
+            )
+            for warning in _warnings(event):
+                self._print(f"warning: {warning}")
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+
+@dataclass
+class _Row:
+    title: str
+    started: float = field(default_factory=time.monotonic)
+    ended: TaskEnded | None = None
+    last_line: str = ""
+
+    @property
+    def seconds(self) -> float:
+        return self.ended.seconds if self.ended else time.monotonic() - self.started
+
+    def cells(self, spinner: Spinner) -> tuple[Spinner | Text, Text, Text, Text]:
+        seconds = Text(f"{self.seconds:.1f} s", justify="right")
+        if not self.ended:
+            return (
+                spinner,
+                Text(self.title),
+                seconds,
+                Text(self.last_line, style="dim", no_wrap=True, overflow="ellipsis"),
+            )
+        state, remark = _outcome(self.ended)
+        mark = Text("✓", "green") if self.ended.ok else Text("✗", "red")
+        return mark, Text(self.title), seconds, Text(remark or state)
+
+
+class LiveProgress:
+    """A table of the tasks so far, with a running clock and the last line of the task at work."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self._console = console
+        self._total = total
+        self._rows: dict[str, _Row] = {}
+        self._spinner = Spinner("dots")
+        self.is_under_way = False
+
+    def show(self) -> AbstractContextManager[object]:
+        return Live(
+            console=self._console, get_renderable=self._table, refresh_per_second=REFRESHES_PER_SECOND, transient=False
+        )
+
+    def tell(self, event: Event) -> None:
+        if isinstance(event, TaskStarted):
+            self._rows[event.label] = _Row(event.title)
+        elif isinstance(event, TaskOutput):
+            self._rows[event.label].last_line = event.line.strip()
+        else:
+            self.is_under_way |= event.ok
+            self._rows[event.label].ended = event
+            for warning in _warnings(event):
+                self._console.print(Text(f"warning: {warning}", style="yellow"))
+
+    def _table(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(width=1)
+        table.add_column(no_wrap=True)
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(ratio=1)
+        for row in list(self._rows.values()):
+            table.add_row(*row.cells(self._spinner))
+        done = sum(row.ended is not None for row in self._rows.values())
+        table.add_row("", Text(f"{done} of {self._total} tasks", style="dim"))
+        return table
+
+
+def _outcome(event: TaskEnded) -> tuple[str, str]:
+    if not event.ok:
+        return "failed", ""
+    return ("taken from the cache" if event.cached else "done"), _remark(event.report)
+
+
+def _warnings(event: TaskEnded) -> tuple[str, ...]:
+    return event.report.warnings if event.ok else ()
+
+
+def _remark(report: StageReport) -> str:
+    """The one thing that a person wants to know of a stage that just ended."""
+    metrics = report.metrics
+    parts = []
+    if "traces/kept" in metrics:
+        parts.append(f"{metrics['traces/kept']:.0f} of {metrics['traces/total']:.0f} traces kept")
+    if "val/score" in metrics:
+        before = f"{metrics['val/score_before']:.3f} -> " if "val/score_before" in metrics else ""
+        parts.append(f"validation {before}{metrics['val/score']:.3f}")
+    if "test/final" in metrics:
+        parts.append(f"test {metrics['test/vanilla']:.3f} -> {metrics['test/final']:.3f}")
+    if report.usage.calls:
+        parts.append(f"{report.usage.calls} LM calls")
+    return ", ".join(parts)

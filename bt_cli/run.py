@@ -1,0 +1,62 @@
+"""`bt run`: compile a strategy and run that very pipeline file on this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bt_cli import options
+from bt_cli.console import print_json, stdout
+from bt_cli.run_folder import default_folder, fresh_folder
+from bt_cli.settings import gather
+from bt_core.strategy import parse_strategy
+
+DEFAULT_TASK = "continents"
+Rows = typer.Option(min=1, show_default="the task's own")
+
+
+def run(
+    task: options.Task = None,
+    strategy: options.Strategy = "p -> w -> p",
+    seed: Annotated[int | None, typer.Option(min=0, show_default="0")] = None,
+    config: options.ConfigFile = None,
+    assignments: options.Assignments = None,
+    model: Annotated[
+        str | None, typer.Option(help="Embedded model, local folder or Hugging Face id.", show_default="embedded")
+    ] = None,
+    data: Annotated[str | None, typer.Option(metavar="FILE", help="Rows, instead of the task's own.")] = None,
+    train_rows: Annotated[int | None, Rows] = None,
+    val_rows: Annotated[int | None, Rows] = None,
+    test_rows: Annotated[int | None, Rows] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A new folder.", show_default="runs/TASK-STRATEGY-SEED-TIME")
+    ] = None,
+    tracking_uri: Annotated[
+        str | None, typer.Option(help="An MLflow server.", show_default="mlflow.db beside the run's folder")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print result.json and nothing else on stdout.")] = False,
+) -> None:
+    """Optimise a task's program by a strategy, then test it once against the vanilla one.
+
+    Examples:
+
+    bt run
+
+    bt run --task iris --strategy "p -> w" --seed 1 --set w.epochs=5
+
+    bt run --task my_package.tasks:triage --data tickets.jsonl --model ./my-model --out runs/triage
+    """
+    steps = parse_strategy(strategy)
+    rows = {"rows.train": train_rows, "rows.val": val_rows, "rows.test": test_rows}
+    chosen = {"task": task, "seed": seed, "model": model, "data": data, **rows}
+    settings = gather(chosen, config, assignments, DEFAULT_TASK)
+    folder = fresh_folder(out or default_folder(settings.config, steps))
+
+    from bt_cli.execution import execute
+    from bt_cli.summary import print_summary
+
+    result = execute(steps, settings, folder, tracking_uri)
+    if as_json:
+        print_json(result)
+    else:
+        print_summary(stdout(), result, folder)

