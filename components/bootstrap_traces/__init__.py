@@ -1,0 +1,1 @@
+"""Component: run the program on the train split and keep every trace."""

@@ -1,0 +1,1 @@
+"""Component: the one that sees the test split."""

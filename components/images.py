@@ -1,0 +1,12 @@
+"""The container image that every component runs in.
+
+The tag is part of Kubeflow's cache key: a new image means new results. Keep "python" in the name, or the local
+runner warns at every task.
+"""
+
+import os
+
+DEFAULT_IMAGE = "ghcr.io/bettertogether/bettertogether-python:0.1.0-cpu"
+
+#: Read once, when the components are imported; `pipelines.better_together.Options.image` overrides it per pipeline.
+IMAGE = os.environ.get("BT_IMAGE") or DEFAULT_IMAGE

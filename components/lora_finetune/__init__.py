@@ -1,0 +1,1 @@
+"""Component, step kind `w`: LoRA fine-tuning on the program's own traces."""

@@ -1,0 +1,1 @@
+"""Component: settings in, checked splits and the vanilla program out."""

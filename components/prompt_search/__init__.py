@@ -1,0 +1,1 @@
+"""Component, step kind `p`: search over bootstrapped demonstrations."""

@@ -1,0 +1,1 @@
+"""Component: what a run came to, in one file."""

@@ -1,0 +1,32 @@
+"""Component: what a run came to, in one file."""
+
+from kfp import dsl
+
+from components.images import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def register(
+    program: dsl.Input[dsl.Model],
+    results: dsl.Input[dsl.Dataset],
+    reports: list[str],
+    config: str,
+    strategy: str,
+    result: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+) -> str:
+    """Sum up a run in result.json and hand the shipped program to tracking."""
+    from pathlib import Path
+
+    from bt_core.config import read_config
+    from bt_core.errors import one_sentence
+    from bt_core.steps.register import summarise
+    from components.reports import read_report, run_ids
+    from components.runtime import conclude
+
+    with one_sentence():
+        steps = [read_report(report) for report in reports]
+        settings, target = read_config(config), Path(result.path)
+        report = summarise(Path(program.path), steps, run_ids(steps), settings, strategy, target)
+        files = {"program": program.path, "results.jsonl": results.path, "result.json": result.path}
+        return conclude(report, steps, config, strategy, metrics, files)

@@ -1,0 +1,103 @@
+"""What every component does before and after its one stage function.
+
+Installed in the image beside the components, since a component's body cannot reach module-level names.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from bt_core.config import merge, read_config
+from bt_core.errors import ConfigError
+from bt_core.records import StageReport, canonical_json
+from components.reports import RUN_ID, read_report, write_report
+from components.tracking import track_outcome, track_stage
+
+_NO_DATA: Mapping[str, str] = MappingProxyType({})
+
+
+class Metrics(Protocol):
+    """The part of `kfp.dsl.Metrics` that is used here."""
+
+    path: str
+
+    def log_metric(self, metric: str, value: float) -> None: ...
+
+
+def overrides(task: str, seed: int, model: str, data: str, rows: Sequence[Any], config: str) -> dict[str, Any]:
+    """The settings that a person chose: pipeline parameters over the JSON in `config`, sentinels left out.
+
+    An empty string and a negative number mean "the task's default", since a Kubeflow parameter cannot be None.
+
+    Raises:
+        ConfigError: when `config` is no JSON object.
+    """
+    splits = zip(("train", "val", "test"), map(int, rows), strict=True)  # list elements arrive as strings
+    texts = {key: value for key, value in (("task", task), ("model", model), ("data", data)) if value}
+    seeds = {"seed": seed} if seed >= 0 else {}
+    chosen_rows = {split: count for split, count in splits if count >= 0}
+    return merge(_json_object(config), texts, seeds, {"rows": chosen_rows} if chosen_rows else {})
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    if not text.strip():
+        return {}
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"The parameter `config` is broken JSON ({error.msg}, column {error.colno}): mend it."
+        ) from None
+    if not isinstance(value, dict):
+        raise ConfigError(
+            f'The parameter `config` is a JSON {type(value).__name__}: give an object, `{{"key": value}}`.'
+        )
+    return value
+
+
+def finish(
+    report: StageReport,
+    config: str,
+    metrics: Metrics,
+    artifacts: Mapping[str, str],
+    data: Mapping[str, str] = _NO_DATA,
+) -> str:
+    """The common tail of every component, run when its outputs are on disk.
+
+    Shows the metrics in Kubeflow, tracks the stage in MLflow, and returns the report for the `register` component.
+
+    Args:
+        report: what the stage function returned.
+        config: the merged configuration.
+        metrics: the component's metrics output.
+        artifacts: name in MLflow -> path of what the stage made.
+        data: split -> path of the rows that the stage used.
+    """
+    for name, value in report.metrics.items():
+        metrics.log_metric(name, value)
+    # A Metrics output without a file never hits the cache.
+    Path(metrics.path).write_text(canonical_json(report.metrics), encoding="utf-8")
+    run_id = track_stage(report, read_config(config), _paths(artifacts), _paths(data))
+    return write_report(replace(report, params=report.params | {RUN_ID: run_id}))
+
+
+def conclude(
+    report: StageReport,
+    steps: Sequence[StageReport],
+    config: str,
+    strategy: str,
+    metrics: Metrics,
+    artifacts: Mapping[str, str],
+) -> str:
+    """The tail of the last component: `finish`, and the outcome of the whole pipeline run from its steps."""
+    text = finish(report, config, metrics, artifacts)
+    run_id = read_report(text).params[RUN_ID]
+    track_outcome(report, steps, read_config(config), strategy, Path(artifacts["program"]), run_id)
+    return text
+
+
+def _paths(paths: Mapping[str, str]) -> dict[str, Path]:
+    return {name: Path(path) for name, path in paths.items()}

@@ -1,0 +1,1 @@
+"""Component: the better of two programs by validation score."""

@@ -1,0 +1,1 @@
+"""Strategies as Kubeflow pipelines: build, compile, and run them on this machine."""

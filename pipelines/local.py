@@ -1,0 +1,102 @@
+"""Run a compiled pipeline file on this machine: the same YAML that a cluster gets, under `kfp.local`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bt_core.errors import ConfigError
+from pipelines.events import LocalRun, OnEvent
+from pipelines.transcript import Transcript
+
+
+def run(
+    pipeline: Path,
+    pipeline_root: Path,
+    arguments: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    cache: Path | None = None,
+    on_event: OnEvent = lambda event: None,
+) -> LocalRun:
+    """Run a compiled pipeline file, task by task, each in a subprocess of this interpreter.
+
+    Tasks import what this process can import, from its working directory too.
+
+    Args:
+        pipeline: the YAML file that `compile_strategy` wrote.
+        pipeline_root: folder for the outputs and for `run.log`, which holds every line that was printed.
+        arguments: values of the pipeline's parameters; the others keep their defaults.
+        environment: variables for the tasks, over those of this process.
+        cache: folder that remembers outputs of tasks; a task that ran before with the same inputs, image and code
+            is not run again. It does not notice changed data files or a changed installation: give each
+            combination of those its own folder. None runs every task.
+        on_event: called from this thread when a task starts, prints a line, or ends.
+
+    Raises:
+        BtError: with the failed task's sentence, as `UserError` (exit status 2) or `WorldError` (1).
+    """
+    if not pipeline.is_file():
+        raise ConfigError(f"The pipeline file {pipeline} does not exist: compile it first (`bt compile`).")
+    pipeline_root.mkdir(parents=True, exist_ok=True)
+    request = {
+        "pipeline": str(pipeline.resolve()),
+        "pipeline_root": str(pipeline_root.resolve()),
+        "arguments": dict(arguments or {}),
+        "cache": str(cache.resolve()) if cache else None,
+    }
+    started = time.monotonic()
+    transcript = Transcript(pipeline_root / "run.log", on_event)
+    with tempfile.TemporaryDirectory(prefix="bt-") as scratch, _worker(request, environment or {}, scratch) as worker:
+        transcript.follow(worker.stdout)
+        succeeded = worker.wait() == 0
+    if not succeeded or transcript.failed:
+        raise transcript.error()
+    return LocalRun(transcript.tasks, transcript.log, time.monotonic() - started)
+
+
+@contextmanager
+def _worker(request: Mapping[str, Any], environment: Mapping[str, str], scratch: str) -> Iterator[Any]:
+    """The process that runs the pipeline; it and its tasks end with this block, whatever happens."""
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "pipelines.local_worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        env={
+            **os.environ,
+            **environment,
+            "PYTHONPATH": _import_path(),
+            "PYTHONUNBUFFERED": "1",  # so that a task's lines arrive while it runs
+            "TMPDIR": scratch,  # kfp leaves a folder behind for every task
+        },
+        start_new_session=True,  # its tasks are in its process group, so that one signal ends them all
+    )
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    try:
+        with worker.stdin:
+            json.dump(request, worker.stdin)
+        yield worker
+    finally:
+        if worker.poll() is None:
+            os.killpg(worker.pid, signal.SIGKILL)
+        worker.stdout.close()
+        worker.wait()
+
+
+def _import_path() -> str:
+    """This process's import path, working directory first, without what every interpreter adds by itself."""
+    libraries = [Path(sysconfig.get_path(kind)) for kind in ("stdlib", "platstdlib", "purelib", "platlib")]
+    entries = [Path.cwd(), *(Path(entry).resolve() for entry in sys.path if not entry.endswith(".zip"))]
+    ours = (entry for entry in entries if not any(entry.is_relative_to(library) for library in libraries))
+    return os.pathsep.join(dict.fromkeys(map(str, ours)))

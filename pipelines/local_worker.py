@@ -1,0 +1,87 @@
+"""Run one compiled pipeline under `kfp.local`: `python -m pipelines.local_worker < request.json`.
+
+A process of its own, started by `pipelines.local`, because `kfp.local` keeps a process-wide configuration, swaps
+logging handlers and replaces `builtins.print` while it runs. Everything goes to stdout: Kubeflow's lines, the
+tasks' lines (indented by four blanks), and one line of JSON behind `EVENT_MARK` whenever a task starts or ends.
+"""
+
+import json
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kfp import components, dsl, local
+from kfp.local.orchestrator import task_executor
+
+from bt_core.errors import ConfigError, one_sentence
+from pipelines.transcript import EVENT_MARK
+
+
+def main() -> None:
+    """Read the request from stdin and run the pipeline that it names."""
+    request = json.load(sys.stdin)
+    # Said at every task, and true: a display name has no effect here.
+    warnings.filterwarnings("ignore", message=r"Task .*: settings \['display_name'\] have no effect")
+    with one_sentence():
+        pipeline = components.load_component_from_file(request["pipeline"])
+        known = set(pipeline.component_spec.inputs or {})
+        unknown = sorted(set(request["arguments"]) - known)
+        if unknown:
+            names = ", ".join(f"`{name}`" for name in unknown)
+            raise ConfigError(f"The pipeline has no parameter {names}: use one of {', '.join(sorted(known))}.")
+    # kfp.local reports no single tasks, only the pipeline's outputs; this is the one function they all go through.
+    task_executor.execute_single_task = announced(task_executor.execute_single_task)
+    local.init(
+        runner=local.SubprocessRunner(use_venv=False),
+        pipeline_root=request["pipeline_root"],
+        enable_caching=bool(request["cache"]),
+        cache_root=request["cache"],
+    )
+    pipeline(**request["arguments"])
+
+
+def announced(execute: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap kfp.local's task execution so that it announces the start and the end of every task."""
+
+    def execute_and_tell(**call: Any) -> Any:
+        name = {"label": label(call["task_name"], call["task_spec"]), "title": call["task_spec"].task_info.name}
+        announce("started", name)
+        started = time.monotonic()
+        outputs: Mapping[str, Any] = {}
+        ok = False
+        try:
+            outputs, status = execute(**call)
+            ok = status.name == "SUCCESS"
+            return outputs, status
+        finally:
+            seconds = round(time.monotonic() - started, 3)
+            home = Path(call["pipeline_root"], call["pipeline_resource_name"])
+            announce("ended", name | {"ok": ok, "seconds": seconds, **plain(outputs, home)})
+
+    return execute_and_tell
+
+
+def label(task_name: str, task_spec: Any) -> str:
+    """The stage that the task was compiled with, or the task's own name."""
+    stage = task_spec.inputs.parameters.get("stage")
+    return (stage.runtime_value.constant.string_value if stage else "") or task_name
+
+
+def plain(outputs: Mapping[str, Any], home: Path) -> dict[str, Any]:
+    """A task's outputs as JSON values; a cached task's artifacts lie outside this run's folder."""
+    artifacts = {name: value.path for name, value in outputs.items() if isinstance(value, dsl.Artifact)}
+    parameters = {name: value for name, value in outputs.items() if not isinstance(value, dsl.Artifact)}
+    cached = any(not Path(path).is_relative_to(home) for path in artifacts.values())
+    return {"cached": cached, "artifacts": artifacts, "parameters": parameters}
+
+
+def announce(kind: str, content: Mapping[str, Any]) -> None:
+    """Write one event line."""
+    print(EVENT_MARK + json.dumps({"event": kind, **content}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
