@@ -11,7 +11,6 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from bt_core.records import StageReport
 from pipelines.events import Event, TaskEnded, TaskOutput, TaskStarted
 
 REFRESHES_PER_SECOND = 4
@@ -54,10 +53,8 @@ class PlainProgress:
             self._print(f"[{self._begun}/{self._total}] {event.title} ...")
         elif isinstance(event, TaskEnded):
             self.is_under_way |= event.ok
-            state, remark = _outcome(event)
-            self._print(
-                f"[{self._begun}/{self._total}] {event.title}: {state} after {event.seconds:.1f} s {remark}".rstrip()
-            )
+            parts = f"{_state(event)} after {event.seconds:.1f} s", _remark(event)
+            self._print(f"[{self._begun}/{self._total}] {event.title}: {', '.join(filter(None, parts))}")
             for warning in _warnings(event):
                 self._print(f"warning: {warning}")
 
@@ -85,9 +82,8 @@ class _Row:
                 seconds,
                 Text(self.last_line, style="dim", no_wrap=True, overflow="ellipsis"),
             )
-        state, remark = _outcome(self.ended)
         mark = Text("✓", "green") if self.ended.ok else Text("✗", "red")
-        return mark, Text(self.title), seconds, Text(remark or state)
+        return mark, Text(self.title), seconds, Text(_remark(self.ended) or _state(self.ended))
 
 
 class LiveProgress:
@@ -129,18 +125,21 @@ class LiveProgress:
         return table
 
 
-def _outcome(event: TaskEnded) -> tuple[str, str]:
+def _state(event: TaskEnded) -> str:
     if not event.ok:
-        return "failed", ""
-    return ("taken from the cache" if event.cached else "done"), _remark(event.report)
+        return "failed"
+    return "taken from the cache" if event.cached else "done"
 
 
 def _warnings(event: TaskEnded) -> tuple[str, ...]:
     return event.report.warnings if event.ok else ()
 
 
-def _remark(report: StageReport) -> str:
-    """The one thing that a person wants to know of a stage that just ended."""
+def _remark(event: TaskEnded) -> str:
+    """What a person wants to know of a stage that just ended."""
+    if not event.ok:
+        return ""
+    report = event.report
     metrics = report.metrics
     parts = []
     if "traces/kept" in metrics:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console, Group
+from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -59,8 +59,8 @@ def _predictor(name: str, state: PredictorState) -> Panel:
     if state.label_prior:
         prior = ", ".join(f"{label} {value:.2f}" for label, value in state.label_prior.items())
         facts.add_row("label prior", Text(prior))
-    facts.add_row("demos", "" if state.demos else "none")
-    return Panel(Group(facts, *([_demos(state)] if state.demos else [])), title=Text(name), title_align="left")
+    facts.add_row("demos", _demos(state) if state.demos else "none")
+    return Panel(facts, title=Text(name), title_align="left")
 
 
 def _fields(fields: tuple[Field, ...]) -> Text:
@@ -71,7 +71,9 @@ def _fields(fields: tuple[Field, ...]) -> Text:
 
 
 def _demos(state: PredictorState) -> Table:
-    names = list(dict.fromkeys(name for demo in state.demos for name in demo))
+    found = {name for demo in state.demos for name in demo}
+    names = [field.name for field in (*state.inputs, *state.outputs) if field.name in found]
+    names += sorted(found.difference(names))
     table = Table()
     for name in names:
         table.add_column(Text(name))

@@ -1,0 +1,68 @@
+"""What a run shows while it goes on."""
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from bt_cli.progress import LiveProgress, PlainProgress, progress_on
+from bt_core.records import StageReport, Usage
+from components.reports import write_report
+from pipelines.events import Event, TaskEnded, TaskOutput, TaskStarted
+
+
+def _ended(label: str, title: str, **metrics: float) -> TaskEnded:
+    named = {name.replace("__", "/"): value for name, value in metrics.items()}
+    report = StageReport(label, "p", metrics=named, usage=Usage(calls=7), warnings=("Few traces.",))
+    return TaskEnded(label, title, ok=True, seconds=1.25, parameters={"Output": write_report(report)})
+
+
+EVENTS: list[Event] = [
+    TaskStarted("1.bootstrap", "1.bootstrap traces"),
+    TaskOutput("1.bootstrap", "running [60 examples]"),
+    _ended("1.bootstrap", "1.bootstrap traces", traces__kept=26, traces__total=60),
+    TaskStarted("1.p", "1.p prompt search"),
+    _ended("1.p", "1.p prompt search", val__score=0.5, val__score_before=0.25),
+    TaskStarted("evaluate", "evaluate on the test split"),
+    TaskEnded("evaluate", "evaluate on the test split", ok=False, seconds=0.5, artifacts={"results": Path("gone")}),
+]
+
+
+def _shown(progress: type[PlainProgress | LiveProgress], terminal: bool) -> tuple[str, bool]:
+    file = io.StringIO()
+    display = progress(Console(file=file, force_terminal=terminal, width=120, highlight=False), 4)
+    with display.show():
+        for event in EVENTS:
+            display.tell(event)
+    return file.getvalue(), display.is_under_way
+
+
+def test_plain_lines_tell_starts_ends_results_and_warnings() -> None:
+    text, under_way = _shown(PlainProgress, terminal=False)
+    assert text.splitlines() == [
+        "[1/4] 1.bootstrap traces ...",
+        "[1/4] 1.bootstrap traces: done after 1.2 s, 26 of 60 traces kept, 7 LM calls",
+        "warning: Few traces.",
+        "[2/4] 1.p prompt search ...",
+        "[2/4] 1.p prompt search: done after 1.2 s, validation 0.250 -> 0.500, 7 LM calls",
+        "warning: Few traces.",
+        "[3/4] evaluate on the test split ...",
+        "[3/4] evaluate on the test split: failed after 0.5 s",
+    ]
+    assert under_way
+
+
+def test_the_live_table_ends_with_every_task() -> None:
+    text, under_way = _shown(LiveProgress, terminal=True)
+    last = text.rpartition("warning: Few traces.")[2]
+    for part in ("✓", "✗", "1.bootstrap traces", "26 of 60 traces kept", "validation 0.250 -> 0.500", "3 of 4 tasks"):
+        assert part in last, part
+    assert under_way
+
+
+def test_nothing_is_under_way_before_a_task_ended_well() -> None:
+    display = progress_on(Console(file=io.StringIO()), 4)
+    assert isinstance(display, PlainProgress)
+    display.tell(TaskStarted("evaluate", "evaluate"))
+    display.tell(TaskEnded("evaluate", "evaluate", ok=False, seconds=0.5))
+    assert not display.is_under_way
