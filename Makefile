@@ -37,7 +37,7 @@ format: $(STAMP) ## mend the style
 	@$(BIN)/ruff format .
 
 docs: $(STAMP) ## write the generated docs again
-	@$(BIN)/python scripts/generate_docs.py
+	@for tool in docs/tools/*_docs.py; do $(BIN)/python $$tool || exit 1; done
 
 clean: ## remove .venv, caches and coverage; runs/ stays
 	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov

@@ -1,13 +1,16 @@
-"""Write the docs that are made from the code: `make docs`. With `--check`, only say whether they are up to date."""
+"""Write docs/configuration.md from the configuration itself.
+
+    python docs/tools/configuration_docs.py            # write
+    python docs/tools/configuration_docs.py --check    # only say whether it is up to date
+"""
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from bt_core.config import Config, Section
+from generated import ROOT, write_or_check
 
-ROOT = Path(__file__).parents[1]
+from bt_core.config import Config, Section
 
 CONFIGURATION_HEAD = """\
 # Configuration
@@ -69,23 +72,5 @@ def _default(field: Any) -> str:
     return f"`{value}`" if value not in ("", []) else "empty"
 
 
-def documents() -> dict[Path, str]:
-    """Every generated file and what it should hold."""
-    return {ROOT / "docs" / "configuration.md": configuration()}
-
-
-def main(arguments: list[str]) -> int:
-    """Write or check every document."""
-    stale = [path for path, text in documents().items() if not path.is_file() or path.read_text("utf-8") != text]
-    if "--check" in arguments:
-        for path in stale:
-            print(f"{path.relative_to(ROOT)} is out of date: run `make docs`.", file=sys.stderr)
-        return 1 if stale else 0
-    for path in stale:
-        path.write_text(documents()[path], encoding="utf-8")
-        print(f"wrote {path.relative_to(ROOT)}")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_or_check({ROOT / "docs" / "configuration.md": configuration()}))
