@@ -1,0 +1,58 @@
+"""Bootstrap: run the program on the train split and keep its traces."""
+
+from pathlib import Path
+
+from bt_core.config import Config
+from bt_core.engine.base import Engine
+from bt_core.records import StageReport, Trace, read_jsonl, row_id, write_traces
+from bt_core.steps.common import Stage, answer_share, failures, mean_score
+
+
+def bootstrap(
+    program: Path, train: Path, config: Config, stage: str, traces: Path, engine: Engine | None = None
+) -> StageReport:
+    """Run the program on every train example, all in flight at once, and write one trace an example.
+
+    With `bootstrap.attempts` above 1, examples whose trace misses the threshold are tried again by sampling;
+    the first trace that passes is kept, else the first one. Examples that raise are traces with score 0.
+
+    Raises:
+        BtError: when an input is not usable or the engine failed.
+    """
+    work = Stage.open(stage, "bootstrap", program, config, engine)
+    rows = read_jsonl(train)
+    state = work.runner.calibrate([work.program], rows, f"{stage} calibrate")[0]
+    threshold = config.bootstrap.threshold
+    kept: dict[str, Trace] = {}
+    open_rows = rows
+    for attempt in range(config.bootstrap.attempts):
+        label = f"{stage} attempt {attempt + 1}"
+        for trace in work.runner.run(state, open_rows, label, bootstrapping=True, attempt=attempt):
+            if trace.example not in kept or trace.score >= threshold:
+                kept[trace.example] = trace
+        open_rows = [row for row in rows if kept[row_id(row)].score < threshold]
+        if not open_rows:
+            break
+    found = [kept[row_id(row)] for row in rows]
+    write_traces(traces, found)
+    passing = [trace for trace in found if trace.score >= threshold]
+    return work.report(
+        params=config.bootstrap.model_dump(),
+        metrics={
+            "traces/kept": float(len(passing)),
+            "traces/total": float(len(found)),
+            "train/score": mean_score(found),
+        },
+        warnings=(*failures(found), *_one_sided(passing)),
+        note=f"{len(passing)} of {len(found)} traces reach the threshold {threshold:g}.",
+    )
+
+
+def _one_sided(passing: list[Trace]) -> tuple[str, ...]:
+    """Weights trained on traces of a single answer would learn to give that answer always."""
+    return tuple(
+        f"All kept traces give `{name}` the one answer {max(shares, key=lambda label: shares[label])!r}:"
+        " fine-tuning on them would collapse onto it; try `decoding.calibration: train`."
+        for name, shares in answer_share(passing).items()
+        if max(shares.values()) == 1.0 and len(passing) > 1
+    )

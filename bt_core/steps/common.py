@@ -1,0 +1,111 @@
+"""What every step that runs a program shares: opening its inputs, and writing its report."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bt_core.config import Config
+from bt_core.engine.base import Engine
+from bt_core.lm.runner import Runner
+from bt_core.models import resolve_model
+from bt_core.program import LineageStep, Program, program_sha256, read_program
+from bt_core.records import Row, StageReport, Trace, Usage
+from bt_core.task import Task, load_task
+
+
+@dataclass
+class Stage:
+    """An opened step: its program, its task, and a runner on its engine."""
+
+    name: str
+    kind: str
+    config: Config
+    folder: Path
+    program: Program
+    task: Task
+    runner: Runner
+    started: float
+
+    @classmethod
+    def open(cls, name: str, kind: str, folder: Path, config: Config, engine: Engine | None = None) -> "Stage":
+        """Read the program, import its task and load its base model.
+
+        Args:
+            name: label of the task in the DAG.
+            kind: `bootstrap`, `p`, `w`, `evaluate`.
+            folder: the program directory.
+            config: the run's merged configuration.
+            engine: one that is already loaded; else the base model named by the program is loaded.
+
+        Raises:
+            ProgramError, TaskError, ModelError: when an input is not usable.
+        """
+        started = time.time()
+        program = read_program(folder)
+        task = load_task(program.task)
+        runner = Runner(task, config, engine or open_engine(program, config), folder)
+        return cls(name, kind, config, folder, program, task, runner, started)
+
+    def report(self, **parts: Any) -> StageReport:
+        """The report of this step, with what the engine spent since it was opened."""
+        usage: Usage = parts.pop("usage", self.runner.usage)
+        return StageReport(self.name, self.kind, usage=usage, started=self.started, ended=time.time(), **parts)
+
+    def grown(self, program: Program, settings: dict[str, Any], before: float, after: float, outcome: str = "") -> Program:
+        """`program` with this step appended to its lineage."""
+        step = LineageStep(
+            kind=self.kind,
+            stage=self.name,
+            seed=self.config.seed,
+            config=settings,
+            parent=program_sha256(self.folder),
+            val_before=before,
+            val_after=after,
+            outcome=outcome,
+        )
+        return replace(program, lineage=(*self.program.lineage, step))
+
+    def adapter_folders(self) -> dict[str, Path]:
+        """Where the program's adapters lie, for writing a program that keeps them."""
+        return {path: self.folder / path for path in self.program.adapters}
+
+    def val_before(self, val: Sequence[Row], train: Sequence[Row]) -> float:
+        """The incoming program's validation score: from its lineage, or measured where it has none."""
+        if self.program.lineage and self.program.lineage[-1].val_after is not None:
+            return self.program.lineage[-1].val_after
+        calibrated = self.runner.calibrate([self.program], train, f"{self.name} calibrate")
+        return mean_score(self.runner.run(calibrated[0], val, f"{self.name} val before"))
+
+
+def open_engine(program: Program, config: Config) -> Engine:
+    """Load the base model that the program was made for."""
+    from bt_core.engine.transformers_engine import TransformersEngine
+
+    base = resolve_model(program.model, program.model_revision)
+    return TransformersEngine(base, config.engine)
+
+
+def mean_score(traces: Sequence[Trace]) -> float:
+    return sum(trace.score for trace in traces) / len(traces)
+
+
+def failures(traces: Sequence[Trace]) -> tuple[str, ...]:
+    """A warning sentence when runs raised: how many, and the first reason."""
+    failed = [trace for trace in traces if trace.error]
+    if not failed:
+        return ()
+    return (f"{len(failed)} of {len(traces)} examples failed and scored 0; the first: {failed[0].error}",)
+
+
+def answer_share(traces: Sequence[Trace]) -> dict[str, dict[str, float]]:
+    """Per predictor with closed answers: the share of each answer among the traces' calls."""
+    counts: dict[str, dict[str, int]] = {}
+    for trace in traces:
+        for call in trace.calls:
+            if call.label_logprobs:
+                seen = counts.setdefault(call.predictor, dict.fromkeys(call.label_logprobs, 0))
+                answer = str(next(iter(call.outputs.values())))
+                seen[answer] = seen.get(answer, 0) + 1
+    return {name: {label: count / sum(seen.values()) for label, count in seen.items()} for name, seen in counts.items()}

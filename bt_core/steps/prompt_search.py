@@ -1,0 +1,122 @@
+"""`p`: bootstrapped few-shot random search over demonstrations from the program's own traces.
+
+Paper: Soylu, Potts, Khattab 2024 (arXiv 2407.10930), Algorithm 1; the search is DSPy's
+BootstrapFewShotWithRandomSearch (Khattab et al. 2023, arXiv 2310.03714), every candidate scored with the
+adapter of the program it came from.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bt_core.config import Config
+from bt_core.engine.base import Engine
+from bt_core.lm.binding import vanilla_states
+from bt_core.program import PredictorState, Program, write_program
+from bt_core.records import StageReport, Trace, read_jsonl, read_traces
+from bt_core.steps.common import Stage, failures, mean_score
+
+
+def prompt_search(
+    program: Path,
+    traces: Path,
+    train: Path,
+    val: Path,
+    config: Config,
+    stage: str,
+    optimised: Path,
+    engine: Engine | None = None,
+) -> StageReport:
+    """Choose the demonstrations that score best on the validation split.
+
+    The search restarts from the task's own prompts on the program's present weights. Its pool always holds
+    the demo-free program, and the incoming prompts where they differ; ties go to the earlier candidate.
+
+    Raises:
+        BtError: when an input is not usable or the engine failed.
+    """
+    work = Stage.open(stage, "p", program, config, engine)
+    train_rows, val_rows = read_jsonl(train), read_jsonl(val)
+    passing = [trace for trace in read_traces(traces) if trace.score >= config.bootstrap.threshold]
+    pool = candidates(work.program, vanilla_states(work.task), passing, config)
+    pool = work.runner.calibrate(pool, train_rows, f"{stage} calibrate")
+    results = work.runner.run_many(pool, val_rows, f"{stage} {len(pool)} candidates")
+    scores = [mean_score(result) for result in results]
+    best = max(range(len(scores)), key=lambda index: scores[index])
+    outcome = "" if passing else "no trace passed, so there were no demonstrations to try"
+    settings = config.p.model_dump() | {"threshold": config.bootstrap.threshold}
+    before = scores[_position(pool, work.program)]
+    write_program(work.grown(pool[best], settings, before, scores[best], outcome), optimised, work.adapter_folders())
+    return work.report(
+        params=settings,
+        metrics={
+            "val/score": scores[best],
+            "val/score_before": before,
+            "search/candidates": float(len(pool)),
+            "search/chosen": float(best),
+            "search/demos": float(pool[best].demo_count),
+        },
+        series={
+            "search/score": list(enumerate(scores)),
+            "search/best": [(index, max(scores[: index + 1])) for index in range(len(scores))],
+        },
+        warnings=(*failures(results[best]), *([f"{stage}: {outcome}."] if outcome else [])),
+        note=_note(pool, scores, best),
+    )
+
+
+def candidates(
+    program: Program, vanilla: dict[str, PredictorState], passing: Sequence[Trace], config: Config
+) -> list[Program]:
+    """The pool, in order: demo-free, incoming prompts, then `p.candidates` demo sets from the passing traces."""
+    restarted = replace(
+        program,
+        predictors={name: replace(state, adapter=program.predictors[name].adapter) for name, state in vanilla.items()},
+    )
+    pool = [_with_demos(restarted, {})]
+    for extra in (restarted, program):
+        if all(_prompts(extra) != _prompts(known) for known in pool):
+            pool.append(extra)
+    if not passing:
+        return pool
+    rng = random.Random(f"{config.seed}:p:{len(program.lineage)}")
+    for number in range(config.p.candidates):
+        # As in the released search: one full-size set first, the others of a random size.
+        size = config.p.max_demos if number == 0 else rng.randint(1, config.p.max_demos)
+        chosen = rng.sample(list(passing), min(size, len(passing)))
+        pool.append(_with_demos(restarted, _demos(chosen, rng)))
+    return pool
+
+
+def _demos(chosen: Sequence[Trace], rng: random.Random) -> dict[str, tuple[dict[str, Any], ...]]:
+    """Per predictor one demo a trace; of a predictor called several times in a trace, one call at random."""
+    names = dict.fromkeys(call.predictor for trace in chosen for call in trace.calls)
+    demos: dict[str, tuple[dict[str, Any], ...]] = {}
+    for name in names:
+        calls = [[call for call in trace.calls if call.predictor == name] for trace in chosen]
+        picked = [rng.choice(own) for own in calls if own]
+        demos[name] = tuple({**call.inputs, **call.outputs} for call in picked)
+    return demos
+
+
+def _with_demos(program: Program, demos: dict[str, tuple[dict[str, Any], ...]]) -> Program:
+    states = {name: replace(state, demos=demos.get(name, ())) for name, state in program.predictors.items()}
+    return replace(program, predictors=states)
+
+
+def _prompts(program: Program) -> Any:
+    return {name: (state.instructions, state.demos) for name, state in program.predictors.items()}
+
+
+def _position(pool: Sequence[Program], program: Program) -> int:
+    return next(index for index, known in enumerate(pool) if _prompts(known) == _prompts(program))
+
+
+def _note(pool: Sequence[Program], scores: Sequence[float], best: int) -> str:
+    lines = ["| candidate | demos | validation |", "|---|---|---|"]
+    for index, (candidate, score) in enumerate(zip(pool, scores, strict=True)):
+        mark = " **chosen**" if index == best else ""
+        lines.append(f"| {index}{mark} | {candidate.demo_count} | {score:.3f} |")
+    return "\n".join(lines)
