@@ -1,7 +1,7 @@
 """Write docs/configuration.md from the configuration itself.
 
-    python docs/tools/configuration_docs.py            # write
-    python docs/tools/configuration_docs.py --check    # only say whether it is up to date
+python docs/tools/configuration_docs.py            # write
+python docs/tools/configuration_docs.py --check    # only say whether it is up to date
 """
 
 import sys

@@ -1,0 +1,45 @@
+"""Compiled strategies as the tests look at them."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bt_core.strategy import Strategy, strategy_slug
+from components.images import DEFAULT_IMAGE
+from pipelines.better_together import Options
+from pipelines.compile import compile_strategy
+
+#: The arms of the paper.
+STRATEGIES: tuple[Strategy, ...] = tuple(tuple(steps) for steps in ("p", "w", "pp", "ww", "pw", "wp", "pwp", "wpw"))
+SLUGS = [strategy_slug(strategy) for strategy in STRATEGIES]
+#: Named, so that a BT_IMAGE in the environment changes nothing here.
+OPTIONS = Options(image=DEFAULT_IMAGE)
+
+Task = dict[str, Any]
+
+
+def documents(strategy: Strategy, folder: Path, options: Options = OPTIONS) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The pipeline and the platform part of a strategy's YAML file."""
+    path = compile_strategy(strategy, folder / "pipeline.yaml", options)
+    pipeline, platform = yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    return pipeline, platform
+
+
+def tasks(pipeline: dict[str, Any]) -> dict[str, Task]:
+    """The tasks of a pipeline by label: the stage, or the name of those without one."""
+    found = pipeline["root"]["dag"]["tasks"]
+    return {_label(name, task): task for name, task in found.items()}
+
+
+def sources(pipeline: dict[str, Any], label: str) -> dict[str, tuple[str, str]]:
+    """Where a task's artifacts come from: input -> (label of the task, its output)."""
+    labels = {name: _label(name, task) for name, task in pipeline["root"]["dag"]["tasks"].items()}
+    artifacts = tasks(pipeline)[label]["inputs"].get("artifacts", {})
+    origins = {name: value["taskOutputArtifact"] for name, value in artifacts.items()}
+    return {name: (labels[one["producerTask"]], one["outputArtifactKey"]) for name, one in origins.items()}
+
+
+def _label(name: str, task: Task) -> str:
+    stage = task["inputs"]["parameters"].get("stage", {})
+    return str(stage.get("runtimeValue", {}).get("constant", name))

@@ -1,0 +1,154 @@
+"""Compiled strategies: stable to the byte, valid for the backend, and wired as the algorithm says."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from google.protobuf import json_format
+from kfp.kubernetes import kubernetes_executor_config_pb2
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from bt_core.strategy import STEP_KINDS, Strategy, strategy_slug
+from pipelines.better_together import OPTIMISERS, Options
+from pipelines.compile import compile_strategy
+from tests.pipelines.compiled import OPTIONS, SLUGS, STRATEGIES, documents, sources, tasks
+
+GOLDEN = Path(__file__).parent / "golden"
+UPDATE = "BT_UPDATE_GOLDEN"
+
+every_strategy = pytest.mark.parametrize("strategy", STRATEGIES, ids=SLUGS)
+
+
+@every_strategy
+def test_the_yaml_is_the_golden_one(strategy: Strategy, tmp_path: Path) -> None:
+    golden = GOLDEN / f"{strategy_slug(strategy)}.yaml"
+    text = compile_strategy(strategy, tmp_path / "pipeline.yaml", OPTIONS).read_text(encoding="utf-8")
+    if os.environ.get(UPDATE):
+        golden.write_text(text, encoding="utf-8")
+    assert _without_version(text) == _without_version(golden.read_text(encoding="utf-8")), (
+        f"the pipeline changed; if that is meant, run the tests with {UPDATE}=1 and look at the difference"
+    )
+
+
+def _without_version(text: str) -> str:
+    return re.sub(r"^sdkVersion: .*$", "sdkVersion: any", text, flags=re.MULTILINE)
+
+
+def test_golden_files_are_those_of_the_strategies() -> None:
+    assert sorted(path.stem for path in GOLDEN.glob("*")) == sorted(SLUGS)
+
+
+@every_strategy
+def test_compiling_twice_gives_the_same_bytes(strategy: Strategy, tmp_path: Path) -> None:
+    first, second = (compile_strategy(strategy, tmp_path / name).read_bytes() for name in ("one.yaml", "two.yaml"))
+    assert first == second
+    assert len(first) < 1_000_000
+
+
+@every_strategy
+def test_the_yaml_parses_as_the_backend_does(strategy: Strategy, tmp_path: Path) -> None:
+    pipeline, platform = documents(strategy, tmp_path, Options(tracking_uri="http://mlflow:5000", gpus=1))
+
+    spec = json_format.ParseDict(pipeline, pipeline_spec_pb2.PipelineSpec())
+    assert spec.pipeline_info.name == f"better-together-{strategy_slug(strategy)}"
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert executors.keys() == pipeline["deploymentSpec"]["executors"].keys()
+    for executor in executors.values():
+        config = json_format.ParseDict(executor, kubernetes_executor_config_pb2.KubernetesExecutorConfig())
+        variables = {one.name: one.field_path for one in config.field_path_as_env}
+        assert variables["KFP_RUN_ID"] == "metadata.labels['pipeline/runid']"
+        assert config.pod_metadata.labels["bettertogether/strategy"] == strategy_slug(strategy)
+
+
+@every_strategy
+def test_only_evaluate_receives_the_test_split(strategy: Strategy, tmp_path: Path) -> None:
+    pipeline, _ = documents(strategy, tmp_path)
+    consumed = {label: set(sources(pipeline, label).values()) for label in tasks(pipeline)}
+
+    readers = {label for label, origins in consumed.items() if ("prepare-data", "test") in origins}
+    assert readers == {"evaluate"}
+    after = {label for label, origins in consumed.items() if any(task == "evaluate" for task, _ in origins)}
+    assert after == {"register"}, "what the test split gave may not flow back into a step"
+    assert not pipeline["components"]["comp-evaluate"]["outputDefinitions"]["artifacts"].keys() - {"results", "metrics"}
+
+
+@every_strategy
+def test_steps_follow_each_other_and_the_best_program_is_shipped(strategy: Strategy, tmp_path: Path) -> None:
+    pipeline, _ = documents(strategy, tmp_path)
+    current = best = ("prepare-data", "program")
+    for number, kind in enumerate(strategy, start=1):
+        bootstrap, step, select = f"{number}.bootstrap", f"{number}.{kind}", f"{number}.select"
+        assert sources(pipeline, bootstrap) == {"program": current, "train": ("prepare-data", "train")}
+        splits = {split: ("prepare-data", split) for split in ("train", "val")}
+        assert sources(pipeline, step) == {"program": current, "traces": (bootstrap, "traces"), **splits}
+        current = (step, "optimised")
+        assert sources(pipeline, select) == {"incumbent": best, "challenger": current}
+        best = (select, "selected")
+    assert sources(pipeline, "evaluate")["program"] == best
+    assert sources(pipeline, "evaluate")["vanilla"] == ("prepare-data", "program")
+    assert sources(pipeline, "register") == {"program": best, "results": ("evaluate", "results")}
+    assert len(tasks(pipeline)) == 3 * len(strategy) + 3
+
+
+@every_strategy
+def test_register_gets_every_report_in_order(strategy: Strategy, tmp_path: Path) -> None:
+    pipeline, _ = documents(strategy, tmp_path)
+    inputs = tasks(pipeline)["register"]["inputs"]["parameters"]
+    channels = [re.findall(r"'(.*)'", text)[0] for text in inputs["reports"]["runtimeValue"]["constant"]]
+    producers = [inputs[channel]["taskOutputParameter"]["producerTask"] for channel in channels]
+
+    assert producers[0] == "prepare-data"
+    assert producers[-1] == "evaluate"
+    assert sorted(producers) == sorted(pipeline["root"]["dag"]["tasks"].keys() - {"register"})
+    assert len(set(producers)) == len(producers)
+
+
+def test_only_evaluate_and_register_are_never_cached(tmp_path: Path) -> None:
+    def uncached(options: Options) -> set[str]:
+        pipeline, _ = documents(("p", "w"), tmp_path, options)
+        return {label for label, task in tasks(pipeline).items() if not task["cachingOptions"].get("enableCache")}
+
+    assert uncached(Options()) == {"evaluate", "register"}
+    assert uncached(Options(fresh_data=True)) == {"prepare-data", "evaluate", "register"}
+
+
+def test_the_run_id_is_no_input(tmp_path: Path) -> None:
+    pipeline, _ = documents(("p", "w"), tmp_path)
+    assert "runid" not in str(pipeline).lower()
+
+
+def test_shared_prefixes_compile_to_the_same_tasks(tmp_path: Path) -> None:
+    short, _ = documents(("p", "w"), tmp_path)
+    long, _ = documents(("p", "w", "p"), tmp_path)
+    for label in ("prepare-data", *(f"{step}" for step in ("1.bootstrap", "1.p", "1.select", "2.bootstrap", "2.w"))):
+        name = tasks(short)[label]["componentRef"]["name"]
+        assert tasks(short)[label] == tasks(long)[label]
+        executor = name.replace("comp-", "exec-", 1)
+        assert short["deploymentSpec"]["executors"][executor] == long["deploymentSpec"]["executors"][executor]
+
+
+def test_options_reach_every_task_they_concern(tmp_path: Path) -> None:
+    options = Options(image="registry/my-python:2", tracking_uri="http://mlflow:5000", gpus=2)
+    pipeline, _ = documents(("p", "w"), tmp_path, options)
+    containers = {name: one["container"] for name, one in pipeline["deploymentSpec"]["executors"].items()}
+
+    assert {container["image"] for container in containers.values()} == {"registry/my-python:2"}
+    variables = [{"name": "MLFLOW_TRACKING_URI", "value": "http://mlflow:5000"}]
+    assert all(container["env"] == variables for container in containers.values())
+    with_gpu = {name for name, container in containers.items() if "resources" in container}
+    assert with_gpu == {
+        f"exec-{name}"
+        for name in ("bootstrap-traces", "bootstrap-traces-2", "prompt-search", "lora-finetune", "evaluate")
+    }
+
+
+def test_defaults_of_the_parameters_can_be_replaced(tmp_path: Path) -> None:
+    path = compile_strategy(("p",), tmp_path / "p.yaml", parameters={"task": "iris", "seed": 7})
+    text = path.read_text(encoding="utf-8")
+    assert "task: str [Default: 'iris']" in text
+    assert "seed: int [Default: 7.0]" in text
+
+
+def test_every_step_kind_has_a_component() -> None:
+    assert OPTIMISERS.keys() == STEP_KINDS.keys()

@@ -1,0 +1,80 @@
+"""The common head and tail of components."""
+
+import json
+import string
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bt_core.config import Config
+from bt_core.errors import ConfigError
+from bt_core.records import StageReport, Usage
+from components.reports import RUN_ID, read_report, run_ids, write_report
+from components.runtime import finish, overrides
+
+UNSET = {"task": "", "seed": -1, "model": "", "data": "", "rows": ["-1", "-1", "-1"], "config": ""}
+
+
+class RecordedMetrics:
+    """What `dsl.Metrics` offers, kept in a list."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+        self.logged: dict[str, float] = {}
+
+    def log_metric(self, metric: str, value: float) -> None:
+        self.logged[metric] = value
+
+
+def test_sentinels_choose_nothing() -> None:
+    assert overrides(**UNSET) == {}  # type: ignore[arg-type]
+
+
+def test_single_values_win_over_the_config() -> None:
+    config = json.dumps({"task": "a", "seed": 1, "rows": {"train": 5, "val": 6}, "w": {"epochs": 2}})
+    chosen = overrides(**UNSET | {"task": "b", "seed": 0, "rows": ["7", "-1", "9"], "config": config})  # type: ignore[arg-type]
+    assert chosen == {"task": "b", "seed": 0, "rows": {"train": 7, "val": 6, "test": 9}, "w": {"epochs": 2}}
+
+
+@pytest.mark.parametrize(("config", "complaint"), [("{", "broken JSON"), ("[1]", "JSON list"), ("7", "JSON int")])
+def test_a_config_that_is_no_object_is_refused(config: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=f"`config` is .*{complaint}"):
+        overrides(**UNSET | {"config": config})  # type: ignore[arg-type]
+
+
+@given(st.text(), st.text(), st.floats(allow_nan=False, allow_infinity=False))
+def test_reports_come_back_and_hold_nothing_that_breaks_json(name: str, warning: str, value: float) -> None:
+    report = StageReport("1.p", "p", {name: warning}, {name: value}, warnings=(warning,), usage=Usage(3))
+    text = write_report(report)
+    assert read_report(text) == report
+    assert json.loads(f'"{text}"') == text, "pasted into JSON, it is itself"
+    assert set(text) <= set(string.printable) - set('"\\$\n\r\t\x0b\x0c')
+
+
+def test_run_ids_are_those_of_tracked_stages() -> None:
+    reports = [StageReport("1.p", "p", {RUN_ID: "abc"}), StageReport("1.select", "select", {RUN_ID: None})]
+    assert run_ids(reports) == {"1.p": "abc"}
+
+
+def test_the_tail_writes_metrics_and_returns_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    metrics = RecordedMetrics(tmp_path / "metrics")
+    report = StageReport("1.p", "p", metrics={"val/score": 0.5}, series={"search/score": [(0, 0.25)]}, note="words")
+    text = finish(report, Config(task="iris").model_dump_json(), metrics, {})
+
+    assert metrics.logged == {"val/score": 0.5}
+    assert json.loads((tmp_path / "metrics").read_text()) == {"val/score": 0.5}
+    back = read_report(text)
+    assert back.metrics == report.metrics
+    assert back.series == {}
+    assert back.params == {RUN_ID: None}
+
+
+def test_a_stage_without_metrics_still_writes_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    finish(
+        StageReport("1.select", "select"), Config(task="iris").model_dump_json(), RecordedMetrics(tmp_path / "m"), {}
+    )
+    assert (tmp_path / "m").read_text() == "{}\n"
