@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from generated import ROOT, write_or_check
 
-ROOT = Path(__file__).parents[2]
 COMPONENTS = ROOT / "components"
 START, END = "<!-- parameters: written by `make docs` -->\n", "<!-- end of parameters -->\n"
 
@@ -79,18 +79,5 @@ def _readme(name: str) -> str:
     return before + START + table(name) + END + rest.split(END)[1]
 
 
-def main(arguments: list[str]) -> int:
-    """Write or check every README."""
-    stale = [path for path, text in documents().items() if path.read_text(encoding="utf-8") != text]
-    if "--check" in arguments:
-        for path in stale:
-            print(f"{path.relative_to(ROOT)} is out of date: run `make docs`.", file=sys.stderr)
-        return int(bool(stale))
-    for path in stale:
-        path.write_text(documents()[path], encoding="utf-8")
-        print(f"Wrote {path.relative_to(ROOT)}.")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_or_check(documents()))
