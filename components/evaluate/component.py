@@ -25,6 +25,6 @@ def evaluate(
     from components.runtime import finish
 
     with one_sentence():
-        inputs = [Path(artifact.path) for artifact in (vanilla, program, train, test)]
+        inputs = Path(vanilla.path), Path(program.path), Path(train.path), Path(test.path)
         report = compare(*inputs, read_config(config), stage, Path(results.path))
         return finish(report, config, metrics, {"results.jsonl": results.path}, {"test": test.path})

@@ -25,7 +25,7 @@ def lora_finetune(
     from components.runtime import finish
 
     with one_sentence():
-        inputs = [Path(artifact.path) for artifact in (program, traces, train, val)]
+        inputs = Path(program.path), Path(traces.path), Path(train.path), Path(val.path)
         report = optimise(*inputs, read_config(config), stage, Path(optimised.path))
         splits = {"train": train.path, "val": val.path}
         return finish(report, config, metrics, {"program": optimised.path}, splits)

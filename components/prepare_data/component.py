@@ -31,6 +31,7 @@ def prepare_data(
     with one_sentence():
         wanted = overrides(task, seed, model, data, rows, config)
         splits = {"train": train.path, "val": val.path, "test": test.path}
-        resolved, report = prepare(wanted, *map(Path, splits.values()), Path(program.path))
+        paths = Path(train.path), Path(val.path), Path(test.path)
+        resolved, report = prepare(wanted, *paths, Path(program.path))
         merged = resolved.model_dump_json()
         return merged, finish(report, merged, metrics, {"program": program.path}, splits)
