@@ -1,0 +1,29 @@
+"""Recording pipeline runs in MLflow; the only package that imports it, and only when something is recorded.
+
+A pipeline run is a parent run, its stages are the children. Everything is off while MLFLOW_TRACKING_URI is
+not set.
+"""
+
+from bt_tracking.data import DataSet
+from bt_tracking.experiment import comparison_url, open_experiment, run_url
+from bt_tracking.notes import metrics_table, table, usage_table
+from bt_tracking.pipeline import fail_parent, finish_parent, run_name, start_parent
+from bt_tracking.registry import register_model, register_prompts
+from bt_tracking.stages import record
+
+__all__ = [
+    "DataSet",
+    "comparison_url",
+    "fail_parent",
+    "finish_parent",
+    "metrics_table",
+    "open_experiment",
+    "record",
+    "register_model",
+    "register_prompts",
+    "run_name",
+    "run_url",
+    "start_parent",
+    "table",
+    "usage_table",
+]

@@ -1,0 +1,159 @@
+"""An MLflow client that waits for a server which is away, and says in one sentence when it stays away."""
+
+import functools
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from bt_core.errors import TrackingError
+from bt_tracking.settings import Settings, redact
+
+LOGGER = logging.getLogger(__name__)
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0
+_REQUEST_SECONDS = 30.0
+#: Packages whose exceptions mean that a network is at fault; named, since importing them is not our business.
+_NETWORK_PACKAGES = frozenset({"requests", "urllib3", "boto3", "botocore"})
+_SQLITE = "sqlite:///"
+#: No telemetry, no progress bars, and no URL in the log, since it may hold a password.
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+
+class UnreachableError(Exception):
+    """The retry budget is spent; the message is the last reason."""
+
+
+class RetryingClient:
+    """`mlflow.MlflowClient` with explicit URIs; any of its methods can be called and is retried.
+
+    The budget counts the time lost to failures over the client's whole life, so that a slow but healthy
+    upload never runs out of it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._seconds_left = settings.retry_seconds
+        self._client = self._retry(_new_client, settings.uri)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return functools.partial(self._retry, getattr(self._client, name))
+
+    def _retry(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        pause = _FIRST_PAUSE
+        while True:
+            started = time.monotonic()
+            try:
+                with _request_limits(self._seconds_left):
+                    return function(*args, **kwargs)
+            except Exception as error:
+                if not _is_passing(error):
+                    raise
+                self._seconds_left -= time.monotonic() - started
+                if self._seconds_left <= 0:
+                    raise UnreachableError(_first_line(error)) from error
+                LOGGER.warning("MLflow does not answer (%s); trying again.", _first_line(error))
+            pause = min(pause, self._seconds_left)
+            time.sleep(pause)
+            self._seconds_left -= pause
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+@contextmanager
+def connect(settings: Settings, recording: str, safe: Path | None = None) -> Iterator[RetryingClient]:
+    """A client whose troubles become a `TrackingError`.
+
+    Args:
+        settings: which server, and how long to wait for it.
+        recording: what the block records, for the sentence ("stage 2.w").
+        safe: where the result lies that the block records.
+
+    Raises:
+        TrackingError: when the server stays away for `settings.retry_seconds`, or refuses.
+    """
+    _quieten()
+    from mlflow.exceptions import MlflowException
+
+    where = f"MLflow at {redact(settings.uri)}"
+    kept = f"the step's result is safe in {safe}" if safe else "the results of the steps are safe on disk"
+    again = "then run the step again, or unset MLFLOW_TRACKING_URI to go on without tracking"
+    try:
+        yield RetryingClient(settings)
+    except UnreachableError as error:
+        raise TrackingError(
+            f"{where} could not be reached for {settings.retry_seconds:g} s while recording {recording} ({error}); "
+            f"{kept}: start the server or mend MLFLOW_TRACKING_URI, {again}."
+        ) from None
+    except (MlflowException, OSError, sqlite3.Error) as error:
+        raise TrackingError(
+            f"{where} refused to record {recording} ({_first_line(error)}); {kept}: mend that, {again}."
+        ) from None
+
+
+def _quieten() -> None:
+    # Before the first import, since MLflow reads some of these once.
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+
+
+def _new_client(uri: str) -> Any:
+    _quieten()
+    if uri.startswith(_SQLITE):
+        _open_sqlite(Path(uri.removeprefix(_SQLITE)))
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _open_sqlite(path: Path) -> None:
+    # MLflow itself would try a file that cannot be opened for two minutes.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA schema_version")
+
+
+@contextmanager
+def _request_limits(seconds: float) -> Iterator[None]:
+    """One attempt of at most `seconds` a request: MLflow's own retries would outlast our budget."""
+    limits = {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(max(1, int(min(seconds, _REQUEST_SECONDS)))),
+    }
+    before = {name: os.environ.get(name) for name in limits}
+    os.environ.update(limits)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether trying again can help: the network, or an answer of the 5xx kind."""
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        status: int = error.get_http_status_code()
+        return status in (408, 429) or (status >= 500 and status != 501)
+    package = type(error).__module__.split(".")[0]
+    return package in _NETWORK_PACKAGES or isinstance(error, ConnectionError | TimeoutError)
+
+
+def _first_line(error: Exception) -> str:
+    """What a person needs of an exception: its innermost cause, on one line, without secrets."""
+    cause: BaseException = error
+    while cause.__cause__ is not None or cause.__context__ is not None:
+        cause = cause.__cause__ or cause.__context__ or cause
+    text = str(cause).strip() or type(cause).__name__
+    return redact(text.splitlines()[0])[:200].rstrip(".")

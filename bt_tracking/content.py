@@ -1,0 +1,131 @@
+"""Fill a run: parameters, metrics, series, tags, data sets and files, within MLflow's limits."""
+
+import json
+import logging
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bt_tracking.connection import RetryingClient
+from bt_tracking.data import DataSet
+from bt_tracking.notes import NOTE_LIMIT, fit_note
+
+LOGGER = logging.getLogger(__name__)
+
+NOTE_TAG = "mlflow.note.content"
+NOTE_FILE = "note.md"
+_PARAM_LENGTH, _TAG_LENGTH, _KEY_LENGTH = 6000, 8000, 250
+_PARAMS_A_BATCH, _METRICS_A_BATCH = 100, 1000
+_NOT_IN_A_KEY = re.compile(r"[^\w\-. :/]")
+
+T = TypeVar("T")
+Series = Mapping[str, Sequence[tuple[int, float]]]
+
+
+def milliseconds(seconds: float) -> int:
+    """Unix seconds to the Unix milliseconds that MLflow counts in."""
+    return int(seconds * 1000)
+
+
+def flatten(values: Mapping[str, Any], prefix: str) -> dict[str, str]:
+    """Nested settings as MLflow parameters: `{"rank": 8}` under `w` is `w/rank: 8`; empty values are left out."""
+    flat: dict[str, str] = {}
+    for name, value in values.items():
+        key = name if name.startswith(f"{prefix}/") else f"{prefix}/{name}"
+        if isinstance(value, Mapping):
+            flat |= flatten(value, key)
+        elif value is not None and value != "":
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+            flat[_key(key)] = _cut(text, _PARAM_LENGTH)
+    return flat
+
+
+def log_params(client: RetryingClient, run: Any, params: Mapping[str, str]) -> None:
+    """Log what the run does not have yet: MLflow refuses a whole batch for one value that differs."""
+    known = run.data.params
+    changed = sorted(name for name, value in params.items() if known.get(name, value) != value)
+    if changed:
+        LOGGER.warning("The run %s keeps its earlier values of %s.", run.info.run_id, ", ".join(changed))
+    from mlflow.entities import Param
+
+    new = [Param(name, value) for name, value in params.items() if name not in known]
+    for batch in _batches(new, _PARAMS_A_BATCH):
+        client.log_batch(run.info.run_id, params=batch)
+
+
+def log_tags(client: RetryingClient, run: Any, tags: Mapping[str, str]) -> None:
+    """Set tags, cut to MLflow's length."""
+    from mlflow.entities import RunTag
+
+    entries = [RunTag(_key(name), _cut(value, _TAG_LENGTH)) for name, value in tags.items()]
+    for batch in _batches(entries, _PARAMS_A_BATCH):
+        client.log_batch(run.info.run_id, tags=batch)
+
+
+def log_metrics(client: RetryingClient, run: Any, metrics: Mapping[str, float], series: Series, when: int) -> None:
+    """Log numbers at the time `when` (Unix ms), and series over their steps.
+
+    A series' points are dated from the run's start, so that MLflow drops those that it has already when a
+    task is recorded a second time.
+    """
+    from mlflow.entities import Metric
+
+    entries = [Metric(_key(name), float(value), when, 0) for name, value in metrics.items()]
+    for name, points in series.items():
+        for index, (step, value) in enumerate(points):
+            entries.append(Metric(_key(name), float(value), run.info.start_time + index, step))
+    for batch in _batches(entries, _METRICS_A_BATCH):
+        client.log_batch(run.info.run_id, metrics=batch)
+
+
+def log_note(client: RetryingClient, run: Any, note: str) -> None:
+    """Set the Markdown shown on top of the run; a note that is too long also becomes a file."""
+    if not note:
+        return
+    client.set_tag(run.info.run_id, NOTE_TAG, fit_note(note))
+    if len(note) > NOTE_LIMIT:
+        client.log_text(run.info.run_id, note, NOTE_FILE)
+
+
+def log_data_sets(client: RetryingClient, run: Any, data_sets: Sequence[DataSet]) -> None:
+    """Name the data that the run used; MLflow keeps one input a name and digest."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    inputs = [
+        DatasetInput(
+            Dataset(data.name, data.digest, "local", json.dumps({"uri": data.source}), profile=data.profile),
+            [InputTag("mlflow.data.context", data.context)],
+        )
+        for data in data_sets
+    ]
+    if inputs:
+        client.log_inputs(run.info.run_id, inputs)
+
+
+def log_artifacts(client: RetryingClient, run: Any, artifacts: Mapping[str, Path]) -> None:
+    """Upload folders and files under the names given (`program`, `traces.jsonl`), byte for byte."""
+    for name, path in artifacts.items():
+        if path.is_dir():
+            client.log_artifacts(run.info.run_id, str(path), name)
+            continue
+        # MLflow names a file after its local name, which an orchestrator chooses; a link gives it ours.
+        with tempfile.TemporaryDirectory() as folder:
+            link = Path(folder) / Path(name).name
+            link.symlink_to(path.absolute())
+            within = str(Path(name).parent)
+            client.log_artifact(run.info.run_id, str(link), None if within == "." else within)
+
+
+def _key(name: str) -> str:
+    return _NOT_IN_A_KEY.sub("_", name)[:_KEY_LENGTH]
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _batches(entries: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(entries), size):
+        yield entries[start : start + size]

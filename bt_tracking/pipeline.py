@@ -1,0 +1,183 @@
+"""The parent run of a pipeline run: one row in the UI's table, whose children are the stages."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from bt_core.config import Config
+from bt_tracking import content
+from bt_tracking.connection import RetryingClient, connect
+from bt_tracking.data import DataSet
+from bt_tracking.experiment import experiment_id, save_views
+from bt_tracking.runs import KIND_TAG, PARENT_TAG, RUN_ID_TAG, STAGE_TAG, find_or_create
+from bt_tracking.settings import Settings
+
+LOGGER = logging.getLogger(__name__)
+
+#: What stages take over from their pipeline run, so that they can be grouped by it.
+INHERITED_TAGS = ("task", "strategy", "seed")
+_STAGE = "pipeline"
+
+
+def start_parent(
+    config: Config,
+    strategy: str,
+    *,
+    note: str = "",
+    datasets: Sequence[DataSet] = (),
+    started: float | None = None,
+    retry_seconds: float | None = None,
+) -> str | None:
+    """Make or complete the pipeline run's parent: name, tags, the merged configuration, a note.
+
+    Calling it again changes nothing but what was given anew, so both the first and the last stage may call it
+    (the first one may be answered from the orchestrator's cache).
+
+    Args:
+        config: the merged configuration, logged as parameters (`config/model`, `w/rank`).
+        strategy: canonical spelling, `p -> w -> p`.
+        note: Markdown; empty keeps what stands there.
+        datasets: the splits, for the run table's data set column.
+        started: Unix seconds; now when left out.
+        retry_seconds: time to spend on a server that does not answer.
+
+    Returns:
+        The parent's run id; None when tracking is off or nothing names the pipeline run.
+
+    Raises:
+        TrackingError: when the server stays away or refuses.
+    """
+    with _open_parent(f"the start of {strategy}", retry_seconds, started) as parent:
+        if parent is None:
+            return None
+        tags = {"task": config.task, "strategy": strategy, "seed": str(config.seed), KIND_TAG: _STAGE}
+        content.log_tags(parent.client, parent.run, tags)
+        content.log_params(parent.client, parent.run, _config_params(config))
+        content.log_data_sets(parent.client, parent.run, datasets)
+        content.log_note(parent.client, parent.run, note)
+        save_views(parent.client, parent.run.info.experiment_id)
+        if parent.is_ours:
+            parent.client.update_run(parent.id, status="RUNNING", name=run_name(config.task, strategy, config.seed))
+        return parent.id
+
+
+def finish_parent(
+    metrics: Mapping[str, float],
+    series: content.Series | None = None,
+    *,
+    note: str = "",
+    tags: Mapping[str, str] | None = None,
+    ended: float | None = None,
+    retry_seconds: float | None = None,
+) -> str | None:
+    """Log the pipeline run's outcome and mark its parent FINISHED.
+
+    Args:
+        metrics: final numbers (`test/vanilla`, `test/final`, `test/difference`).
+        series: (step, value) points, `val/score` after each optimisation step for one.
+        note: Markdown with the verdict; empty keeps what stands there.
+        tags: more tags (the sha256 of the shipped program).
+        ended: Unix seconds; now when left out.
+        retry_seconds: time to spend on a server that does not answer.
+
+    Returns:
+        The parent's run id; None when tracking is off or nothing names the pipeline run.
+
+    Raises:
+        TrackingError: when the server stays away or refuses.
+    """
+    with _open_parent("the outcome of the pipeline run", retry_seconds) as parent:
+        if parent is None:
+            return None
+        when = content.milliseconds(time.time() if ended is None else ended)
+        content.log_tags(parent.client, parent.run, tags or {})
+        content.log_metrics(parent.client, parent.run, metrics, series or {}, when)
+        content.log_note(parent.client, parent.run, note)
+        if parent.is_ours:
+            parent.client.set_terminated(parent.id, "FINISHED", when)
+        return parent.id
+
+
+def fail_parent(sentence: str, *, retry_seconds: float | None = None) -> str | None:
+    """Mark the pipeline run's parent FAILED and put the sentence on top of its note.
+
+    Returns:
+        The parent's run id; None when tracking is off or nothing names the pipeline run.
+
+    Raises:
+        TrackingError: when the server stays away or refuses; show the failure itself first.
+    """
+    with _open_parent("the failure of the pipeline run", retry_seconds) as parent:
+        if parent is None:
+            return None
+        note = f"**Failed:** {sentence}\n\n{parent.run.data.tags.get(content.NOTE_TAG, '')}".strip()
+        content.log_note(parent.client, parent.run, note)
+        if parent.is_ours:
+            parent.client.set_terminated(parent.id, "FAILED")
+        return parent.id
+
+
+def run_name(task: str, strategy: str, seed: int) -> str:
+    """What a pipeline run is called in tables and legends: `continents: p -> w -> p (seed 0)`."""
+    return f"{task}: {strategy} (seed {seed})"
+
+
+def parent_of(client: RetryingClient, settings: Settings, adopted: Any | None, started: float | None = None) -> Any:
+    """The parent run (an `mlflow.entities.Run`), made where it is missing.
+
+    A task whose run was made by the orchestrator has the parent that the orchestrator gave it, if any. None
+    when nothing names the pipeline run.
+    """
+    if adopted is not None:
+        parent = adopted.data.tags.get(PARENT_TAG)
+        return client.get_run(parent) if parent else None
+    if settings.pipeline_run is None:
+        return None
+    return find_or_create(
+        client,
+        experiment_id(client, settings),
+        {RUN_ID_TAG: settings.pipeline_run, STAGE_TAG: _STAGE},
+        _STAGE,
+        name=f"pipeline run {settings.pipeline_run[:8]}",
+        start_ms=content.milliseconds(time.time() if started is None else started),
+        tags={},
+    )
+
+
+@dataclass(frozen=True)
+class _Parent:
+    """An open parent run; `is_ours` tells whether its name and status are ours to set."""
+
+    client: RetryingClient
+    run: Any
+    is_ours: bool
+
+    @property
+    def id(self) -> str:
+        return str(self.run.info.run_id)
+
+
+@contextmanager
+def _open_parent(recording: str, retry_seconds: float | None, started: float | None = None) -> Iterator[_Parent | None]:
+    settings = Settings.from_environment(retry_seconds)
+    if settings is None:
+        LOGGER.info("MLFLOW_TRACKING_URI is not set: %s is not recorded.", recording)
+        yield None
+        return
+    with connect(settings, recording) as client:
+        adopted = client.get_run(settings.adopted_run) if settings.adopted_run else None
+        run = parent_of(client, settings, adopted, started)
+        if run is None:
+            LOGGER.info("Nothing names the pipeline run (KFP_RUN_ID, BT_RUN_ID): %s is not recorded.", recording)
+        yield _Parent(client, run, adopted is None) if run else None
+
+
+def _config_params(config: Config) -> dict[str, str]:
+    params: dict[str, str] = {}
+    for name, value in config.model_dump(mode="json").items():
+        is_section = isinstance(value, Mapping)
+        params |= content.flatten(value, name) if is_section else content.flatten({name: value}, "config")
+    return params

@@ -1,0 +1,109 @@
+"""A local MLflow server on a run store, and the store itself."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from bt_core.errors import WorldError
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 5000
+_DATABASE, _ARTIFACTS = "mlflow.db", "artifacts"
+
+
+def local_store(folder: Path) -> str:
+    """The tracking URI of a store in a folder, which is made if need be; usable without any server.
+
+    The database is `mlflow.db`, the artifacts lie in `artifacts/` beside it.
+    """
+    folder = folder.absolute()
+    (folder / _ARTIFACTS).mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{folder / _DATABASE}"
+
+
+@dataclass(frozen=True)
+class LocalServer:
+    """A running server: its process (a group of its own) and its address."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+
+    def wait_until_ready(self, seconds: float = 120.0) -> None:
+        """Return when the server answers.
+
+        Raises:
+            WorldError: when it ends or does not answer in time.
+        """
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # this machine needs no proxy
+        give_up = time.monotonic() + seconds
+        while time.monotonic() < give_up:
+            if self.process.poll() is not None:
+                raise WorldError(
+                    f"The MLflow server for {self.url} ended with status {self.process.returncode} before it "
+                    "answered: read its output above."
+                )
+            try:
+                with direct.open(f"{self.url}/health", timeout=2):
+                    return
+            except OSError:
+                time.sleep(0.2)
+        raise WorldError(f"The MLflow server at {self.url} did not answer within {seconds:g} s: read its output above.")
+
+    def stop(self) -> None:
+        """End the server and its workers."""
+        for stop, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, None)):
+            if self.process.poll() is not None:
+                return
+            os.killpg(self.process.pid, stop)
+            try:
+                self.process.wait(patience)
+            except subprocess.TimeoutExpired:
+                continue
+
+
+def start_server(folder: Path, port: int | None = None, host: str = HOST) -> LocalServer:
+    """Start MLflow's UI and API on a store made by `local_store`; it takes 10 to 15 s to answer.
+
+    Args:
+        folder: the store's folder.
+        port: where to listen; left out: 5000, or any free one when that is taken.
+        host: the address to listen on; this machine only unless you say otherwise.
+    """
+    chosen = port or free_port(host)
+    command = server_command(folder, chosen, host)
+    process = subprocess.Popen(command, env=server_environment(), start_new_session=True)
+    return LocalServer(process, f"http://{host}:{chosen}")
+
+
+def server_command(folder: Path, port: int, host: str = HOST) -> list[str]:
+    """The command line of a local server: one worker, artifacts served through it."""
+    store = local_store(folder)
+    artifacts = (folder.absolute() / _ARTIFACTS).as_uri()
+    where = ["--backend-store-uri", store, "--artifacts-destination", artifacts, "--serve-artifacts"]
+    listen = ["--host", host, "--port", str(port), "--workers", "1"]
+    return [sys.executable, "-m", "mlflow", "server", *where, *listen]
+
+
+def server_environment() -> dict[str, str]:
+    """The environment of a local server: no job runner, no telemetry."""
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    return {**os.environ, **quiet}
+
+
+def free_port(host: str = HOST, preferred: int = DEFAULT_PORT) -> int:
+    """The preferred port when it is free, any free one otherwise."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise WorldError(f"No free port on {host}: end a server that listens there.")
