@@ -26,7 +26,7 @@ def load_splits(task: Task, data: str, rows: Rows, seed: int) -> Splits:
     Raises:
         DataError: when rows are missing, malformed, duplicated across splits, or too few.
     """
-    source = data or f"the data of task `{task.name}`"
+    source = data or f"The data of task `{task.name}`"
     found = _read(task, data)
     if isinstance(found, Mapping):
         missing = [name for name in SPLITS if name not in found]

@@ -43,7 +43,7 @@ task = Task(
     stratify="species",
     adapter=LineAdapter,
     config={
-        "rows": {"train": 40, "val": 35, "test": 75},
+        "rows": {"train": 40, "val": 35, "test": 74},  # 149: two flowers have the same measurements
         "decoding": {"closed": "scored", "calibration": "train"},
         "w": {"sft_prompt": "optimised"},
     },

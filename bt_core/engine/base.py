@@ -70,6 +70,14 @@ class Completion:
     cached: bool = False
 
 
+@dataclass(frozen=True)
+class TrainingRow:
+    """One row of fine-tuning data: a prompt as the engine would get it, and the completion to learn."""
+
+    messages: tuple[Message, ...]
+    completion: str
+
+
 class Engine(Protocol):
     """Answers batches. `usage` counts everything answered so far."""
 

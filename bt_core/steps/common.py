@@ -1,8 +1,9 @@
 """What every step that runs a program shares: opening its inputs, and writing its report."""
 
+import gc
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,33 +26,47 @@ class Stage:
     folder: Path
     program: Program
     task: Task
-    runner: Runner
     started: float
+    given: Engine | None = None
+    spent: Usage = field(default_factory=Usage)
+    _runner: Runner | None = None
 
     @classmethod
     def open(cls, name: str, kind: str, folder: Path, config: Config, engine: Engine | None = None) -> "Stage":
-        """Read the program, import its task and load its base model.
+        """Read the program and import its task; the base model is loaded when it is first needed.
 
         Args:
             name: label of the task in the DAG.
             kind: `bootstrap`, `p`, `w`, `evaluate`.
             folder: the program directory.
             config: the run's merged configuration.
-            engine: one that is already loaded; else the base model named by the program is loaded.
+            engine: one that is already loaded; else the base model named by the program is.
 
         Raises:
-            ProgramError, TaskError, ModelError: when an input is not usable.
+            ProgramError, TaskError: when an input is not usable.
         """
-        started = time.time()
         program = read_program(folder)
-        task = load_task(program.task)
-        runner = Runner(task, config, engine or open_engine(program, config), folder)
-        return cls(name, kind, config, folder, program, task, runner, started)
+        return cls(name, kind, config, folder, program, load_task(program.task), time.time(), engine)
+
+    @property
+    def runner(self) -> Runner:
+        """Runs program states whose adapters lie in the incoming program's folder."""
+        if self._runner is None:
+            engine = self.given or open_engine(self.program, self.config)
+            self._runner = Runner(self.task, self.config, engine, self.folder)
+        return self._runner
+
+    def close_engine(self) -> None:
+        """Give the model's memory back (training needs it); what was spent stays counted."""
+        if self._runner is not None:
+            self.spent += self._runner.usage
+            self._runner = None
+            gc.collect()
 
     def report(self, **parts: Any) -> StageReport:
         """The report of this step, with what the engine spent since it was opened."""
-        usage: Usage = parts.pop("usage", self.runner.usage)
-        return StageReport(self.name, self.kind, usage=usage, started=self.started, ended=time.time(), **parts)
+        self.close_engine()
+        return StageReport(self.name, self.kind, usage=self.spent, started=self.started, ended=time.time(), **parts)
 
     def grown(self, program: Program, settings: dict[str, Any], before: float, after: float, outcome: str = "") -> Program:
         """`program` with this step appended to its lineage."""

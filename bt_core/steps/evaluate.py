@@ -1,0 +1,79 @@
+"""Evaluate: the only step that sees the sealed test split. Scores vanilla and final program on the same rows."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bt_core.config import Config
+from bt_core.engine.base import Engine
+from bt_core.lm.runner import Runner
+from bt_core.program import read_program
+from bt_core.records import StageReport, Trace, Usage, read_jsonl, write_jsonl
+from bt_core.statistics import Difference, paired_difference
+from bt_core.steps.common import Stage, failures, mean_score
+
+
+def evaluate(
+    vanilla: Path,
+    program: Path,
+    train: Path,
+    test: Path,
+    config: Config,
+    stage: str,
+    results: Path,
+    engine: Engine | None = None,
+) -> StageReport:
+    """Score both programs on the test split and write a row per example.
+
+    Args:
+        vanilla: the program before any step.
+        program: the program that would be shipped.
+        train: unlabelled inputs for the label priors of a program that has none.
+        test: the sealed split.
+        results: JSONL to write: {example, row, vanilla: {score, prediction, error}, final: {...}}.
+
+    Raises:
+        BtError: when an input is not usable or the engine failed.
+    """
+    work = Stage.open(stage, "evaluate", vanilla, config, engine)
+    train_rows, rows = read_jsonl(train), read_jsonl(test)
+    start = work.runner.calibrate([work.program], train_rows, f"{stage} calibrate")[0]
+    before = work.runner.run(start, rows, f"{stage} vanilla")
+    mark = work.runner.usage
+    final = Runner(work.task, config, work.runner.engine, program)
+    after = final.run(read_program(program), rows, f"{stage} final")
+    spent = {"vanilla": mark, "final": final.usage - mark}
+    write_jsonl(results, map(_row, rows, before, after))
+    difference = paired_difference([t.score for t in before], [t.score for t in after], config.seed)
+    return work.report(
+        params={"rows": len(rows)},
+        metrics=_metrics(before, after, difference, spent),
+        warnings=failures(after),
+        note=_note(before, after, difference),
+    )
+
+
+def _row(row: dict[str, Any], before: Trace, after: Trace) -> dict[str, Any]:
+    kept = ("score", "prediction", "error")
+    shown = [{key: value for key, value in asdict(trace).items() if key in kept} for trace in (before, after)]
+    return {"example": before.example, "row": row, "vanilla": shown[0], "final": shown[1]}
+
+
+def _metrics(before: list[Trace], after: list[Trace], difference: Difference, spent: dict[str, Usage]) -> dict[str, float]:
+    return {
+        "test/vanilla": mean_score(before),
+        "test/final": mean_score(after),
+        "test/difference": difference.mean,
+        "test/difference_low": difference.low,
+        "test/difference_high": difference.high,
+        "test/rows": float(len(after)),
+    } | {f"cost/prompt_tokens_per_example_{name}": usage.prompt_tokens / len(after) for name, usage in spent.items()}
+
+
+def _note(before: list[Trace], after: list[Trace], difference: Difference) -> str:
+    verdict = "the interval excludes 0" if difference.excludes_zero else "the interval holds 0: no difference is shown"
+    return (
+        f"| program | test score |\n|---|---|\n| vanilla | {mean_score(before):.3f} |\n| final | {mean_score(after):.3f} |\n\n"
+        f"Paired difference {difference.mean:+.3f}, 95% interval [{difference.low:+.3f}, {difference.high:+.3f}]"
+        f" over {len(after)} rows; {verdict}."
+    )

@@ -1,0 +1,154 @@
+"""`w`: LoRA fine-tuning of the program's LM on the program's own successful traces.
+
+Paper: Soylu, Potts, Khattab 2024 (arXiv 2407.10930), Algorithm 1 and section 3: traces whose metric reaches the
+threshold, all modules' calls pooled into one data set, the optimised prompt replaced by the vanilla one.
+"""
+
+import random
+import shutil
+from collections.abc import KeysView, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bt_core.config import Config
+from bt_core.engine.base import Engine, TrainingRow
+from bt_core.engine.training import Curve, train_adapter
+from bt_core.lm.binding import vanilla_states
+from bt_core.lm.rendering import training_rows
+from bt_core.lm.runner import Runner
+from bt_core.models import resolve_model
+from bt_core.program import AdapterRef, PredictorState, Program, adapter_sha256, write_program
+from bt_core.records import Row, StageReport, Trace, read_jsonl, read_traces
+from bt_core.steps.common import Stage, failures, mean_score, open_engine
+
+ADAPTER = "adapter"
+
+
+def lora_finetune(
+    program: Path,
+    traces: Path,
+    train: Path,
+    val: Path,
+    config: Config,
+    stage: str,
+    optimised: Path,
+    engine: Engine | None = None,
+) -> StageReport:
+    """Train adapters on the passing traces, starting from the base model, and write the program that uses them.
+
+    With fewer than `w.min_traces` passing traces the program leaves as it came, and the report says so.
+
+    Raises:
+        BtError: when an input is not usable, or training or the engine failed.
+    """
+    work = Stage.open(stage, "w", program, config, engine)
+    train_rows, val_rows = read_jsonl(train), read_jsonl(val)
+    passing = [trace for trace in read_traces(traces) if trace.score >= config.bootstrap.threshold]
+    before = work.val_before(val_rows, train_rows)
+    if len(passing) < config.w.min_traces:
+        return _unchanged(work, before, len(passing), optimised)
+    work.close_engine()
+    prompts = _prompts(work, config)
+    scratch = optimised.with_name(optimised.name + ".training")
+    curves = _train(work, prompts, passing, scratch)
+    folders = {relative: scratch / relative for relative in curves}
+    states = {name: _adapted(state, name, curves.keys(), scratch) for name, state in prompts.items()}
+    tuned, after, warnings = _validated(work, replace(work.program, predictors=states), scratch, train_rows, val_rows)
+    write_program(work.grown(tuned, config.w.model_dump(mode="json"), before, after), optimised, folders)
+    shutil.rmtree(scratch)
+    return work.report(
+        params=config.w.model_dump(mode="json"),
+        metrics={"val/score": after, "val/score_before": before, "traces/kept": float(len(passing))} | _costs(curves),
+        series=_series(curves),
+        warnings=warnings,
+        note=f"Trained on {len(passing)} traces; validation {before:.3f} before, {after:.3f} after.",
+    )
+
+
+def _unchanged(work: Stage, before: float, kept: int, optimised: Path) -> StageReport:
+    config = work.config
+    outcome = (
+        f"skipped: {kept} traces reach the threshold {config.bootstrap.threshold:g},"
+        f" fewer than w.min_traces = {config.w.min_traces}; the program is unchanged"
+    )
+    settings = config.w.model_dump(mode="json")
+    write_program(work.grown(work.program, settings, before, before, outcome), optimised, work.adapter_folders())
+    return work.report(
+        params=settings,
+        metrics={"val/score": before, "val/score_before": before, "traces/kept": float(kept), "w/skipped": 1.0},
+        warnings=(f"{work.name} {outcome}.",),
+        note=outcome,
+    )
+
+
+def _prompts(work: Stage, config: Config) -> dict[str, PredictorState]:
+    """The prompts to train under, and to ship: the task's own, or those the program came with."""
+    if config.w.sft_prompt == "vanilla":
+        return vanilla_states(work.task)
+    return {name: replace(state, adapter=None, label_prior=None) for name, state in work.program.predictors.items()}
+
+
+def _train(
+    work: Stage, prompts: Mapping[str, PredictorState], passing: Sequence[Trace], scratch: Path
+) -> dict[str, Curve]:
+    """Train one adapter, or one per predictor that has rows; returns their curves by relative path."""
+    config = work.config
+    learn, held = _held_out(passing, config)
+    base = resolve_model(work.program.model, work.program.model_revision)
+    learn_rows, held_rows = training_rows(work.task, prompts, learn), training_rows(work.task, prompts, held)
+    per_predictor = config.w.adapters == "per_predictor"
+    curves = {}
+    for relative in dict.fromkeys(_path(name, per_predictor) for name, _ in learn_rows):
+        own: list[list[TrainingRow]] = [
+            [row for name, row in rows if _path(name, per_predictor) == relative] for rows in (learn_rows, held_rows)
+        ]
+        curves[relative] = train_adapter(
+            base, own[0], own[1], config.w, config.engine, config.seed, scratch / relative, f"{work.name} {relative}"
+        )
+    return curves
+
+
+def _path(predictor: str, per_predictor: bool) -> str:
+    return f"{ADAPTER}/{predictor}" if per_predictor else ADAPTER
+
+
+def _held_out(passing: Sequence[Trace], config: Config) -> tuple[list[Trace], list[Trace]]:
+    """Split by example, so that no example's calls stand on both sides."""
+    shuffled = list(passing)
+    random.Random(f"{config.seed}:w").shuffle(shuffled)
+    count = int(len(shuffled) * config.w.holdout)
+    return shuffled[count:], shuffled[:count]
+
+
+def _adapted(state: PredictorState, name: str, trained: KeysView[str], scratch: Path) -> PredictorState:
+    relative = next((path for path in (f"{ADAPTER}/{name}", ADAPTER) if path in trained), None)
+    adapter = AdapterRef(relative, adapter_sha256(scratch / relative)) if relative else None
+    return replace(state, adapter=adapter, label_prior=None)
+
+
+def _validated(
+    work: Stage, tuned: Program, scratch: Path, train: Sequence[Row], val: Sequence[Row]
+) -> tuple[Program, float, tuple[str, ...]]:
+    """Calibrate and score the tuned program from the very files that will be shipped."""
+    runner = Runner(work.task, work.config, work.given or open_engine(work.program, work.config), scratch)
+    tuned = runner.calibrate([tuned], train, f"{work.name} calibrate")[0]
+    traces = runner.run(tuned, val, f"{work.name} val after")
+    work.spent += runner.usage
+    return tuned, mean_score(traces), failures(traces)
+
+
+def _series(curves: Mapping[str, Curve]) -> dict[str, list[tuple[int, float]]]:
+    series = {}
+    for relative, curve in curves.items():
+        suffix = relative.removeprefix(ADAPTER)
+        series[f"train/loss{suffix}"] = curve.loss
+        series[f"train/val_loss{suffix}"] = curve.val_loss
+    return {name: points for name, points in series.items() if points}
+
+
+def _costs(curves: Mapping[str, Curve]) -> dict[str, float]:
+    return {
+        "train/tokens": float(sum(curve.tokens for curve in curves.values())),
+        "train/seconds": sum(curve.seconds for curve in curves.values()),
+        "train/best_epoch": float(max(curve.best_epoch for curve in curves.values())),
+    }
