@@ -41,7 +41,8 @@ def start_parent(
         strategy: canonical spelling, `p -> w -> p`.
         note: Markdown; empty keeps what stands there.
         datasets: the splits, for the run table's data set column.
-        started: Unix seconds; now when left out.
+        started: Unix seconds when the pipeline run began, for a new parent (the first stage's `report.started`);
+            now when left out.
         retry_seconds: time to spend on a server that does not answer.
 
     Returns:

@@ -87,7 +87,8 @@ def server_command(folder: Path, port: int, host: str = HOST) -> list[str]:
     artifacts = (folder.absolute() / _ARTIFACTS).as_uri()
     where = ["--backend-store-uri", store, "--artifacts-destination", artifacts, "--serve-artifacts"]
     listen = ["--host", host, "--port", str(port), "--workers", "1"]
-    return [sys.executable, "-m", "mlflow", "server", *where, *listen]
+    quiet = ["--uvicorn-opts", "--log-level warning"]  # else a line for every request
+    return [sys.executable, "-m", "mlflow", "server", *where, *listen, *quiet]
 
 
 def server_environment() -> dict[str, str]:
