@@ -35,7 +35,8 @@ def overrides(task: str, seed: int, model: str, data: str, rows: Sequence[Any], 
     Raises:
         ConfigError: when `config` is no JSON object.
     """
-    splits = zip(("train", "val", "test"), map(int, rows), strict=True)  # list elements arrive as strings
+    # Kubeflow turns the elements of a list into strings: "60" on a cluster, "60.0" on this machine.
+    splits = zip(("train", "val", "test"), (int(float(count)) for count in rows), strict=True)
     texts = {key: value for key, value in (("task", task), ("model", model), ("data", data)) if value}
     seeds = {"seed": seed} if seed >= 0 else {}
     chosen_rows = {split: count for split, count in splits if count >= 0}

@@ -9,9 +9,11 @@ evaluated and shipped.
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from kfp import dsl, kubernetes
 
+from bt_core.errors import ConfigError
 from bt_core.strategy import Strategy, format_strategy, strategy_slug
 from components.bootstrap_traces.component import bootstrap_traces
 from components.evaluate.component import evaluate
@@ -45,6 +47,13 @@ class Options:
     tracking_uri: str = ""
     gpus: int = 0
     fresh_data: bool = False
+
+    def __post_init__(self) -> None:
+        if "@" in urlsplit(self.tracking_uri).netloc:
+            raise ConfigError(
+                "The tracking URI holds a user name or password, which anyone could read in the compiled file: leave "
+                "them out, and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD from a secret of the cluster."
+            )
 
 
 DEFAULT_OPTIONS = Options()

@@ -9,7 +9,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,10 @@ def run(
 
 @contextmanager
 def _worker(request: Mapping[str, Any], environment: Mapping[str, str], scratch: str) -> Iterator[Any]:
-    """The process that runs the pipeline; it and its tasks end with this block, whatever happens."""
+    """The process that runs the pipeline; it and its tasks end with this block, whatever happens.
+
+    Its stdin stays open: should this process be killed, that pipe closes, and the worker ends everything.
+    """
     worker = subprocess.Popen(
         [sys.executable, "-m", "pipelines.local_worker"],
         stdin=subprocess.PIPE,
@@ -84,14 +87,17 @@ def _worker(request: Mapping[str, Any], environment: Mapping[str, str], scratch:
     assert worker.stdin is not None
     assert worker.stdout is not None
     try:
-        with worker.stdin:
-            json.dump(request, worker.stdin)
+        with suppress(BrokenPipeError):  # it did not even start; its output says why
+            worker.stdin.write(json.dumps(request) + "\n")
+            worker.stdin.flush()
         yield worker
     finally:
         if worker.poll() is None:
             os.killpg(worker.pid, signal.SIGKILL)
-        worker.stdout.close()
         worker.wait()
+        for stream in (worker.stdin, worker.stdout):
+            with suppress(BrokenPipeError):
+                stream.close()
 
 
 def _import_path() -> str:

@@ -1,12 +1,15 @@
-"""Run one compiled pipeline under `kfp.local`: `python -m pipelines.local_worker < request.json`.
+"""Run one compiled pipeline under `kfp.local`: the process that `pipelines.local` starts.
 
-A process of its own, started by `pipelines.local`, because `kfp.local` keeps a process-wide configuration, swaps
+A process of its own, because `kfp.local` keeps a process-wide configuration, swaps
 logging handlers and replaces `builtins.print` while it runs. Everything goes to stdout: Kubeflow's lines, the
 tasks' lines (indented by four blanks), and one line of JSON behind `EVENT_MARK` whenever a task starts or ends.
 """
 
 import json
+import os
+import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -22,7 +25,9 @@ from pipelines.transcript import EVENT_MARK
 
 def main() -> None:
     """Read the request from stdin and run the pipeline that it names."""
-    request = json.load(sys.stdin)
+    request = json.loads(sys.stdin.readline())
+    end_with_caller(os.dup(sys.stdin.fileno()))
+    os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())  # what the tasks get
     # Said at every task, and true: a display name has no effect here.
     warnings.filterwarnings("ignore", message=r"Task .*: settings \['display_name'\] have no effect")
     with one_sentence():
@@ -41,6 +46,16 @@ def main() -> None:
         cache_root=request["cache"],
     )
     pipeline(**request["arguments"])
+
+
+def end_with_caller(lifeline: int) -> None:
+    """End this process and its tasks when the caller is gone, which closes its end of the pipe."""
+
+    def watch() -> None:
+        os.read(lifeline, 1)
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def announced(execute: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,6 +9,7 @@ from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from bt_core.errors import ConfigError
 from bt_core.strategy import STEP_KINDS, Strategy, strategy_slug
 from pipelines.better_together import OPTIMISERS, Options
 from pipelines.compile import compile_strategy
@@ -141,6 +142,12 @@ def test_options_reach_every_task_they_concern(tmp_path: Path) -> None:
         f"exec-{name}"
         for name in ("bootstrap-traces", "bootstrap-traces-2", "prompt-search", "lora-finetune", "evaluate")
     }
+
+
+def test_a_password_never_reaches_the_file() -> None:
+    with pytest.raises(ConfigError, match="leave them out") as caught:
+        Options(tracking_uri="https://me:hunter2@mlflow.example:5000")
+    assert "hunter2" not in str(caught.value)
 
 
 def test_defaults_of_the_parameters_can_be_replaced(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """The local runner on small real pipelines."""
 
+import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,9 @@ import pytest
 from bt_core.errors import ConfigError, UserError, WorldError
 from pipelines import local
 from pipelines.events import Event, TaskEnded, TaskOutput, TaskStarted
-from tests.pipelines.tiny import compiled, tiny_fail, tiny_join, tiny_probe
+from tests.pipelines.tiny import compiled, tiny_fail, tiny_join, tiny_probe, tiny_sleep
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_outputs_of_every_task_come_back(tmp_path: Path) -> None:
@@ -94,16 +98,44 @@ def test_mistakes_before_the_first_task_are_the_users(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_ends_the_tasks_too(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+
     def interrupt(event: Event) -> None:
         if isinstance(event, TaskStarted):
+            wait_until(lambda: pid_file.is_file() and pid_file.read_text())
             raise KeyboardInterrupt
 
-    started = time.monotonic()
+    arguments = {"pid_file": str(pid_file)}
     with pytest.raises(KeyboardInterrupt):
-        local.run(compiled(tiny_join, tmp_path), tmp_path / "root", {"text": "x", "repeat": 1}, on_event=interrupt)
-    assert time.monotonic() - started < 10
-    time.sleep(1)
-    assert not list(tmp_path.glob("root/*/write/executor_output.json"))
+        local.run(compiled(tiny_sleep, tmp_path), tmp_path / "root", arguments, on_event=interrupt)
+    wait_until(lambda: not is_running(pid_file))
+
+
+def test_the_tasks_do_not_outlive_a_caller_that_is_killed(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    path = compiled(tiny_sleep, tmp_path)
+    script = f"""
+from pathlib import Path
+from pipelines import local
+local.run(Path({str(path)!r}), Path({str(tmp_path / "root")!r}), {{"pid_file": {str(pid_file)!r}}})
+"""
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT) as caller:
+        wait_until(lambda: pid_file.is_file() and pid_file.read_text())
+        assert is_running(pid_file)
+        caller.kill()
+    wait_until(lambda: not is_running(pid_file))
+
+
+def is_running(pid_file: Path) -> bool:
+    status = Path("/proc", pid_file.read_text(), "status")
+    return status.is_file() and "State:\tZ" not in status.read_text()
+
+
+def wait_until(is_so: Callable[[], object], seconds: float = 30) -> None:
+    give_up = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
 
 
 def test_two_runs_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from bt_core.records import StageReport, Usage
 from components.reports import RUN_ID, read_report, run_ids, write_report
 from components.runtime import finish, overrides
 
-UNSET = {"task": "", "seed": -1, "model": "", "data": "", "rows": ["-1", "-1", "-1"], "config": ""}
+UNSET = {"task": "", "seed": -1, "model": "", "data": "", "rows": ["-1", "-1.0", -1], "config": ""}
 
 
 class RecordedMetrics:
@@ -34,7 +34,7 @@ def test_sentinels_choose_nothing() -> None:
 
 def test_single_values_win_over_the_config() -> None:
     config = json.dumps({"task": "a", "seed": 1, "rows": {"train": 5, "val": 6}, "w": {"epochs": 2}})
-    chosen = overrides(**UNSET | {"task": "b", "seed": 0, "rows": ["7", "-1", "9"], "config": config})  # type: ignore[arg-type]
+    chosen = overrides(**UNSET | {"task": "b", "seed": 0, "rows": ["7", "-1", "9.0"], "config": config})  # type: ignore[arg-type]
     assert chosen == {"task": "b", "seed": 0, "rows": {"train": 7, "val": 6, "test": 9}, "w": {"epochs": 2}}
 
 

@@ -65,6 +65,25 @@ def fail(how: str, stage: str, never: dsl.Output[dsl.Dataset]) -> str:
         raise ZeroDivisionError(how)
 
 
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def sleep(pid_file: str) -> str:
+    """Write this process's id, and outlast any test."""
+    import os
+    import sys
+    import time
+    from pathlib import Path
+
+    assert sys.stdin.read() == "", "nothing to read, and no waiting for it"
+    Path(pid_file).write_text(str(os.getpid()))
+    time.sleep(600)
+    return pid_file
+
+
+@dsl.pipeline(name="tiny-sleep")
+def tiny_sleep(pid_file: str) -> None:
+    sleep(pid_file=pid_file)
+
+
 @dsl.pipeline(name="tiny-join")
 def tiny_join(text: str = "", repeat: int = -1) -> None:
     one = write(text=text, repeat=repeat)
