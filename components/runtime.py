@@ -16,6 +16,9 @@ from bt_core.records import StageReport, canonical_json
 from components.reports import RUN_ID, read_report, write_report
 from components.tracking import track_outcome, track_stage
 
+#: The number that stands for "the task's default".
+UNSET = -1
+
 _NO_DATA: Mapping[str, str] = MappingProxyType({})
 
 
@@ -30,7 +33,7 @@ class Metrics(Protocol):
 def overrides(task: str, seed: int, model: str, data: str, rows: Sequence[Any], config: str) -> dict[str, Any]:
     """The settings that a person chose: pipeline parameters over the JSON in `config`, sentinels left out.
 
-    An empty string and a negative number mean "the task's default", since a Kubeflow parameter cannot be None.
+    An empty string and -1 mean "the task's default", since a Kubeflow parameter cannot be None.
 
     Raises:
         ConfigError: when `config` is no JSON object.
@@ -38,8 +41,8 @@ def overrides(task: str, seed: int, model: str, data: str, rows: Sequence[Any], 
     # Kubeflow turns the elements of a list into strings: "60" on a cluster, "60.0" on this machine.
     splits = zip(("train", "val", "test"), (int(float(count)) for count in rows), strict=True)
     texts = {key: value for key, value in (("task", task), ("model", model), ("data", data)) if value}
-    seeds = {"seed": seed} if seed >= 0 else {}
-    chosen_rows = {split: count for split, count in splits if count >= 0}
+    seeds = {"seed": seed} if seed != UNSET else {}
+    chosen_rows = {split: count for split, count in splits if count != UNSET}
     return merge(_json_object(config), texts, seeds, {"rows": chosen_rows} if chosen_rows else {})
 
 

@@ -38,6 +38,10 @@ def test_single_values_win_over_the_config() -> None:
     assert chosen == {"task": "b", "seed": 0, "rows": {"train": 7, "val": 6, "test": 9}, "w": {"epochs": 2}}
 
 
+def test_only_the_sentinel_is_left_out() -> None:
+    assert overrides(**UNSET | {"seed": -2, "rows": [0, -1, -3]}) == {"seed": -2, "rows": {"train": 0, "test": -3}}  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("config", "complaint"), [("{", "broken JSON"), ("[1]", "JSON list"), ("7", "JSON int")])
 def test_a_config_that_is_no_object_is_refused(config: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=f"`config` is .*{complaint}"):
