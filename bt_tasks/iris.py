@@ -10,9 +10,9 @@ from bt_core.task import Task
 
 
 class Species(dspy.Signature):
-    """Name the iris species from its measurements in cm: sepal length, sepal width, petal length, petal width."""
+    """Name the iris species."""
 
-    flower: str = dspy.InputField()
+    petal: str = dspy.InputField()
     species: Literal["setosa", "versicolor", "virginica"] = dspy.OutputField()
 
 
@@ -21,31 +21,43 @@ def exact_match(example: Any, prediction: Any) -> bool:
     return bool(prediction.species == example.species)
 
 
+class Identify(dspy.Module):
+    """Shows the LM the petal alone: with four numbers in the prompt the embedded model stays near chance."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.species = dspy.Predict(Species)
+
+    def forward(self, sepal: str, petal: str) -> Any:
+        return self.species(petal=petal)
+
+
 def flowers() -> list[Row]:
-    """The 150 flowers of scikit-learn's copy; measurements in one compact line, since tokens are dear."""
+    """scikit-learn's copy of the 150 flowers, length x width in mm; two of them have the same measurements."""
     from sklearn.datasets import load_iris
 
     iris = load_iris()
     rows = []
-    for number, (values, label) in enumerate(zip(iris.data, iris.target, strict=True), start=1):
-        measures = " ".join(f"{value:.1f}" for value in values)
-        rows.append({"flower": measures, "species": str(iris.target_names[label]), "number": number})
+    for values, label in zip(iris.data, iris.target, strict=True):
+        sizes = [round(10 * value) for value in values]
+        sepal, petal = (f"{length} x {width} mm" for length, width in (sizes[:2], sizes[2:]))
+        rows.append({"sepal": sepal, "petal": petal, "species": str(iris.target_names[label])})
     return rows
 
 
 task = Task(
     name="iris",
-    program=lambda: dspy.Predict(Species),
+    program=Identify,
     metric=exact_match,
-    inputs=("flower",),
+    inputs=("sepal", "petal"),
     labels=("species",),
     data=flowers,
     stratify="species",
     adapter=LineAdapter,
     config={
-        "rows": {"train": 40, "val": 35, "test": 74},  # 149: two flowers have the same measurements
+        "rows": {"train": 40, "val": 35, "test": 74},
         "decoding": {"closed": "scored", "calibration": "train"},
         "w": {"sft_prompt": "optimised"},
     },
-    description="four measurements -> iris species; one module, closed answers, as in the paper",
+    description="petal size -> iris species; one module, closed answers, as in the paper",
 )
