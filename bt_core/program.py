@@ -71,6 +71,8 @@ class Program:
     model: str
     model_revision: str
     predictors: dict[str, PredictorState]
+    #: The decoding settings that it was made and scored with (`bt_core.config.Decoding`).
+    decoding: dict[str, Any] = field(default_factory=dict)
     lineage: tuple[LineageStep, ...] = ()
     schema_version: int = field(default=SCHEMA_VERSION)
 

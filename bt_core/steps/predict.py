@@ -20,7 +20,7 @@ def predict(
     Args:
         program: the program directory.
         inputs: the task's inputs by name.
-        overrides: settings over the task's own (device, decoding).
+        overrides: settings over the task's own and the program's decoding (device, for example).
         engine: one that is already loaded; else the base model named by the program is.
 
     Raises:
@@ -28,6 +28,7 @@ def predict(
     """
     state = read_program(program)
     task = load_task(state.task)
-    config = resolve_config({"task": state.task}, task.config, overrides or {})
+    made_with = {"task": state.task, "decoding": state.decoding}
+    config = resolve_config(task.config, made_with, overrides or {})
     runner = Runner(task, config, engine or open_engine(state, config), program)
     return runner.predict(state, inputs)

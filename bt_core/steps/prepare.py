@@ -37,7 +37,8 @@ def prepare(
     config = resolve_config(task.config, overrides)
     splits = load_splits(task, config.data, config.rows, config.seed)
     model = resolve_model(config.model)
-    vanilla = Program(config.task, model.id, model.revision, vanilla_states(task))
+    decoding = config.decoding.model_dump(mode="json")
+    vanilla = Program(config.task, model.id, model.revision, vanilla_states(task), decoding)
     write_program(vanilla, program)
     for name, path in (("train", train), ("val", val), ("test", test)):
         write_jsonl(path, splits[name])
