@@ -1,5 +1,6 @@
 """`bt predict`: use an optimised program."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from bt_cli import options
 from bt_cli.console import print_json, stdout
+from bt_cli.settings import gather
 from bt_cli.surroundings import find_own_tasks
 from bt_core.errors import ConfigError
 
@@ -15,6 +18,8 @@ from bt_core.errors import ConfigError
 def predict(
     program: Annotated[Path, typer.Argument(metavar="PROGRAM_DIR", help="A program directory that a run wrote.")],
     inputs: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="The program's inputs.")],
+    config: options.ConfigFile = None,
+    assignments: options.Assignments = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Run an optimised program on one input.
@@ -22,10 +27,12 @@ def predict(
     Example: bt predict runs/my-run/program city=Nairobi
     """
     values = _parse(inputs)
+    settings = gather({}, config, assignments)
     find_own_tasks()
+    os.environ["TQDM_DISABLE"] = "1"  # one answer needs no progress bars; read when tqdm is imported
     from bt_core.steps import predict as step
 
-    prediction = step.predict(program, values)
+    prediction = step.predict(program, values, settings.chosen)
     if as_json:
         print_json(prediction)
         return

@@ -142,7 +142,7 @@ def _remark(event: TaskEnded) -> str:
     report = event.report
     metrics = report.metrics
     parts = []
-    if "traces/kept" in metrics:
+    if "traces/total" in metrics:
         parts.append(f"{metrics['traces/kept']:.0f} of {metrics['traces/total']:.0f} traces kept")
     if "val/score" in metrics:
         before = f"{metrics['val/score_before']:.3f} -> " if "val/score_before" in metrics else ""

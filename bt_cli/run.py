@@ -59,4 +59,4 @@ def run(
     if as_json:
         print_json(result)
     else:
-        print_summary(stdout(), result, folder)
+        print_summary(stdout(), result, folder, tracking_uri)

@@ -18,10 +18,15 @@ class Settings:
     overrides: dict[str, Any]
 
     @property
+    def chosen(self) -> dict[str, Any]:
+        """The overrides less the task."""
+        return {key: value for key, value in self.overrides.items() if key != "task"}
+
+    @property
     def parameters(self) -> dict[str, str]:
         """The overrides as pipeline parameters: the task has one of its own, the rest travels as JSON in `config`."""
-        rest = {key: value for key, value in self.overrides.items() if key != "task"}
-        texts = {"task": self.config.task, "config": json.dumps(rest, sort_keys=True) if rest else ""}
+        chosen = json.dumps(self.chosen, sort_keys=True) if self.chosen else ""
+        texts = {"task": self.config.task, "config": chosen}
         return {key: text for key, text in texts.items() if text}
 
 

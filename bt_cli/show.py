@@ -64,10 +64,12 @@ def _predictor(name: str, state: PredictorState) -> Panel:
 
 
 def _fields(fields: tuple[Field, ...]) -> Text:
-    shown = [
-        f"{field.name}: {field.type}" + (f" ({field.description})" if field.description else "") for field in fields
-    ]
-    return Text(", ".join(shown))
+    return Text(", ".join(map(_field, fields)))
+
+
+def _field(field: Field) -> str:
+    own = field.description not in ("", f"${{{field.name}}}")  # DSPy's placeholder says nothing
+    return f"{field.name}: {field.type}" + (f" ({field.description})" if own else "")
 
 
 def _demos(state: PredictorState) -> Table:
