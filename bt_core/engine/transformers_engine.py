@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from bt_core.config import EngineConfig
 from bt_core.engine import attention
@@ -35,6 +36,7 @@ def load_base(model: BaseModel, settings: EngineConfig, attention_name: str | No
     # On CPU float32 is the safe default: bfloat16 is slower than it where the processor has no AMX or AVX512-BF16.
     native = torch.bfloat16 if device == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
     dtype = native if settings.dtype == "auto" else getattr(torch, settings.dtype)
+    disable_progress_bar()  # a step shows its examples, not its tensors
     try:
         tokenizer = AutoTokenizer.from_pretrained(model.path)
         loaded = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype)

@@ -1,0 +1,66 @@
+"""The steps of a run, called as the components call them, on one engine."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bt_core.config import Config
+from bt_core.engine.base import Engine
+from bt_core.program import Program, read_program
+from bt_core.records import StageReport, Trace, read_traces
+from bt_core.steps.bootstrap import bootstrap
+from bt_core.steps.evaluate import evaluate
+from bt_core.steps.lora_finetune import lora_finetune
+from bt_core.steps.prepare import prepare
+from bt_core.steps.prompt_search import prompt_search
+from bt_core.steps.select import select
+
+
+@dataclass
+class Flow:
+    """A run's folder. `engine` None loads the model anew in every step, as components do."""
+
+    folder: Path
+    engine: Engine | None
+    config: Config
+    reports: list[StageReport] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, folder: Path, model: Path, task: str, engine: Engine | None = None, **settings: Any) -> "Flow":
+        overrides = {"task": task, "model": str(model), **settings}
+        splits = (folder / f"{name}.jsonl" for name in ("train", "val", "test"))
+        config, report = prepare(overrides, *splits, folder / "vanilla")
+        return cls(folder, engine, config, [report])
+
+    def bootstrap(self, program: str = "vanilla", name: str = "traces") -> list[Trace]:
+        report = bootstrap(
+            self.folder / program, self._rows("train"), self.config, name, self.folder / name, self.engine
+        )
+        self.reports.append(report)
+        return read_traces(self.folder / name)
+
+    def p(self, program: str = "vanilla", traces: str = "traces", out: str = "p") -> Program:
+        return self._optimise(prompt_search, program, traces, out)
+
+    def w(self, program: str = "vanilla", traces: str = "traces", out: str = "w") -> Program:
+        return self._optimise(lora_finetune, program, traces, out)
+
+    def select(self, incumbent: str, challenger: str, out: str = "best") -> StageReport:
+        folders = (self.folder / incumbent, self.folder / challenger)
+        return select(*folders, self.config, "select", self.folder / out)
+
+    def evaluate(self, program: str, out: str = "results.jsonl") -> StageReport:
+        folders = (self.folder / "vanilla", self.folder / program, self._rows("train"), self._rows("test"))
+        return evaluate(*folders, self.config, "evaluate", self.folder / out, self.engine)
+
+    @property
+    def last(self) -> StageReport:
+        return self.reports[-1]
+
+    def _optimise(self, step: Any, program: str, traces: str, out: str) -> Program:
+        inputs = (self.folder / program, self.folder / traces, self._rows("train"), self._rows("val"))
+        self.reports.append(step(*inputs, self.config, out, self.folder / out, self.engine))
+        return read_program(self.folder / out)
+
+    def _rows(self, split: str) -> Path:
+        return self.folder / f"{split}.jsonl"
