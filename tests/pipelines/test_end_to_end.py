@@ -17,7 +17,12 @@ from pipelines.compile import compile_strategy
 from pipelines.events import LocalRun
 
 ROWS = 6
-SETTINGS = {"p": {"candidates": 1, "max_demos": 2}, "w": {"epochs": 1, "min_traces": 1, "rank": 2}, "select": "last"}
+SETTINGS = {
+    "decoding": {"calibration": "none"},
+    "p": {"candidates": 1, "max_demos": 2},
+    "w": {"epochs": 1, "min_traces": 1, "rank": 2},
+    "select": "last",
+}
 PARAMETERS = {"task": "iris", "seed": 3, "train_rows": ROWS, "val_rows": ROWS, "test_rows": ROWS}
 
 
