@@ -1,6 +1,5 @@
 """`bt predict`: use an optimised program."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ from rich.text import Text
 from bt_cli import options
 from bt_cli.console import print_json, stdout
 from bt_cli.settings import gather
-from bt_cli.surroundings import find_own_tasks
+from bt_cli.surroundings import find_own_tasks, quieten_libraries
 from bt_core.errors import ConfigError
 
 
@@ -29,7 +28,7 @@ def predict(
     values = _parse(inputs)
     settings = gather({}, config, assignments)
     find_own_tasks()
-    os.environ["TQDM_DISABLE"] = "1"  # one answer needs no progress bars; read when tqdm is imported
+    quieten_libraries()
     from bt_core.steps import predict as step
 
     prediction = step.predict(program, values, settings.chosen)

@@ -38,6 +38,8 @@ def _head(program: Program, sha256: str, folder: Path) -> Table:
     table = _facts()
     table.add_row("task", program.task)
     table.add_row("model", f"{program.model} (revision {program.model_revision[:12]})")
+    if program.decoding:
+        table.add_row("decoding", Text(", ".join(f"{key} {value}" for key, value in program.decoding.items())))
     table.add_row("folder", str(folder))
     table.add_row("sha256", sha256)
     return table

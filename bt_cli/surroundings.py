@@ -1,6 +1,8 @@
-"""Where a user's own task is found: installed packages, and the folder that `bt` was started in."""
+"""What a command sets up in its own process before it imports the core's heavy parts."""
 
+import os
 import sys
+import warnings
 from pathlib import Path
 
 
@@ -9,3 +11,9 @@ def find_own_tasks() -> None:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)
+
+
+def quieten_libraries() -> None:
+    """No progress bars and no libraries' notes to their developers, for a command whose output is one answer."""
+    os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is imported
+    warnings.simplefilter("ignore", FutureWarning)
