@@ -20,7 +20,7 @@ def track_stage(
     """Record a stage whose outputs are on disk; the id of its run, or None when tracking is off."""
     strategy = os.environ.get(STRATEGY_VARIABLE, "").replace("-", " -> ")
     if strategy:  # at every stage, since the earlier ones may have come from the cache
-        bt_tracking.start_parent(config, strategy)
+        bt_tracking.start_parent(config, strategy, started=report.started)
     used = [
         bt_tracking.DataSet.from_jsonl(path, split, config.task, config.data or config.task)
         for split, path in data.items()
@@ -32,10 +32,11 @@ def track_outcome(
     report: StageReport, steps: Sequence[StageReport], config: Config, strategy: str, program: Path, run_id: str | None
 ) -> None:
     """Put the outcome on the pipeline run, and the shipped program and its prompts into MLflow's registries."""
-    optimised = [step.metrics["val/score"] for step in steps if step.kind in STEP_KINDS]
+    optimised = [step.metrics for step in steps if step.kind in STEP_KINDS]
+    scores = [optimised[0]["val/score_before"], *(metrics["val/score"] for metrics in optimised)]  # 0: vanilla
     test = {name: value for step in steps for name, value in step.metrics.items() if name.startswith("test/")}
     tags = {"strategy": strategy, "seed": str(config.seed), "program.sha256": program_sha256(program)}
-    series = {"val/score": list(enumerate(optimised, start=1))}
+    series = {"val/score": list(enumerate(scores))}
     bt_tracking.finish_parent(test, series, note=report.note, tags={"program.sha256": tags["program.sha256"]})
     bt_tracking.register_model(config.task, run_id, tags=tags, safe=program)
     bt_tracking.register_prompts(read_program(program), run_id, tags=tags)

@@ -129,7 +129,6 @@ class Chain:
             uses_model=True,
             vanilla=self._data["program"],
             program=best,
-            train=self._data["train"],
             test=self._data["test"],
         )
         evaluated.set_caching_options(False)  # every run looks at the test split itself

@@ -21,13 +21,12 @@ def bootstrap(
     """
     work = Stage.open(stage, "bootstrap", program, config, engine)
     rows = read_jsonl(train)
-    state = work.runner.calibrate([work.program], rows, f"{stage} calibrate")[0]
     threshold = config.bootstrap.threshold
     kept: dict[str, Trace] = {}
     open_rows = rows
     for attempt in range(config.bootstrap.attempts):
         label = f"{stage} attempt {attempt + 1}"
-        for trace in work.runner.run(state, open_rows, label, bootstrapping=True, attempt=attempt):
+        for trace in work.runner.run(work.program, open_rows, label, bootstrapping=True, attempt=attempt):
             if trace.example not in kept or trace.score >= threshold:
                 kept[trace.example] = trace
         open_rows = [row for row in rows if kept[row_id(row)].score < threshold]

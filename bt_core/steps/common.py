@@ -86,12 +86,11 @@ class Stage:
         """Where the program's adapters lie, for writing a program that keeps them."""
         return {path: self.folder / path for path in self.program.adapters}
 
-    def val_before(self, val: Sequence[Row], train: Sequence[Row]) -> float:
+    def val_before(self, val: Sequence[Row]) -> float:
         """The incoming program's validation score: from its lineage, or measured where it has none."""
         if self.program.lineage and self.program.lineage[-1].val_after is not None:
             return self.program.lineage[-1].val_after
-        calibrated = self.runner.calibrate([self.program], train, f"{self.name} calibrate")
-        return mean_score(self.runner.run(calibrated[0], val, f"{self.name} val before"))
+        return mean_score(self.runner.run(self.program, val, f"{self.name} val before"))
 
 
 def open_engine(program: Program, config: Config) -> Engine:

@@ -16,7 +16,6 @@ from bt_core.steps.common import Stage, failures, mean_score
 def evaluate(
     vanilla: Path,
     program: Path,
-    train: Path,
     test: Path,
     config: Config,
     stage: str,
@@ -28,7 +27,6 @@ def evaluate(
     Args:
         vanilla: the program before any step.
         program: the program that would be shipped.
-        train: unlabelled inputs for the label priors of a program that has none.
         test: the sealed split.
         results: JSONL to write: {example, row, vanilla: {score, prediction, error}, final: {...}}.
 
@@ -36,9 +34,8 @@ def evaluate(
         BtError: when an input is not usable or the engine failed.
     """
     work = Stage.open(stage, "evaluate", vanilla, config, engine)
-    train_rows, rows = read_jsonl(train), read_jsonl(test)
-    start = work.runner.calibrate([work.program], train_rows, f"{stage} calibrate")[0]
-    before = work.runner.run(start, rows, f"{stage} vanilla")
+    rows = read_jsonl(test)
+    before = work.runner.run(work.program, rows, f"{stage} vanilla")
     mark = work.runner.usage
     final = Runner(work.task, config, work.runner.engine, program)
     after = final.run(read_program(program), rows, f"{stage} final")

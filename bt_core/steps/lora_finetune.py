@@ -44,7 +44,7 @@ def lora_finetune(
     work = Stage.open(stage, "w", program, config, engine)
     train_rows, val_rows = read_jsonl(train), read_jsonl(val)
     passing = [trace for trace in read_traces(traces) if trace.score >= config.bootstrap.threshold]
-    before = work.val_before(val_rows, train_rows)
+    before = work.val_before(val_rows)
     if len(passing) < config.w.min_traces:
         return _unchanged(work, before, len(passing), optimised)
     work.close_engine()

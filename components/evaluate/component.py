@@ -9,7 +9,6 @@ from components.images import IMAGE
 def evaluate(
     vanilla: dsl.Input[dsl.Model],
     program: dsl.Input[dsl.Model],
-    train: dsl.Input[dsl.Dataset],
     test: dsl.Input[dsl.Dataset],
     config: str,
     stage: str,
@@ -25,6 +24,6 @@ def evaluate(
     from components.runtime import finish
 
     with one_sentence():
-        inputs = Path(vanilla.path), Path(program.path), Path(train.path), Path(test.path)
+        inputs = Path(vanilla.path), Path(program.path), Path(test.path)
         report = compare(*inputs, read_config(config), stage, Path(results.path))
         return finish(report, config, metrics, {"results.jsonl": results.path}, {"test": test.path})

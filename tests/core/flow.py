@@ -29,7 +29,7 @@ class Flow:
     def start(cls, folder: Path, model: Path, task: str, engine: Engine | None = None, **settings: Any) -> "Flow":
         overrides = {"task": task, "model": str(model), **settings}
         splits = (folder / f"{name}.jsonl" for name in ("train", "val", "test"))
-        config, report = prepare(overrides, *splits, folder / "vanilla")
+        config, report = prepare(overrides, *splits, folder / "vanilla", engine)
         return cls(folder, engine, config, [report])
 
     def bootstrap(self, program: str = "vanilla", name: str = "traces") -> list[Trace]:
@@ -50,7 +50,7 @@ class Flow:
         return select(*folders, self.config, "select", self.folder / out)
 
     def evaluate(self, program: str, out: str = "results.jsonl") -> StageReport:
-        folders = (self.folder / "vanilla", self.folder / program, self._rows("train"), self._rows("test"))
+        folders = (self.folder / "vanilla", self.folder / program, self._rows("test"))
         return evaluate(*folders, self.config, "evaluate", self.folder / out, self.engine)
 
     @property

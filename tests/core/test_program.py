@@ -1,0 +1,90 @@
+"""The program directory: what is read is what was written, whole or not at all, and nothing altered passes."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bt_core.errors import ProgramError
+from bt_core.program import (
+    AdapterRef,
+    Field,
+    LineageStep,
+    PredictorState,
+    Program,
+    adapter_sha256,
+    program_sha256,
+    read_program,
+    write_program,
+)
+
+STATE = PredictorState("Do it — well.", (Field("a", "str"),), (Field("b", "bool"),), ({"a": "é", "b": True},), {"True": -0.5})
+STEP = LineageStep("p", "1.p", 3, {"candidates": 2}, "0" * 64, 0.25, 0.5)
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    folder = tmp_path / "peft"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text("{}")
+    (folder / "adapter_model.safetensors").write_bytes(b"weights")
+    return folder
+
+
+@pytest.fixture
+def written(tmp_path: Path, adapter: Path) -> Path:
+    ref = AdapterRef("adapter", adapter_sha256(adapter))
+    program = Program("t", "m", "r", {"x": replace(STATE, adapter=ref)}, {"closed": "scored"}, (STEP,))
+    write_program(program, tmp_path / "program", {"adapter": adapter})
+    return tmp_path / "program"
+
+
+def test_what_is_read_is_what_was_written(written: Path, adapter: Path) -> None:
+    program = read_program(written)
+    assert program.predictors["x"].demos == ({"a": "é", "b": True},)
+    assert program.lineage == (STEP,)
+    write_program(program, written.with_name("again"), {"adapter": written / "adapter"})
+    assert program_sha256(written.with_name("again")) == program_sha256(written)
+
+
+def test_an_altered_adapter_is_refused(written: Path) -> None:
+    (written / "adapter" / "adapter_model.safetensors").write_bytes(b"WEIGHTS")
+    with pytest.raises(ProgramError, match="it was altered, use the original"):
+        read_program(written)
+
+
+def test_a_missing_adapter_file_is_named(written: Path) -> None:
+    (written / "adapter" / "adapter_config.json").unlink()
+    with pytest.raises(ProgramError, match=r"has no adapter_config\.json"):
+        read_program(written)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda value: value | {"schema_version": 99}, "has schema version 99, this release reads 1"),
+        (lambda value: {key: value[key] for key in value if key != "predictors"}, "is damaged"),
+        (lambda value: value | {"extra": 1}, "is damaged"),
+        (lambda value: [value], "is damaged"),
+    ],
+    ids=["version", "lacking", "unknown", "list"],
+)
+def test_a_damaged_program_is_refused(change, sentence: str, written: Path) -> None:
+    path = written / "program.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(ProgramError, match=sentence):
+        read_program(written)
+
+
+def test_a_folder_that_is_no_program_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ProgramError, match="is no program directory"):
+        read_program(tmp_path)
+
+
+def test_a_write_that_fails_leaves_what_was_there(written: Path) -> None:
+    before = program_sha256(written)
+    broken = replace(read_program(written), predictors={"x": replace(STATE, adapter=AdapterRef("other", "0"))})
+    with pytest.raises(KeyError):
+        write_program(broken, written, {})
+    assert program_sha256(written) == before
