@@ -58,6 +58,9 @@ class SearchConfig(Section):
 
     candidates: int = Field(6, ge=1, description="demo sets tried, besides the demo-free program")
     max_demos: int = Field(3, ge=1, description="demonstrations per predictor, at most")
+    racing: Literal["exact", "off"] = Field(
+        "exact", description="drop candidates that provably cannot win any more, or score every one on every row"
+    )
 
 
 class LoraConfig(Section):

@@ -45,22 +45,21 @@ class Runner:
         return self.engine.usage
 
     def run(self, program: Program, rows: Sequence[Row], label: str = "", **options: Any) -> list[Trace]:
-        """`run_many` for one program."""
-        return self.run_many([program], rows, label, **options)[0]
+        """`run_pairs` for one program on every row."""
+        return self.run_pairs([(program, row) for row in rows], label, **options)
 
-    def run_many(
+    def run_pairs(
         self,
-        programs: Sequence[Program],
-        rows: Sequence[Row],
+        pairs: Sequence[tuple[Program, Row]],
         label: str = "",
         bootstrapping: bool = False,
         attempt: int = 0,
-    ) -> list[list[Trace]]:
-        """Run every program on every row, all in flight together, and score the results.
+    ) -> list[Trace]:
+        """Run programs on examples, all in flight together, and score the results.
 
         Args:
-            programs: states of this task's program.
-            rows: examples; the metric sees all columns, the program its inputs alone.
+            pairs: a state of this task's program and an example; the metric sees all the example's columns,
+                the program its inputs alone.
             label: shown beside the progress bar.
             bootstrapping: whether the metric is given the trace (so that it may be stricter).
             attempt: 0 decodes as configured; later ones sample at `bootstrap.temperature`.
@@ -73,15 +72,17 @@ class Runner:
         if attempt:
             decoding = decoding.model_copy(update={"temperature": self.config.bootstrap.temperature})
         seed = self.config.seed * 1_000 + attempt
-        modules = [bind(self.task, program, self.folder, decoding, seed, self._submit) for program in programs]
+        distinct = {id(program): program for program, _ in pairs}
+        modules = {
+            key: bind(self.task, program, self.folder, decoding, seed, self._submit)
+            for key, program in distinct.items()
+        }
         adapter = adapter_of(self.task)
         jobs = [
-            lambda module=module, row=row: self._example(module, row, adapter, bootstrapping, attempt)
-            for module in modules
-            for row in rows
+            lambda module=modules[id(program)], row=row: self._example(module, row, adapter, bootstrapping, attempt)
+            for program, row in pairs
         ]
-        traces = self._run_jobs(jobs, label)
-        return [traces[start : start + len(rows)] for start in range(0, len(traces), len(rows))]
+        return self._run_jobs(jobs, label)
 
     def calibrate(self, programs: Sequence[Program], rows: Sequence[Row], label: str = "") -> list[Program]:
         """Give each program the label priors that `decoding.calibration` asks for; the rest stays.
@@ -94,8 +95,11 @@ class Runner:
         bare = [_with_priors(program, {}) for program in programs]
         if self.config.decoding.calibration == "content_free":
             return [_with_priors(program, self._content_free(program, label)) for program in bare]
-        unlabelled = self.run_many(bare, rows, label)
-        return [_with_priors(program, _mean_logprobs(traces)) for program, traces in zip(bare, unlabelled, strict=True)]
+        traces = self.run_pairs([(program, row) for program in bare for row in rows], label)
+        return [
+            _with_priors(program, _mean_logprobs(traces[start : start + len(rows)]))
+            for program, start in zip(bare, range(0, len(traces), len(rows)), strict=True)
+        ]
 
     def predict(self, program: Program, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Run the program once on the inputs and return its prediction's fields, as JSON values."""

@@ -15,8 +15,9 @@ from bt_core.config import Config
 from bt_core.engine.base import Engine
 from bt_core.lm.binding import vanilla_states
 from bt_core.program import PredictorState, Program, write_program
-from bt_core.records import StageReport, Trace, read_jsonl, read_traces
-from bt_core.steps.common import Stage, failures, mean_score
+from bt_core.records import Row, StageReport, Trace, read_jsonl, read_traces
+from bt_core.steps.common import Stage
+from bt_core.steps.racing import Pair, Race, race
 
 
 def prompt_search(
@@ -42,29 +43,38 @@ def prompt_search(
     passing = [trace for trace in read_traces(traces) if trace.score >= config.bootstrap.threshold]
     pool = candidates(work.program, vanilla_states(work.task), passing, config)
     pool = work.runner.calibrate(pool, train_rows, f"{stage} calibrate")
-    results = work.runner.run_many(pool, val_rows, f"{stage} {len(pool)} candidates")
-    scores = [mean_score(result) for result in results]
-    best = max(range(len(scores)), key=lambda index: scores[index])
+    ended = _race(work, pool, val_rows)
+    best, incoming = ended.winner, _position(pool, work.program)
+    before, after = ended.mean(incoming), ended.mean(best)
     outcome = "" if passing else "no trace passed, so there were no demonstrations to try"
     settings = config.p.model_dump() | {"threshold": config.bootstrap.threshold}
-    before = scores[_position(pool, work.program)]
-    write_program(work.grown(pool[best], settings, before, scores[best], outcome), optimised, work.adapter_folders())
+    write_program(work.grown(pool[best], settings, before, after, outcome), optimised, work.adapter_folders())
     return work.report(
         params=settings,
         metrics={
-            "val/score": scores[best],
+            "val/score": after,
             "val/score_before": before,
             "search/candidates": float(len(pool)),
             "search/chosen": float(best),
             "search/demos": float(pool[best].demo_count),
+            "search/saved": ended.saved,
         },
-        series={
-            "search/score": list(enumerate(scores)),
-            "search/best": [(index, max(scores[: index + 1])) for index in range(len(scores))],
-        },
-        warnings=(*failures(results[best]), *([f"{stage}: {outcome}."] if outcome else [])),
-        note=_note(pool, scores, best),
+        series={"search/score": [(index, ended.mean(index)) for index in range(len(pool))]},
+        warnings=(f"{stage}: {outcome}.",) if outcome else (),
+        note=_note(pool, ended),
     )
+
+
+def _race(work: Stage, pool: Sequence[Program], val: Sequence[Row]) -> Race:
+    """Score the pool on validation; the incoming prompts on all of it, since their score is reported."""
+
+    def score(pairs: Sequence[Pair]) -> list[float]:
+        label = f"{work.name} {len({candidate for candidate, _ in pairs})} candidates"
+        chosen = [(pool[candidate], val[row]) for candidate, row in pairs]
+        return [trace.score for trace in work.runner.run_pairs(chosen, label)]
+
+    whole = [_position(pool, work.program)]
+    return race(len(pool), len(val), score, whole, exact_drop=work.config.p.racing == "exact")
 
 
 def candidates(
@@ -114,9 +124,10 @@ def _position(pool: Sequence[Program], program: Program) -> int:
     return next(index for index, known in enumerate(pool) if _prompts(known) == _prompts(program))
 
 
-def _note(pool: Sequence[Program], scores: Sequence[float], best: int) -> str:
-    lines = ["| candidate | demos | validation |", "|---|---|---|"]
-    for index, (candidate, score) in enumerate(zip(pool, scores, strict=True)):
-        mark = " **chosen**" if index == best else ""
-        lines.append(f"| {index}{mark} | {candidate.demo_count} | {score:.3f} |")
+def _note(pool: Sequence[Program], ended: Race) -> str:
+    lines = ["| candidate | demos | validation | rows seen |", "|---|---|---|---|"]
+    for index, candidate in enumerate(pool):
+        mark = " **chosen**" if index == ended.winner else ""
+        lines.append(f"| {index}{mark} | {candidate.demo_count} | {ended.mean(index):.3f} | {ended.seen[index]} |")
+    lines += ["", f"A candidate that could not win any more was dropped: {ended.saved:.0%} of the grid was not needed."]
     return "\n".join(lines)
