@@ -3,8 +3,11 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import pytest
 
 from bt_core.program import read_program
 from bt_core.records import read_jsonl
+from bt_tracking.server import free_port
 from tests.core import conftest as core
 
 pytestmark = pytest.mark.slow
@@ -167,6 +171,27 @@ def test_predict_refuses_an_altered_adapter(runs: tuple[Run, Run], tmp_path: Pat
     said = _bt(tmp_path, "predict", "program", "thing=big sky")
     assert said.returncode == 2
     assert said.stderr.startswith("bt: The adapter program/adapter has sha256 ")
+
+
+def test_mlflow_serves_the_runs_until_it_is_stopped(runs: tuple[Run, Run]) -> None:
+    command = [str(BT), "mlflow", str(runs[0].folder.parent), "--port", str(free_port())]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        url = next(line for line in server.stdout if line.startswith("MLflow: ")).removeprefix("MLflow: ").strip()
+        try:
+            api = f"{url.partition('/#/')[0]}/api/2.0/mlflow/runs/search"
+            asked = json.dumps({"experiment_ids": ["1"], "filter": "tags.kind = 'pipeline'"}).encode()
+            request = urllib.request.Request(api, asked, {"Content-Type": "application/json"})
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                found = json.load(answer)["runs"]
+        finally:
+            server.send_signal(signal.SIGINT)
+            status = server.wait(30)
+    assert "/#/experiments/1/runs?" in url
+    assert [run["info"]["status"] for run in found] == ["FINISHED", "FINISHED"]
+    assert status == 0
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(api, timeout=5)
 
 
 @pytest.mark.parametrize(
