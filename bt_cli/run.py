@@ -24,7 +24,9 @@ def run(
     model: Annotated[
         str | None, typer.Option(help="Embedded model, local folder or Hugging Face id.", show_default="embedded")
     ] = None,
-    data: Annotated[str | None, typer.Option(metavar="FILE", help="Rows, instead of the task's own.")] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="FILE", help="JSONL, CSV or Parquet rows, instead of the task's own.")
+    ] = None,
     train_rows: Annotated[int | None, Rows] = None,
     val_rows: Annotated[int | None, Rows] = None,
     test_rows: Annotated[int | None, Rows] = None,

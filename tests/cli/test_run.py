@@ -33,7 +33,7 @@ import dspy
 
 from tests.core import toy
 
-task = replace(toy.task, name="own", metric=lambda example, prediction: METRIC)
+task = replace(toy.task, name="own", metric=lambda example, prediction: None)
 other_fields = replace(toy.task, program=lambda: dspy.Predict("thing -> colour"))
 """
 
@@ -194,17 +194,12 @@ def test_mlflow_serves_the_runs_until_it_is_stopped(runs: tuple[Run, Run]) -> No
         urllib.request.urlopen(api, timeout=5)
 
 
-@pytest.mark.parametrize(
-    ("metric", "complaint"),
-    [("None", "returned None"), ("float('nan')", "returned nan"), ("1.5", "returned 1.5")],
-    ids=["none", "nan", "outside"],
-)
-def test_a_metric_that_answers_nonsense(metric: str, complaint: str, tiny_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "own.py").write_text(OWN_TASK.replace("METRIC", metric))
+def test_a_metric_that_answers_nonsense(tiny_folder: Path, tmp_path: Path) -> None:
+    """NaN and numbers outside [0, 1] go the same way; the core's tests read their sentences."""
+    (tmp_path / "own.py").write_text(OWN_TASK)
     done = _run(tmp_path, tiny_folder, "--out", "run", task="own:task")
     assert done.returncode == 2
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("bt: The metric ")
-    assert complaint in last
+    assert last.startswith("bt: The metric returned None on example ")
     assert last.endswith("let the metric return a number from 0 to 1.")
     assert not (tmp_path / "run" / "result.json").exists()
