@@ -168,7 +168,9 @@ def load_config_file(path: Path) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise ConfigError(f"{path} holds a {type(value).__name__}, not a mapping of settings: write `key: value` lines.")
+        raise ConfigError(
+            f"{path} holds a {type(value).__name__}, not a mapping of settings: write `key: value` lines."
+        )
     return value
 
 

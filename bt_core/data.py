@@ -95,7 +95,9 @@ def _read(task: Task, data: str) -> Sequence[Row] | Mapping[str, Sequence[Row]]:
 
 
 def _split_file(folder: Path, name: str) -> Path:
-    found = [path for path in sorted(folder.glob(f"{name}.*")) if path.suffix in (".jsonl", ".csv", ".parquet", ".json")]
+    found = [
+        path for path in sorted(folder.glob(f"{name}.*")) if path.suffix in (".jsonl", ".csv", ".parquet", ".json")
+    ]
     if not found:
         raise DataError(f"The data folder {folder} has no {name}.jsonl (or .csv, .parquet): add it, or give one file.")
     return found[0]

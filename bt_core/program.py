@@ -145,7 +145,8 @@ def read_program(folder: Path, verify: bool = True) -> Program:
         version = value.get("schema_version")
         if version != SCHEMA_VERSION:
             raise ProgramError(
-                f"{path} has schema version {version}, this release reads {SCHEMA_VERSION}: use the release that wrote it."
+                f"{path} has schema version {version}, this release reads {SCHEMA_VERSION}:"
+                " use the release that wrote it."
             )
         program = _from_json(value)
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:

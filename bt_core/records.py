@@ -116,9 +116,13 @@ def read_jsonl(path: Path) -> list[Row]:
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise DataError(f"{path}, line {number}: broken JSON ({error.msg} at column {error.colno}); mend the line.") from None
+            raise DataError(
+                f"{path}, line {number}: broken JSON ({error.msg} at column {error.colno}); mend the line."
+            ) from None
         if not isinstance(row, dict):
-            raise DataError(f"{path}, line {number}: expected a JSON object, found {type(row).__name__}; mend the line.")
+            raise DataError(
+                f"{path}, line {number}: expected a JSON object, found {type(row).__name__}; mend the line."
+            )
         rows.append(row)
     return rows
 
@@ -141,8 +145,6 @@ def read_traces(path: Path) -> list[Trace]:
         except TypeError as error:
             raise DataError(f"{path}, row {number}: not a trace ({error}); see docs/formats.md.") from None
     return traces
-
-
 
 
 def dump_report(report: StageReport, compact: bool = False) -> str:

@@ -62,9 +62,13 @@ def load_task(reference: str) -> Task:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
             hint = "use a built-in name (`bt tasks`) or an import path `package.module:attribute` on PYTHONPATH"
             raise TaskError(f"The task `{reference}` was not found (no module {error.name}): {hint}.") from None
-        raise TaskError(f"The task module {module_name} needs {error.name}, which is not installed: install it.") from None
+        raise TaskError(
+            f"The task module {module_name} needs {error.name}, which is not installed: install it."
+        ) from None
     except Exception as error:  # a user's module may raise anything while it is imported
-        raise TaskError(f"The task module {module_name} fails on import ({type(error).__name__}: {error}): mend it.") from None
+        raise TaskError(
+            f"The task module {module_name} fails on import ({type(error).__name__}: {error}): mend it."
+        ) from None
     if not hasattr(module, attribute or "task"):
         raise TaskError(f"The module {module_name} has no `{attribute}`: name its `bt_core.task.Task` there.")
     return _checked(getattr(module, attribute or "task"), reference)

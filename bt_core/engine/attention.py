@@ -30,7 +30,9 @@ class SharedPrefix:
         return int(self.layers[0][0].shape[2])
 
 
-def attention_with_lse(query: Tensor, key: Tensor, value: Tensor, scale: float, causal: bool, mask: Tensor | None):
+def attention_with_lse(
+    query: Tensor, key: Tensor, value: Tensor, scale: float, causal: bool, mask: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """Attention and its log-sum-exp: ([B, H, S, D], [B, H, S]); `mask` is additive."""
     if query.device.type == "cpu" and query.dtype in (torch.float32, torch.bfloat16):
         flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
@@ -72,7 +74,11 @@ def shared_prefix_attention(
     if shared_prefix is not None:
         prefix_key, prefix_value = shared_prefix.layers[module.layer_idx]
         # All rows' queries of one key-value head in one product: [1, K, B * G * S, D] against [1, K, P, D].
-        flat = query.reshape(rows, kv_heads, group * new, size).transpose(0, 1).reshape(1, kv_heads, rows * group * new, size)
+        flat = (
+            query.reshape(rows, kv_heads, group * new, size)
+            .transpose(0, 1)
+            .reshape(1, kv_heads, rows * group * new, size)
+        )
         pre_out, pre_lse = attention_with_lse(flat, prefix_key, prefix_value, scale, False, None)
         pre_out = pre_out.view(kv_heads, rows, group * new, size).transpose(0, 1).reshape(rows, heads, new, size)
         pre_lse = pre_lse.view(kv_heads, rows, group * new).transpose(0, 1).reshape(rows, heads, new)

@@ -77,7 +77,9 @@ def decode(
     alive = list(range(len(prompts)))
     logits, lengths = batch.logits, batch.lengths
     for step in range(sampling.max_tokens):
-        tokens = [0 if done[index] else pick(logits[row], sampling, generators[index]) for row, index in enumerate(alive)]
+        tokens = [
+            0 if done[index] else pick(logits[row], sampling, generators[index]) for row, index in enumerate(alive)
+        ]
         for token, index in zip(tokens, alive, strict=True):
             if done[index]:
                 continue

@@ -63,7 +63,9 @@ def _log_softmax(logits: Mapping[int, float]) -> dict[int, float]:
     return {token: value - total for token, value in logits.items()}
 
 
-def choose(logprobs: Sequence[float], prior: Sequence[float], pick: Callable[[Sequence[float]], int] | None = None) -> int:
+def choose(
+    logprobs: Sequence[float], prior: Sequence[float], pick: Callable[[Sequence[float]], int] | None = None
+) -> int:
     """Index of the best label after the prior is taken off; the first on ties."""
     scores = [value - bias for value, bias in zip(logprobs, prior or [0.0] * len(logprobs), strict=True)]
     if pick is not None:

@@ -84,7 +84,9 @@ def train_adapter(
         try:
             trainer.train()
         except torch.OutOfMemoryError as error:
-            raise TrainingError(f"The device's memory ran out in training: lower `w.batch_size` (now {settings.batch_size}).") from error
+            raise TrainingError(
+                f"The device's memory ran out in training: lower `w.batch_size` (now {settings.batch_size})."
+            ) from error
     history = trainer.state.log_history
     curve = Curve(
         loss=[(int(entry["step"]), float(entry["loss"])) for entry in history if "loss" in entry],
@@ -94,7 +96,9 @@ def train_adapter(
         seconds=next(float(entry["train_runtime"]) for entry in history if "train_runtime" in entry),
     )
     if not all(math.isfinite(loss) for _, loss in curve.loss):
-        raise TrainingError(f"The training loss stopped being a number: lower `w.learning_rate` (now {settings.learning_rate}).")
+        raise TrainingError(
+            f"The training loss stopped being a number: lower `w.learning_rate` (now {settings.learning_rate})."
+        )
     _save(adapted, base, folder)
     return curve
 
@@ -119,7 +123,9 @@ class Collator:
         gaps = [width - len(item["input_ids"]) for item in items]
         mask = torch.tensor([[0] * gap + [1] * (width - gap) for gap in gaps])
         return {
-            "input_ids": torch.tensor([[self.pad] * gap + item["input_ids"] for gap, item in zip(gaps, items, strict=True)]),
+            "input_ids": torch.tensor(
+                [[self.pad] * gap + item["input_ids"] for gap, item in zip(gaps, items, strict=True)]
+            ),
             "labels": torch.tensor([[IGNORED] * gap + item["labels"] for gap, item in zip(gaps, items, strict=True)]),
             "attention_mask": mask,
             "position_ids": (mask.cumsum(1) - 1).clamp(min=0),
@@ -155,7 +161,8 @@ def _with_lora(model: Any, settings: LoraConfig) -> Any:
         return get_peft_model(model, adapter)
     except ValueError as error:
         raise ModelError(
-            f"`w.target_modules` {list(settings.target_modules)} do not fit the model ({str(error).splitlines()[0]}): name its layers."
+            f"`w.target_modules` {list(settings.target_modules)} do not fit the model"
+            f" ({str(error).splitlines()[0]}): name its layers."
         ) from None
 
 
@@ -191,7 +198,8 @@ def _best_epoch(history: Sequence[dict[str, Any]], epochs: int) -> int:
     evaluations = [entry for entry in history if "eval_loss" in entry]
     if not evaluations:
         return epochs
-    return round(min(evaluations, key=lambda entry: float(entry["eval_loss"]))["epoch"])
+    best = min(evaluations, key=lambda entry: float(entry["eval_loss"]))
+    return round(float(best["epoch"]))
 
 
 def _save(adapted: Any, base: BaseModel, folder: Path) -> None:

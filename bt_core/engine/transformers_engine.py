@@ -46,7 +46,9 @@ def load_base(model: BaseModel, settings: EngineConfig, attention_name: str | No
         loaded.to(device)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"The model {model.id} at {model.path} cannot be loaded ({reason}): check the folder.") from None
+        raise ModelError(
+            f"The model {model.id} at {model.path} cannot be loaded ({reason}): check the folder."
+        ) from None
     if not getattr(tokenizer, "chat_template", None):
         raise ModelError(f"The model {model.id} has no chat template: choose an instruction-tuned model.")
     loaded.eval().requires_grad_(False)
@@ -106,7 +108,9 @@ class TransformersEngine:
                 f"The model failed on a batch of {len(distinct)} prompts ({reason}): lower `engine.batch_tokens`"
                 f" (now {self.settings.batch_tokens}) if memory ran out."
             ) from error
-        completions = [answers[replace(request, messages=()), prompt] for request, prompt in zip(requests, prompts, strict=True)]
+        completions = [
+            answers[replace(request, messages=()), prompt] for request, prompt in zip(requests, prompts, strict=True)
+        ]
         self._count(completions, time.perf_counter() - started)
         return completions
 
@@ -126,7 +130,8 @@ class TransformersEngine:
     def _score(self, keys: Sequence[tuple[Any, ...]], _: Sampling) -> list[Completion]:
         labels = keys[0][0].labels
         tree = TokenTree.build(
-            [self.tokenizer(label, add_special_tokens=False)["input_ids"] for label in labels], self.tokenizer.eos_token_id
+            [self.tokenizer(label, add_special_tokens=False)["input_ids"] for label in labels],
+            self.tokenizer.eos_token_id,
         )
         branches = tree.branches()
         # One row for each prompt and branching node; for most label sets the root is the only one.
@@ -150,7 +155,9 @@ class TransformersEngine:
         """Run the sequences through the model in groups and batches; yields (their indices, the batch)."""
         pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
         singles = [(0, (index,)) for index in range(len(sequences))]
-        groups = [(group.prefix, group.members) for group in prefix_groups(sequences)] if self.shares_prefixes else singles
+        groups = (
+            [(group.prefix, group.members) for group in prefix_groups(sequences)] if self.shares_prefixes else singles
+        )
         alone = [index for length, members in groups if not length for index in members]
         shared = [(length, members) for length, members in groups if length]
         for length, members in [(0, tuple(alone)), *shared]:

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,7 @@ class Runner:
         }
         adapter = adapter_of(self.task)
         jobs = [
-            lambda module=modules[id(program)], row=row: self._example(module, row, adapter, bootstrapping, attempt)
-            for program, row in pairs
+            partial(self._example, modules[id(program)], row, adapter, bootstrapping, attempt) for program, row in pairs
         ]
         return self._run_jobs(jobs, label)
 
@@ -105,7 +105,9 @@ class Runner:
         """Run the program once on the inputs and return its prediction's fields, as JSON values."""
         missing = [name for name in self.task.inputs if name not in inputs]
         if missing:
-            raise DataError(f"The input `{missing[0]}` is missing: task `{self.task.name}` needs {list(self.task.inputs)}.")
+            raise DataError(
+                f"The input `{missing[0]}` is missing: task `{self.task.name}` needs {list(self.task.inputs)}."
+            )
         module = bind(self.task, program, self.folder, self.config.decoding, self.config.seed, self._submit)
         adapter = adapter_of(self.task)
 
@@ -118,7 +120,9 @@ class Runner:
 
     def _run_jobs(self, jobs: Sequence[Any], label: str) -> list[Trace]:
         self._journal.clear()
-        with tqdm(total=len(jobs), desc=label or "examples", unit="ex", file=sys.stdout, mininterval=2, ascii=True) as bar:
+        with tqdm(
+            total=len(jobs), desc=label or "examples", unit="ex", file=sys.stdout, mininterval=2, ascii=True
+        ) as bar:
             return self._batcher.run(jobs, bar.update)
 
     def _submit(self, predictor: str, request: Request) -> Completion:
@@ -155,8 +159,8 @@ class Runner:
         predictors = predictors_of(module)
         names = {id(predictor): name for name, predictor in predictors.items()}
         completions: dict[str, list[Completion]] = defaultdict(list)
-        for name, completion in self._journal.get(self._batcher.job, ()):
-            completions[name].append(completion)
+        for caller, completion in self._journal.get(self._batcher.job, ()):
+            completions[caller].append(completion)
         calls = []
         for predictor, inputs, prediction in steps:
             name = names.get(id(predictor))
@@ -175,7 +179,7 @@ class Runner:
 
         def job(predictor: Any, text: str) -> Trace:
             with _dspy_context(adapter) as steps:
-                predictor(**{field: text for field in predictor.signature.input_fields})
+                predictor(**dict.fromkeys(predictor.signature.input_fields, text))
                 return Trace("content-free", 0.0, self._calls(module, steps))
 
         closed = [predictor for predictor in predictors_of(module).values() if closed_values(predictor)]

@@ -68,7 +68,9 @@ class Stage:
         self.close_engine()
         return StageReport(self.name, self.kind, usage=self.spent, started=self.started, ended=time.time(), **parts)
 
-    def grown(self, program: Program, settings: dict[str, Any], before: float, after: float, outcome: str = "") -> Program:
+    def grown(
+        self, program: Program, settings: dict[str, Any], before: float, after: float, outcome: str = ""
+    ) -> Program:
         """`program` with this step appended to its lineage."""
         step = LineageStep(
             kind=self.kind,

@@ -56,7 +56,9 @@ def _row(row: dict[str, Any], before: Trace, after: Trace) -> dict[str, Any]:
     return {"example": before.example, "row": row, "vanilla": shown[0], "final": shown[1]}
 
 
-def _metrics(before: list[Trace], after: list[Trace], difference: Difference, spent: dict[str, Usage]) -> dict[str, float]:
+def _metrics(
+    before: list[Trace], after: list[Trace], difference: Difference, spent: dict[str, Usage]
+) -> dict[str, float]:
     return {
         "test/vanilla": mean_score(before),
         "test/final": mean_score(after),
@@ -70,7 +72,8 @@ def _metrics(before: list[Trace], after: list[Trace], difference: Difference, sp
 def _note(before: list[Trace], after: list[Trace], difference: Difference) -> str:
     verdict = "the interval excludes 0" if difference.excludes_zero else "the interval holds 0: no difference is shown"
     return (
-        f"| program | test score |\n|---|---|\n| vanilla | {mean_score(before):.3f} |\n| final | {mean_score(after):.3f} |\n\n"
+        f"| program | test score |\n|---|---|\n| vanilla | {mean_score(before):.3f} |\n"
+        f"| final | {mean_score(after):.3f} |\n\n"
         f"Paired difference {difference.mean:+.3f}, 95% interval [{difference.low:+.3f}, {difference.high:+.3f}]"
         f" over {len(after)} rows; {verdict}."
     )

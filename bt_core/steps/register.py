@@ -54,9 +54,7 @@ def summarise(
     result.parent.mkdir(parents=True, exist_ok=True)
     result.write_text(canonical_json(summary), encoding="utf-8")
     metrics = {"test/difference": test["difference"]["mean"]} if test else {}
-    return StageReport(
-        "register", "register", metrics=metrics, note=_note(summary), started=started, ended=time.time()
-    )
+    return StageReport("register", "register", metrics=metrics, note=_note(summary), started=started, ended=time.time())
 
 
 def _origin(program: Program) -> str:
@@ -116,7 +114,10 @@ def _note(summary: Mapping[str, Any]) -> str:
             f" (95% interval {low:+.3f} to {high:+.3f}). Shipped: {summary['shipped']}.",
             "",
         ]
-    lines += ["| step | validation before | validation | traces kept | LM calls | seconds |", "|---|---|---|---|---|---|"]
+    lines += [
+        "| step | validation before | validation | traces kept | LM calls | seconds |",
+        "|---|---|---|---|---|---|",
+    ]
     for step in summary["steps"]:
         lines.append(
             f"| {step['stage']} | {step['validation_before']:.3f} | {step['validation']:.3f} |"

@@ -27,7 +27,12 @@ def select(incumbent: Path, challenger: Path, config: Config, stage: str, select
         stage,
         "select",
         params={"select": config.select},
-        metrics={"val/incumbent": old, "val/challenger": new, "val/score": new if takes else old, "select/new": float(takes)},
+        metrics={
+            "val/incumbent": old,
+            "val/challenger": new,
+            "val/score": new if takes else old,
+            "select/new": float(takes),
+        },
         note=f"Kept the {'challenger' if takes else 'incumbent'}: {old:.3f} against {new:.3f} on validation.",
         started=started,
         ended=time.time(),

@@ -1,4 +1,4 @@
-"""The released implementation's defects (DSPy 3.4.1's BetterTogether and its default optimisers), and that we have none.
+"""Defects of the released implementation (DSPy 3.4.1's BetterTogether and its default optimisers): we have none.
 
 Each test is named after the defect it guards against.
 """
@@ -177,7 +177,9 @@ def test_defect_6_fine_tuning_rows_have_the_vanilla_prompt_by_default(
 
     learnt: list[Any] = []
     train = step.train_adapter
-    monkeypatch.setattr(step, "train_adapter", lambda base, rows, *rest: learnt.append(rows) or train(base, rows, *rest))
+    monkeypatch.setattr(
+        step, "train_adapter", lambda base, rows, *rest: learnt.append(rows) or train(base, rows, *rest)
+    )
     for prompt in ("vanilla", "optimised"):
         folder = tmp_path / prompt
         folder.mkdir()

@@ -9,7 +9,11 @@ from dspy.utils.exceptions import AdapterParseError
 from bt_core.lm.adapters import LineAdapter
 
 ONE = dspy.Signature("city, home_country -> continent", "Name the continent.")
-TWO = dspy.Signature("city -> reasoning, is_coastal: bool, kind: Literal['big', 'small']", "Judge the city.", custom_types={"Literal": Literal})
+TWO = dspy.Signature(
+    "city -> reasoning, is_coastal: bool, kind: Literal['big', 'small']",
+    "Judge the city.",
+    custom_types={"Literal": Literal},
+)
 
 
 def test_the_prompt_is_instructions_and_a_line_a_field() -> None:

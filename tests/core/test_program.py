@@ -19,7 +19,9 @@ from bt_core.program import (
     write_program,
 )
 
-STATE = PredictorState("Do it — well.", (Field("a", "str"),), (Field("b", "bool"),), ({"a": "é", "b": True},), {"True": -0.5})
+STATE = PredictorState(
+    "Do it — well.", (Field("a", "str"),), (Field("b", "bool"),), ({"a": "é", "b": True},), {"True": -0.5}
+)
 STEP = LineageStep("p", "1.p", 3, {"candidates": 2}, "0" * 64, 0.25, 0.5)
 
 

@@ -51,7 +51,9 @@ def test_the_pool_begins_with_the_demo_free_program_and_holds_the_incoming_promp
 def test_demos_of_a_candidate_come_from_the_same_traces_for_every_predictor(tmp_path: Path, tiny_folder: Path) -> None:
     flow = Flow.start(tmp_path, tiny_folder, TOY)
     traces = [
-        Trace(str(n), 1.0, (Call("shade", {"thing": n}, {"dark": True}), Call("paint", {"thing": n}, {"colour": "red"})))
+        Trace(
+            str(n), 1.0, (Call("shade", {"thing": n}, {"dark": True}), Call("paint", {"thing": n}, {"colour": "red"}))
+        )
         for n in range(9)
     ]
     pool = candidates(read_program(tmp_path / "vanilla"), vanilla_states(load_task(TOY)), traces, flow.config)
@@ -153,9 +155,7 @@ def test_the_vanilla_program_is_calibrated_when_it_is_prepared(
     assert report.metrics["test/difference"] == 0.0, "one program, evaluated against itself"
 
 
-def test_content_free_calibration_asks_about_nothing(
-    tmp_path: Path, tiny_folder: Path, recorder: Recorder
-) -> None:
+def test_content_free_calibration_asks_about_nothing(tmp_path: Path, tiny_folder: Path, recorder: Recorder) -> None:
     flow = Flow.start(tmp_path, tiny_folder, TOY, recorder, decoding={"calibration": "content_free"})
     runner = Runner(load_task(TOY), flow.config, recorder, tmp_path)
     (calibrated,) = runner.calibrate([read_program(tmp_path / "vanilla")], toy.rows())

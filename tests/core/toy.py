@@ -54,7 +54,11 @@ class Twice(dspy.Module):
 
 
 def rows() -> list[Row]:
-    names = [f"{size} {thing}" for size in ("big", "small", "old", "new") for thing in "apple sky sea leaf car pen cup".split()]
+    names = [
+        f"{size} {thing}"
+        for size in ("big", "small", "old", "new")
+        for thing in ["apple", "sky", "sea", "leaf", "car", "pen", "cup"]
+    ]
     return [{"thing": name, "colour": ("red", "green", "blue")[n % 3]} for n, name in enumerate(names)]
 
 

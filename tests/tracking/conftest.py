@@ -121,7 +121,7 @@ def program() -> Program:
         demos=({"city": "Łódź | {{braces}}", "continent": "Asia"},),
     )
     lineage = (LineageStep("p", "1.p", 0, {}, "ab" * 32, 0.4, 0.5),)
-    return Program("continents", "tiny", "rev1", {"answer": answer, "check": answer}, lineage)
+    return Program("continents", "tiny", "rev1", {"answer": answer, "check": answer}, lineage=lineage)
 
 
 @pytest.fixture
