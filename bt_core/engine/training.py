@@ -80,27 +80,36 @@ def train_adapter(
             data_collator=Collator(tokenizer.pad_token_id or tokenizer.eos_token_id),
             callbacks=[_Progress(label)],
         )
-        trainer.remove_callback(PrinterCallback)
-        try:
-            trainer.train()
-        except torch.OutOfMemoryError as error:
-            raise TrainingError(
-                f"The device's memory ran out in training: lower `w.batch_size` (now {settings.batch_size})."
-            ) from error
-    history = trainer.state.log_history
-    curve = Curve(
-        loss=[(int(entry["step"]), float(entry["loss"])) for entry in history if "loss" in entry],
-        val_loss=[(round(entry["epoch"]), float(entry["eval_loss"])) for entry in history if "eval_loss" in entry],
-        best_epoch=_best_epoch(history, settings.epochs),
-        tokens=settings.epochs * sum(len(item["input_ids"]) for item in data),
-        seconds=next(float(entry["train_runtime"]) for entry in history if "train_runtime" in entry),
-    )
-    if not all(math.isfinite(loss) for _, loss in curve.loss):
+        history = _fit(trainer, settings)
+    _save(adapted, base, folder)
+    return _curve(history, settings.epochs, sum(len(item["input_ids"]) for item in data))
+
+
+def _fit(trainer: Trainer, settings: LoraConfig) -> list[dict[str, Any]]:
+    """Train, and return the Trainer's history: one entry a step, an evaluation, and the run."""
+    trainer.remove_callback(PrinterCallback)
+    try:
+        trainer.train()
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"The device's memory ran out in training: lower `w.batch_size` (now {settings.batch_size})."
+        ) from error
+    history: list[dict[str, Any]] = trainer.state.log_history
+    if not all(math.isfinite(float(entry["loss"])) for entry in history if "loss" in entry):
         raise TrainingError(
             f"The training loss stopped being a number: lower `w.learning_rate` (now {settings.learning_rate})."
         )
-    _save(adapted, base, folder)
-    return curve
+    return history
+
+
+def _curve(history: Sequence[dict[str, Any]], epochs: int, tokens: int) -> Curve:
+    return Curve(
+        loss=[(int(entry["step"]), float(entry["loss"])) for entry in history if "loss" in entry],
+        val_loss=[(round(entry["epoch"]), float(entry["eval_loss"])) for entry in history if "eval_loss" in entry],
+        best_epoch=_best_epoch(history, epochs),
+        tokens=epochs * tokens,
+        seconds=next(float(entry["train_runtime"]) for entry in history if "train_runtime" in entry),
+    )
 
 
 def encode(tokenizer: Any, row: TrainingRow) -> dict[str, list[int]]:
