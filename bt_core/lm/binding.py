@@ -70,7 +70,7 @@ def bind(task: Task, program: Program, folder: Path, decoding: Decoding, seed: i
     """
     module = task.program()
     predictors = predictors_of(module)
-    check_fit(task, {name: _shape(predictor) for name, predictor in predictors.items()}, program)
+    check_fit(task, module, program)
     adapter = adapter_of(task)
     for name, predictor in predictors.items():
         state = program.predictors[name]
@@ -88,8 +88,13 @@ def bind(task: Task, program: Program, folder: Path, decoding: Decoding, seed: i
     return module
 
 
-def check_fit(task: Task, shapes: Mapping[str, tuple[list[str], list[str]]], program: Program) -> None:
-    """Refuse a program directory whose predictors or fields are not the task's."""
+def check_fit(task: Task, module: Any, program: Program) -> None:
+    """Check a program directory against the module that the task's code makes.
+
+    Raises:
+        ProgramError: when its predictors or their fields are others.
+    """
+    shapes = {name: _shape(predictor) for name, predictor in predictors_of(module).items()}
     for name in sorted(shapes.keys() | program.predictors.keys()):
         if name not in program.predictors or name not in shapes:
             where = "the task's program" if name in shapes else "the program directory"

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from bt_core.config import Config
 from bt_core.engine.base import Completion, Engine, Request
 from bt_core.engine.batcher import Batcher
-from bt_core.errors import BtError, DataError
+from bt_core.errors import BtError
 from bt_core.lm.binding import adapter_of, bind, closed_values, predictors_of
 from bt_core.program import PredictorState, Program
 from bt_core.records import Call, Row, Trace, Usage, row_id
@@ -103,11 +103,6 @@ class Runner:
 
     def predict(self, program: Program, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Run the program once on the inputs and return its prediction's fields, as JSON values."""
-        missing = [name for name in self.task.inputs if name not in inputs]
-        if missing:
-            raise DataError(
-                f"The input `{missing[0]}` is missing: task `{self.task.name}` needs {list(self.task.inputs)}."
-            )
         module = bind(self.task, program, self.folder, self.config.decoding, self.config.seed, self._submit)
         adapter = adapter_of(self.task)
 

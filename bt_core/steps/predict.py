@@ -6,10 +6,12 @@ from typing import Any
 
 from bt_core.config import resolve_config
 from bt_core.engine.base import Engine
+from bt_core.errors import DataError
+from bt_core.lm.binding import check_fit
 from bt_core.lm.runner import Runner
 from bt_core.program import read_program
 from bt_core.steps.common import open_engine
-from bt_core.task import load_task
+from bt_core.task import Task, load_task
 
 
 def predict(
@@ -19,16 +21,28 @@ def predict(
 
     Args:
         program: the program directory.
-        inputs: the task's inputs by name.
+        inputs: the task's inputs by name, all of them and no others.
         overrides: settings over the task's own and the program's decoding (device, for example).
         engine: one that is already loaded; else the base model named by the program is.
 
     Raises:
-        BtError: when the directory, its task or the inputs are not usable.
+        DataError: when an input is missing or unknown.
+        ProgramError, TaskError: when the directory or its task is not usable, or one does not fit the other.
+        BtError: when the model cannot be loaded or its engine failed; nothing is loaded before the checks above.
     """
     state = read_program(program)
     task = load_task(state.task)
+    _check_inputs(task, inputs)
+    check_fit(task, task.program(), state)
     made_with = {"task": state.task, "decoding": state.decoding}
     config = resolve_config(task.config, made_with, overrides or {})
     runner = Runner(task, config, engine or open_engine(state, config), program)
     return runner.predict(state, inputs)
+
+
+def _check_inputs(task: Task, inputs: Mapping[str, Any]) -> None:
+    missing = [name for name in task.inputs if name not in inputs]
+    unknown = [name for name in inputs if name not in task.inputs]
+    if missing or unknown:
+        name, wrong = (missing[0], "is missing") if missing else (unknown[0], "is unknown")
+        raise DataError(f"The input `{name}` {wrong}: task `{task.name}` takes `{'`, `'.join(task.inputs)}`.")

@@ -1,6 +1,7 @@
 """The steps' own rules: pools, ties, skipping, calibration, attempts, selection, the sealed evaluation."""
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from bt_core.engine.transformers_engine import TransformersEngine
 from bt_core.errors import DataError, ProgramError, TaskError
 from bt_core.lm.binding import vanilla_states
 from bt_core.lm.runner import Runner
-from bt_core.program import LineageStep, program_sha256, read_program, write_program
+from bt_core.program import Field, LineageStep, Program, program_sha256, read_program, write_program
 from bt_core.records import Call, Trace, read_jsonl, write_traces
 from bt_core.steps.predict import predict
 from bt_core.steps.prompt_search import candidates
@@ -254,8 +255,41 @@ def test_predict_uses_prompts_adapter_and_decoding_of_the_directory(
     assert {request.adapter.sha256 for request in recorder.requests if request.adapter} == {
         adapter.sha256 for adapter in tuned.adapters.values()
     }
-    with pytest.raises(DataError, match="The input `thing` is missing"):
-        predict(tmp_path / "w", {}, engine=recorder)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "sentence"),
+    [
+        ({}, "The input `thing` is missing: task `toy` takes `thing`."),
+        ({"thing": "sky", "size": "big"}, "The input `size` is unknown: task `toy` takes `thing`."),
+    ],
+)
+def test_predict_checks_its_inputs_before_it_loads_the_model(
+    inputs: dict[str, Any], sentence: str, tmp_path: Path, tiny_folder: Path
+) -> None:
+    Flow.start(tmp_path, tiny_folder, TOY)
+    without_model(tmp_path / "vanilla")
+    with pytest.raises(DataError, match=re.escape(sentence)):
+        predict(tmp_path / "vanilla", inputs)
+
+
+def test_predict_checks_that_the_program_fits_before_it_loads_the_model(tmp_path: Path, tiny_folder: Path) -> None:
+    Flow.start(tmp_path, tiny_folder, TOY)
+    program = without_model(tmp_path / "vanilla")
+    shade = replace(program.predictors["shade"], outputs=(Field("bright", "bool"),))
+    write_program(replace(program, predictors=program.predictors | {"shade": shade}), tmp_path / "vanilla")
+    with pytest.raises(ProgramError, match="Predictor `shade` has fields `thing: str -> dark: bool`, but"):
+        predict(tmp_path / "vanilla", {"thing": "sky"})
+    write_program(replace(program, predictors={"shade": program.predictors["shade"]}), tmp_path / "vanilla")
+    with pytest.raises(ProgramError, match="Predictor `paint` is only in the task's program"):
+        predict(tmp_path / "vanilla", {"thing": "sky"})
+
+
+def without_model(folder: Path) -> Program:
+    """The directory's program, made to name a model that does not exist."""
+    program = replace(read_program(folder), model="/nowhere/model")
+    write_program(program, folder)
+    return program
 
 
 def test_every_report_says_what_its_step_spent(tmp_path: Path, tiny_folder: Path) -> None:
