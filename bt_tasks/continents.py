@@ -82,6 +82,6 @@ task = Task(
     data=cities,
     stratify="continent",
     adapter=LineAdapter,
-    config={"decoding": {"max_tokens": 12, "stop": ["\n", "."]}},
+    config={"decoding": {"max_tokens": 10, "stop": ["\n", "."]}},
     description="city -> country -> continent; two modules, the country has no label",
 )

@@ -19,15 +19,19 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 ATTENTION = "bt_shared_prefix"
 
 
+Layers = tuple[tuple[Tensor, Tensor], ...]
+"""Keys and values of one prefix, a [1, K, P, D] pair per layer."""
+
+
 @dataclass(frozen=True)
-class SharedPrefix:
-    """Keys and values of the shared prefix, a [1, K, P, D] pair per layer."""
+class SharedPrefixes:
+    """Which rows of a batch stand behind which prefix: (first row, end row, layers), in order of rows.
 
-    layers: tuple[tuple[Tensor, Tensor], ...]
+    A batch may hold rows of several prefixes, and rows of none: only the attention tells them apart, all other
+    work is done on the whole batch.
+    """
 
-    @property
-    def length(self) -> int:
-        return int(self.layers[0][0].shape[2])
+    segments: tuple[tuple[int, int, Layers], ...]
 
 
 def attention_with_lse(
@@ -55,36 +59,38 @@ def shared_prefix_attention(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float | None = None,
-    shared_prefix: SharedPrefix | None = None,
+    shared_prefixes: SharedPrefixes | None = None,
     suffix_mask: Tensor | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """The attention function that transformers calls in every layer.
 
-    `suffix_mask` is additive, [B, 1, 1, T], and needed once pads lie between suffix and new tokens; without
-    it the new tokens are the whole suffix and attend causally (pads on the right harm nobody before them).
+    `suffix_mask` is additive, [B, 1, S, T], and says which suffix tokens are seen; without it the new tokens
+    are the whole suffix, unpadded, and attend causally.
     """
-    rows, heads, new, size = query.shape
-    kv_heads = key.shape[1]
-    group = heads // kv_heads
+    _, heads, new, size = query.shape
     scale = size**-0.5 if scaling is None else scaling
+    group = heads // key.shape[1]
     wide_key, wide_value = key.repeat_interleave(group, 1), value.repeat_interleave(group, 1)
     causal = suffix_mask is None and new > 1
     out, lse = attention_with_lse(query, wide_key, wide_value, scale, causal, suffix_mask)
-    if shared_prefix is not None:
-        prefix_key, prefix_value = shared_prefix.layers[module.layer_idx]
-        # All rows' queries of one key-value head in one product: [1, K, B * G * S, D] against [1, K, P, D].
-        flat = (
-            query.reshape(rows, kv_heads, group * new, size)
-            .transpose(0, 1)
-            .reshape(1, kv_heads, rows * group * new, size)
-        )
-        pre_out, pre_lse = attention_with_lse(flat, prefix_key, prefix_value, scale, False, None)
-        pre_out = pre_out.view(kv_heads, rows, group * new, size).transpose(0, 1).reshape(rows, heads, new, size)
-        pre_lse = pre_lse.view(kv_heads, rows, group * new).transpose(0, 1).reshape(rows, heads, new)
-        share = torch.sigmoid(pre_lse - lse)[..., None].to(out.dtype)
-        out = pre_out * share + out * (1 - share)
+    for first, end, layers in shared_prefixes.segments if shared_prefixes else ():
+        prefix_key, prefix_value = layers[module.layer_idx]  # type: ignore[index]
+        pre_out, pre_lse = _attend_prefix(query[first:end], prefix_key, prefix_value, scale)
+        share = torch.sigmoid(pre_lse - lse[first:end])[..., None].to(out.dtype)
+        out[first:end] = pre_out * share + out[first:end] * (1 - share)
     return out.transpose(1, 2).contiguous(), None
+
+
+def _attend_prefix(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """All rows' queries against one prefix: per key-value head one product, [B * G * S, D] against [P, D]."""
+    rows, heads, new, size = query.shape
+    kv_heads = key.shape[1]
+    each = heads // kv_heads * new
+    flat = query.reshape(rows, kv_heads, each, size).transpose(0, 1).reshape(1, kv_heads, rows * each, size)
+    out, lse = attention_with_lse(flat, key, value, scale, False, None)
+    out = out.view(kv_heads, rows, each, size).transpose(0, 1).reshape(rows, heads, new, size)
+    return out, lse.view(kv_heads, rows, each).transpose(0, 1).reshape(rows, heads, new)
 
 
 def register() -> None:

@@ -1,67 +1,103 @@
-"""Forward passes of one group of sequences: the shared prefix once, then suffixes in batches.
+"""Forward passes: shared prefixes once, then the suffixes of many prefixes in one batch.
 
-Shapes: B rows, S suffix tokens (padded on the right), V vocabulary entries.
+Suffixes are padded on the left, so that every row's next token is wanted at the same, last position.
+Shapes: B rows, S suffix tokens with padding, T cached suffix tokens, V vocabulary entries.
 """
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from bt_core.engine.attention import SharedPrefix
+from bt_core.engine.attention import Layers, SharedPrefixes
 from bt_core.engine.base import Sampling
 from bt_core.engine.grouping import Tokens
 
 
+@dataclass(frozen=True)
+class Prefix:
+    """A prefix that was run: its length and its keys and values."""
+
+    length: int
+    layers: Layers
+
+
 @dataclass
 class Prefilled:
-    """A batch after its prompt: logits of the last prompt token [B, V], the cache, suffix lengths [B]."""
+    """A batch after its prompt: logits of the next token [B, V], the cache, and each row's place.
+
+    `gaps` are the pads before each suffix [B], `ends` the position of the next token [B], `prefixes` the
+    prefix that each row stands behind, rows of one prefix side by side.
+    """
 
     logits: Tensor
     cache: DynamicCache
-    lengths: Tensor
-    padded: int
-    prefix: SharedPrefix | None
+    gaps: Tensor
+    ends: Tensor
+    prefixes: list[Prefix | None]
 
-    @property
-    def prefix_length(self) -> int:
-        return self.prefix.length if self.prefix else 0
+    def keep(self, rows: list[int], device: Any) -> None:
+        """Drop all other rows."""
+        index = torch.tensor(rows)
+        self.cache.batch_select_indices(index.to(device))
+        self.gaps, self.ends = self.gaps[index], self.ends[index]
+        self.prefixes = [self.prefixes[row] for row in rows]
 
 
-def prefix_pass(model: Any, tokens: Tokens) -> SharedPrefix:
+def prefix_pass(model: Any, tokens: Tokens) -> Prefix:
     """Keys and values of the tokens that a group shares."""
     cache = DynamicCache(config=model.config)
     ids = torch.tensor([tokens], device=model.device)
     model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-    return SharedPrefix(tuple((layer.keys, layer.values) for layer in cache.layers))
+    return Prefix(len(tokens), tuple((layer.keys, layer.values) for layer in cache.layers))
 
 
-def suffix_pass(model: Any, suffixes: Sequence[Tokens], prefix: SharedPrefix | None, pad: int) -> Prefilled:
-    """Run the suffixes behind the shared prefix; logits only where the next token is wanted."""
+def suffix_pass(model: Any, suffixes: Sequence[Tokens], prefixes: Sequence[Prefix | None], pad: int) -> Prefilled:
+    """Run the suffixes, each behind its prefix; logits only where the next token is wanted."""
     lengths = torch.tensor([len(suffix) for suffix in suffixes])
     padded = int(lengths.max())
-    ids = torch.full((len(suffixes), padded), pad)
-    for row, suffix in enumerate(suffixes):
-        ids[row, : len(suffix)] = torch.tensor(suffix)
-    start = prefix.length if prefix else 0
-    positions = torch.arange(start, start + padded).expand(len(suffixes), -1)
-    cache = DynamicCache(config=model.config)
-    last = lengths - 1
-    kept, column = torch.unique(last, return_inverse=True)
+    gaps = padded - lengths
+    ids = torch.tensor([(pad,) * (padded - len(suffix)) + suffix for suffix in suffixes])
+    starts = torch.tensor([prefix.length if prefix else 0 for prefix in prefixes])
+    slot = torch.arange(padded)
+    positions = (starts[:, None] + slot - gaps[:, None]).clamp(min=0)
+    seen = (slot[None, None] <= slot[None, :, None]) & (slot[None, None] >= gaps[:, None, None])
+    batch = Prefilled(torch.empty(0), DynamicCache(config=model.config), gaps, starts + lengths, list(prefixes))
+    batch.logits = _run(model, batch, ids, positions, seen if int(gaps.max()) else None)
+    return batch
+
+
+def _run(model: Any, batch: Prefilled, ids: Tensor, positions: Tensor, seen: Tensor | None) -> Tensor:
+    """One forward pass over new tokens [B, S]: logits of the last one [B, V]."""
+    mask = None
+    if seen is not None:
+        hidden = torch.finfo(model.dtype).min
+        mask = torch.zeros(seen.shape, dtype=model.dtype).masked_fill(~seen, hidden)[:, None].to(model.device)
     output = model(
         input_ids=ids.to(model.device),
         position_ids=positions.to(model.device),
-        past_key_values=cache,
+        past_key_values=batch.cache,
         use_cache=True,
-        logits_to_keep=kept.to(model.device),
-        shared_prefix=prefix,
+        logits_to_keep=1,
+        shared_prefixes=_segments(batch.prefixes),
+        suffix_mask=mask,
     )
-    logits = output.logits[torch.arange(len(suffixes)), column]
-    return Prefilled(logits.float(), cache, lengths, padded, prefix)
+    return output.logits[:, -1].float()
+
+
+def _segments(prefixes: Sequence[Prefix | None]) -> SharedPrefixes:
+    segments, first = [], 0
+    for _, same in groupby(prefixes, key=id):
+        rows = list(same)
+        if rows[0] is not None:
+            segments.append((first, first + len(rows), rows[0].layers))
+        first += len(rows)
+    return SharedPrefixes(tuple(segments))
 
 
 def decode(
@@ -75,7 +111,7 @@ def decode(
     answers: list[list[int]] = [[] for _ in prompts]
     done = [False] * len(prompts)
     alive = list(range(len(prompts)))
-    logits, lengths = batch.logits, batch.lengths
+    logits = batch.logits
     for step in range(sampling.max_tokens):
         tokens = [
             0 if done[index] else pick(logits[row], sampling, generators[index]) for row, index in enumerate(alive)
@@ -92,31 +128,18 @@ def decode(
         if not going or step + 1 == sampling.max_tokens:
             break
         if 2 * len(going) <= len(alive):
-            keep = torch.tensor(going)
-            batch.cache.batch_select_indices(keep.to(model.device))
-            lengths, alive, tokens = lengths[keep], [alive[row] for row in going], [tokens[row] for row in going]
-        logits = _step(model, batch, tokens, lengths, step)
+            batch.keep(going, model.device)
+            alive, tokens = [alive[row] for row in going], [tokens[row] for row in going]
+        logits = _step(model, batch, tokens, step)
     return answers
 
 
-def _step(model: Any, batch: Prefilled, tokens: list[int], lengths: Tensor, step: int) -> Tensor:
-    """One token further: logits [B, V]. Valid cached tokens are each row's suffix and what it decoded."""
-    device = model.device
-    total = batch.padded + step + 1
-    slot = torch.arange(total)
-    valid = (slot[None] < lengths[:, None]) | (slot[None] >= batch.padded)
-    mask = torch.zeros(valid.shape, dtype=model.dtype).masked_fill(~valid, torch.finfo(model.dtype).min)
-    positions = (batch.prefix_length + lengths + step)[:, None]
-    output = model(
-        input_ids=torch.tensor(tokens)[:, None].to(device),
-        position_ids=positions.to(device),
-        past_key_values=batch.cache,
-        use_cache=True,
-        logits_to_keep=1,
-        shared_prefix=batch.prefix,
-        suffix_mask=mask[:, None, None, :].to(device),
-    )
-    return output.logits[:, -1].float()
+def _step(model: Any, batch: Prefilled, tokens: list[int], step: int) -> Tensor:
+    """One token further: logits [B, V]."""
+    total = batch.cache.get_seq_length() + 1
+    seen = torch.arange(total)[None, None] >= batch.gaps[:, None, None]
+    padded = bool(batch.gaps.max())
+    return _run(model, batch, torch.tensor(tokens)[:, None], (batch.ends + step)[:, None], seen if padded else None)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from bt_core.config import EngineConfig
 from bt_core.engine import attention
 from bt_core.engine.base import Completion, EngineAdapter, Request, Sampling
 from bt_core.engine.forward import Prefilled, Stopper, decode, prefix_pass, suffix_pass
-from bt_core.engine.grouping import Tokens, batches, prefix_groups
+from bt_core.engine.grouping import Group, Tokens, batches, prefix_groups
 from bt_core.engine.token_tree import TokenTree, choose
 from bt_core.errors import EngineError, ModelError
 from bt_core.models import BaseModel
@@ -152,26 +152,21 @@ class TransformersEngine:
         return Completion(request.labels[best], prompt_tokens, 0, logprobs)
 
     def _prefilled(self, sequences: Sequence[Tokens], extra: int) -> Iterator[tuple[list[int], Prefilled]]:
-        """Run the sequences through the model in groups and batches; yields (their indices, the batch)."""
+        """Run the sequences through the model: shared prefixes, then batches; yields (their indices, the batch)."""
         pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
-        singles = [(0, (index,)) for index in range(len(sequences))]
-        groups = (
-            [(group.prefix, group.members) for group in prefix_groups(sequences)] if self.shares_prefixes else singles
-        )
-        alone = [index for length, members in groups if not length for index in members]
-        shared = [(length, members) for length, members in groups if length]
-        for length, members in [(0, tuple(alone)), *shared]:
-            if not members:
-                continue
-            prefix = prefix_pass(self.model, sequences[members[0]][:length]) if length else None
-            suffixes = [sequences[index][length:] for index in members]
-            computed = length + sum(map(len, suffixes))
-            self.usage += Usage(computed_prompt_tokens=computed)
-            for batch in batches([len(suffix) for suffix in suffixes], self.settings.batch_tokens, extra):
-                yield (
-                    [members[row] for row in batch],
-                    suffix_pass(self.model, [suffixes[row] for row in batch], prefix, pad),
-                )
+        groups = prefix_groups(sequences) if self.shares_prefixes else [Group(0, tuple(range(len(sequences))))]
+        places = {index: (number, group.prefix) for number, group in enumerate(groups) for index in group.members}
+        suffixes = [sequence[places[index][1] :] for index, sequence in enumerate(sequences)]
+        prefixes = [
+            prefix_pass(self.model, sequences[group.members[0]][: group.prefix]) if group.prefix else None
+            for group in groups
+        ]
+        computed = sum(group.prefix for group in groups) + sum(map(len, suffixes))
+        self.usage += Usage(computed_prompt_tokens=computed)
+        for batch in batches([len(suffix) for suffix in suffixes], self.settings.batch_tokens, extra):
+            rows = sorted(batch, key=lambda index: (places[index][0], index))  # rows of a prefix side by side
+            chosen = [prefixes[places[index][0]] for index in rows]
+            yield rows, suffix_pass(self.model, [suffixes[index] for index in rows], chosen, pad)
 
     @contextmanager
     def _adapter(self, adapter: EngineAdapter | None) -> Iterator[None]:
