@@ -25,7 +25,10 @@ def run(
         str | None, typer.Option(help="Embedded model, local folder or Hugging Face id.", show_default="embedded")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(metavar="FILE", help="JSONL, CSV or Parquet rows, instead of the task's own.")
+        str | None,
+        typer.Option(
+            metavar="FILE", help="JSONL, CSV or Parquet rows (or s3://bucket/key), instead of the task's own."
+        ),
     ] = None,
     train_rows: Annotated[int | None, Rows] = None,
     val_rows: Annotated[int | None, Rows] = None,

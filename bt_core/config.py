@@ -96,7 +96,7 @@ class Config(Section):
     task: str = Field(description="a built-in task's name, or an import path package.module:attribute")
     seed: int = Field(0, ge=0)
     model: str = Field("smollm2-135m-instruct", description="embedded model, local folder, or Hugging Face id")
-    data: str = Field("", description="file of rows; empty: the task's own data")
+    data: str = Field("", description="file or folder of rows, or s3://bucket/key; empty: the task's own data")
     rows: Rows = Rows()
     decoding: Decoding = Decoding()
     bootstrap: BootstrapConfig = BootstrapConfig()

@@ -1,6 +1,7 @@
 """Rows: reading them, checking them, and splitting them so that no example stands in two splits."""
 
 import random
+import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from bt_core.config import Rows
 from bt_core.errors import DataError
 from bt_core.records import Row, canonical_json, read_jsonl
+from bt_core.storage import is_remote, local_copy
 from bt_core.task import Task
 
 SPLITS = ("train", "val", "test")
@@ -19,12 +21,14 @@ def load_splits(task: Task, data: str, rows: Rows, seed: int) -> Splits:
 
     Args:
         task: its `data` gives the rows unless `data` names a file.
-        data: a JSONL, CSV or Parquet file, a folder with train, val and test files, or empty.
+        data: a JSONL, CSV or Parquet file, also as `s3://bucket/key`; a folder with train, val and test files;
+            or empty.
         rows: how many examples each split gets.
         seed: of the shuffle; the same rows and seed give the same splits.
 
     Raises:
         DataError: when rows are missing, malformed, duplicated across splits, or too few.
+        WorldError: when S3 cannot be reached.
     """
     source = data or f"The data of task `{task.name}`"
     found = _read(task, data)
@@ -81,6 +85,8 @@ def check_disjoint(task: Task, splits: Mapping[str, Sequence[Row]]) -> None:
 
 
 def _read(task: Task, data: str) -> Sequence[Row] | Mapping[str, Sequence[Row]]:
+    if is_remote(data):
+        return _read_remote(data)
     if data:
         path = Path(data)
         if path.is_dir():
@@ -92,6 +98,15 @@ def _read(task: Task, data: str) -> Sequence[Row] | Mapping[str, Sequence[Row]]:
         return task.data()
     except OSError as error:
         raise DataError(f"The data of task `{task.name}` cannot be read ({error}): check its loader.") from None
+
+
+def _read_remote(address: str) -> list[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = local_copy(address, Path(folder))
+        try:
+            return read_rows(path)
+        except DataError as error:  # names the copy, which is gone by then
+            raise DataError(str(error).replace(str(path), address)) from None
 
 
 def _split_file(folder: Path, name: str) -> Path:
