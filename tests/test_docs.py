@@ -1,10 +1,15 @@
 """The generated docs say what the code says."""
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from bt_core.program import read_program
+from bt_core.records import read_traces, write_jsonl
 
 ROOT = Path(__file__).parents[1]
 
@@ -13,3 +18,12 @@ ROOT = Path(__file__).parents[1]
 def test_generated_docs_are_up_to_date(tool: Path) -> None:
     done = subprocess.run([sys.executable, tool, "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_examples_of_formats_are_read(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    trace, program, _, _ = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    write_jsonl(tmp_path / "traces", [json.loads(trace)])
+    assert [call.predictor for call in read_traces(tmp_path / "traces")[0].calls] == ["shade", "paint"]
+    (tmp_path / "program.json").write_text(program)
+    assert [step.stage for step in read_program(tmp_path, verify=False).lineage] == ["1.p", "2.w"]
