@@ -75,7 +75,7 @@ def shared_prefix_attention(
     causal = suffix_mask is None and new > 1
     out, lse = attention_with_lse(query, wide_key, wide_value, scale, causal, suffix_mask)
     for first, end, layers in shared_prefixes.segments if shared_prefixes else ():
-        prefix_key, prefix_value = layers[module.layer_idx]  # type: ignore[index]
+        prefix_key, prefix_value = layers[module.layer_idx]
         pre_out, pre_lse = _attend_prefix(query[first:end], prefix_key, prefix_value, scale)
         share = torch.sigmoid(pre_lse - lse[first:end])[..., None].to(out.dtype)
         out[first:end] = pre_out * share + out[first:end] * (1 - share)

@@ -12,7 +12,8 @@ from transformers import AutoModelForCausalLM
 
 from bt_core.config import EngineConfig, LoraConfig
 from bt_core.engine.base import EngineAdapter, Message, Request, Sampling, TrainingRow
-from bt_core.engine.training import encode, train_adapter
+from bt_core.engine.completion_rows import encode
+from bt_core.engine.training import train_adapter
 from bt_core.engine.transformers_engine import TransformersEngine
 from bt_core.errors import EngineError, ModelError
 from bt_core.models import BaseModel, resolve_model

@@ -1,0 +1,42 @@
+"""Training rows as token ids, and batches of them: padded on the left, labels on the completions alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bt_core.engine.base import TrainingRow
+
+#: The label of a token that the loss passes over.
+IGNORED = -100
+
+
+def encode(tokenizer: Any, row: TrainingRow) -> dict[str, list[int]]:
+    """Tokens of prompt and completion, made as the engine makes them; labels cover the completion alone."""
+    messages = [{"role": message.role, "content": message.content} for message in row.messages]
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    prompt = tokenizer(text, add_special_tokens=False)["input_ids"]
+    answer = [*tokenizer(row.completion, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    return {"input_ids": [*prompt, *answer], "labels": [IGNORED] * len(prompt) + answer}
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Pads a batch on the left: [B, S] ids, mask, positions and labels."""
+
+    pad: int
+
+    def __call__(self, items: Sequence[dict[str, list[int]]]) -> dict[str, Tensor]:
+        width = max(len(item["input_ids"]) for item in items)
+        gaps = [width - len(item["input_ids"]) for item in items]
+        mask = torch.tensor([[0] * gap + [1] * (width - gap) for gap in gaps])
+        return {
+            "input_ids": torch.tensor(
+                [[self.pad] * gap + item["input_ids"] for gap, item in zip(gaps, items, strict=True)]
+            ),
+            "labels": torch.tensor([[IGNORED] * gap + item["labels"] for gap, item in zip(gaps, items, strict=True)]),
+            "attention_mask": mask,
+            "position_ids": (mask.cumsum(1) - 1).clamp(min=0),
+        }
