@@ -60,7 +60,7 @@ def load_task(reference: str) -> Task:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
-            hint = "use a built-in name (`bt tasks`) or an import path `package.module:attribute` on PYTHONPATH"
+            hint = "use a built-in name (`bt tasks`) or `package.module:attribute`, from the folder that holds it"
             raise TaskError(f"The task `{reference}` was not found (no module {error.name}): {hint}.") from None
         raise TaskError(
             f"The task module {module_name} needs {error.name}, which is not installed: install it."

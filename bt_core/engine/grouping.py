@@ -40,9 +40,10 @@ def common_prefix(left: Tokens, right: Tokens) -> int:
 def prefix_groups(sequences: Sequence[Tokens]) -> list[Group]:
     """Split the sequences into groups that share a prefix worth computing once.
 
-    In sorted order neighbours share the longest prefixes. A neighbour joins while the group's shared prefix
-    stays at least half of the neighbour's length: else the group would trade its long prefix for a company
-    that saves little. One token is always left to each row, since a pass needs a token to start from.
+    In sorted order neighbours share the longest prefixes. A neighbour joins while what it shares is at least
+    half of its own length and half of the group's prefix: else either would trade a long prefix for company
+    that saves little (a demo-free prompt sorts right beside one with demos). One token is always left to each
+    row, since a pass needs a token to start from.
     """
     order = sorted(range(len(sequences)), key=lambda index: (sequences[index], index))
     groups: list[Group] = []
@@ -52,7 +53,7 @@ def prefix_groups(sequences: Sequence[Tokens]) -> list[Group]:
         tokens = sequences[index]
         if members:
             shared = min(prefix, common_prefix(sequences[members[-1]], tokens), len(tokens) - 1)
-            if shared >= MIN_PREFIX and 2 * shared >= len(tokens):
+            if shared >= MIN_PREFIX and 2 * shared >= max(len(tokens), prefix):
                 members.append(index)
                 prefix = shared
                 continue

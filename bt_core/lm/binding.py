@@ -47,7 +47,8 @@ def vanilla_states(task: Task) -> dict[str, PredictorState]:
 
 
 def adapter_of(task: Task) -> Any:
-    return task.adapter() if task.adapter is not None else dspy.ChatAdapter()
+    """The task's prompt format; by default DSPy's chat format, less its second try in JSON at every parse failure."""
+    return task.adapter() if task.adapter is not None else dspy.ChatAdapter(use_json_adapter_fallback=False)
 
 
 def closed_values(predictor: Any) -> tuple[Any, ...]:

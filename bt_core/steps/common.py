@@ -112,7 +112,13 @@ def failures(traces: Sequence[Trace]) -> tuple[str, ...]:
     failed = [trace for trace in traces if trace.error]
     if not failed:
         return ()
-    return (f"{len(failed)} of {len(traces)} examples failed and scored 0; the first: {failed[0].error}",)
+    reason = str(failed[0].error).splitlines()[0][:160]
+    remedy = ""
+    if "AdapterParseError" in reason:
+        remedy = (
+            "; a small model follows `adapter=LineAdapter` better, and a cut answer needs more `decoding.max_tokens`"
+        )
+    return (f"{len(failed)} of {len(traces)} examples failed and scored 0, the first by {reason}{remedy}",)
 
 
 def answer_share(traces: Sequence[Trace]) -> dict[str, dict[str, float]]:

@@ -96,7 +96,9 @@ def candidates(
         # As in the released search: one full-size set first, the others of a random size.
         size = config.p.max_demos if number == 0 else rng.randint(1, config.p.max_demos)
         chosen = rng.sample(list(passing), min(size, len(passing)))
-        pool.append(_with_demos(restarted, _demos(chosen, rng)))
+        candidate = _with_demos(restarted, _demos(chosen, rng))
+        if all(_prompts(candidate) != _prompts(known) for known in pool):  # few traces give few sets
+            pool.append(candidate)
     return pool
 
 

@@ -48,6 +48,15 @@ def test_prefixes_that_differ_by_one_token_are_kept_apart() -> None:
     assert [(group.prefix, group.members) for group in groups] == [(40, (0, 1)), (40, (2, 3))]
 
 
+def test_a_short_prompt_beside_long_ones_does_not_cost_them_their_prefix() -> None:
+    system, demos = (1,) * 30, (2,) * 60
+    long = [(*system, *demos, 5, n) for n in range(3)]
+    short = [(*system, 1, n) for n in range(2)] + [(*system, 3, n) for n in range(2)]
+    prefixes = {index: group.prefix for group in prefix_groups([*long, *short]) for index in group.members}
+    assert [prefixes[index] for index in range(3)] == [91] * 3
+    assert all(prefixes[index] >= 30 for index in range(3, 7))
+
+
 @given(st.lists(st.integers(1, 50), min_size=1), st.integers(50, 200))
 def test_batches_stay_within_the_budget(lengths: list[int], budget: int) -> None:
     cut = list(batches(lengths, budget))
