@@ -82,6 +82,6 @@ task = Task(
     data=cities,
     stratify="continent",
     adapter=LineAdapter,
-    config={"decoding": {"max_tokens": 10, "stop": ["\n", "."]}},
+    config={"rows": {"train": 50, "val": 50, "test": 150}, "decoding": {"max_tokens": 10, "stop": ["\n", "."]}},
     description="city -> country -> continent; two modules, the country has no label",
 )
