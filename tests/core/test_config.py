@@ -24,8 +24,14 @@ def test_later_layers_win_key_by_key() -> None:
 
 
 @given(TREES, TREES, TREES)
-def test_merging_is_associative(first: dict[str, object], second: dict[str, object], third: dict[str, object]) -> None:
-    assert merge(merge(first, second), third) == merge(first, merge(second, third))
+def test_layers_are_merged_from_the_left(
+    first: dict[str, object], second: dict[str, object], third: dict[str, object]
+) -> None:
+    assert merge(first, second, third) == merge(merge(first, second), third)
+
+
+def test_a_value_in_between_replaces_a_section_whole() -> None:
+    assert merge({"w": {"rank": 4}}, {"w": 5}, {"w": {"epochs": 2}}) == {"w": {"epochs": 2}}
 
 
 @given(TREES)
