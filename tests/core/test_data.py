@@ -79,7 +79,7 @@ def test_the_built_in_tasks_bring_balanced_and_distinct_rows() -> None:
 
     for name, classes in (("continents", 5), ("iris", 3)):
         task = load_task(name)
-        rows = list(task.data())  # type: ignore[misc, arg-type]
+        rows = list(task.data())
         share = Counter(row[task.stratify] for row in rows)
         assert len(share) == classes
         assert len(set(share.values())) == 1

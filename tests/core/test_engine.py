@@ -24,7 +24,7 @@ SYSTEM = "Name the colour of the thing, as a person would who has never read a b
 
 
 def request(thing: str, system: str = SYSTEM, **parts: object) -> Request:
-    return Request((Message("system", system), Message("user", f"Thing: {thing}")), **parts)  # type: ignore[arg-type]
+    return Request((Message("system", system), Message("user", f"Thing: {thing}")), **parts)
 
 
 @contextmanager

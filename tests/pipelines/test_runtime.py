@@ -29,23 +29,23 @@ class RecordedMetrics:
 
 
 def test_sentinels_choose_nothing() -> None:
-    assert overrides(**UNSET) == {}  # type: ignore[arg-type]
+    assert overrides(**UNSET) == {}
 
 
 def test_single_values_win_over_the_config() -> None:
     config = json.dumps({"task": "a", "seed": 1, "rows": {"train": 5, "val": 6}, "w": {"epochs": 2}})
-    chosen = overrides(**UNSET | {"task": "b", "seed": 0, "rows": ["7", "-1", "9.0"], "config": config})  # type: ignore[arg-type]
+    chosen = overrides(**UNSET | {"task": "b", "seed": 0, "rows": ["7", "-1", "9.0"], "config": config})
     assert chosen == {"task": "b", "seed": 0, "rows": {"train": 7, "val": 6, "test": 9}, "w": {"epochs": 2}}
 
 
 def test_only_the_sentinel_is_left_out() -> None:
-    assert overrides(**UNSET | {"seed": -2, "rows": [0, -1, -3]}) == {"seed": -2, "rows": {"train": 0, "test": -3}}  # type: ignore[arg-type]
+    assert overrides(**UNSET | {"seed": -2, "rows": [0, -1, -3]}) == {"seed": -2, "rows": {"train": 0, "test": -3}}
 
 
 @pytest.mark.parametrize(("config", "complaint"), [("{", "broken JSON"), ("[1]", "JSON list"), ("7", "JSON int")])
 def test_a_config_that_is_no_object_is_refused(config: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=f"`config` is .*{complaint}"):
-        overrides(**UNSET | {"config": config})  # type: ignore[arg-type]
+        overrides(**UNSET | {"config": config})
 
 
 @given(st.text(), st.text(), st.floats(allow_nan=False, allow_infinity=False))
