@@ -194,12 +194,16 @@ def test_mlflow_serves_the_runs_until_it_is_stopped(runs: tuple[Run, Run]) -> No
         urllib.request.urlopen(api, timeout=5)
 
 
-def test_a_metric_that_answers_nonsense(tiny_folder: Path, tmp_path: Path) -> None:
-    """NaN and numbers outside [0, 1] go the same way; the core's tests read their sentences."""
-    (tmp_path / "own.py").write_text(OWN_TASK)
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [("None", "None"), ("float('nan')", "nan"), ("1.5", "1.5"), ("-0.1", "-0.1")],
+    ids=["none", "nan", "above-one", "below-zero"],
+)
+def test_a_metric_that_answers_nonsense(answer: str, shown: str, tiny_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN_TASK.replace("prediction: None", f"prediction: {answer}"))
     done = _run(tmp_path, tiny_folder, "--out", "run", task="own:task")
     assert done.returncode == 2
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("bt: The metric returned None on example ")
+    assert last.startswith(f"bt: The metric returned {shown} on example ")
     assert last.endswith("let the metric return a number from 0 to 1.")
     assert not (tmp_path / "run" / "result.json").exists()
