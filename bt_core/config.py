@@ -58,8 +58,13 @@ class SearchConfig(Section):
 
     candidates: int = Field(6, ge=1, description="demo sets tried, besides the demo-free program")
     max_demos: int = Field(3, ge=1, description="demonstrations per predictor, at most")
-    racing: Literal["exact", "off"] = Field(
-        "exact", description="drop candidates that provably cannot win any more, or score every one on every row"
+    racing: Literal["exact", "statistical", "off"] = Field(
+        "exact",
+        description="drop candidates that provably cannot win any more, or very likely cannot (with hundreds of"
+        " validation rows), or score every one on every row",
+    )
+    racing_risk: float = Field(
+        0.05, gt=0.0, lt=1.0, description="probability with which the statistical race may miss the best candidate"
     )
 
 
@@ -87,7 +92,10 @@ class EngineConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where the device has it")
     in_flight: int = Field(256, ge=1, description="examples whose LM calls are gathered into one batch")
-    batch_tokens: int = Field(16384, ge=256, description="tokens, padding included, in one forward pass")
+    batch_tokens: int = Field(16384, ge=256, description="tokens, padding included, in one forward pass; halved when memory runs out")
+    prefix_tokens: int = Field(
+        8192, ge=0, description="tokens of shared prefixes kept between batches, with their keys and values"
+    )
 
 
 class Config(Section):

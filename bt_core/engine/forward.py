@@ -49,12 +49,25 @@ class Prefilled:
         self.prefixes = [self.prefixes[row] for row in rows]
 
 
-def prefix_pass(model: Any, tokens: Tokens) -> Prefix:
-    """Keys and values of the tokens that a group shares."""
+def prefix_pass(model: Any, tokens: Tokens, start: Prefix | None = None) -> Prefix:
+    """Keys and values of the tokens that a group shares, or of `start` and the tokens that follow it."""
     cache = DynamicCache(config=model.config)
-    ids = torch.tensor([tokens], device=model.device)
-    model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-    return Prefix(len(tokens), tuple((layer.keys, layer.values) for layer in cache.layers))
+    first = start.length if start else 0
+    model(
+        input_ids=torch.tensor([tokens], device=model.device),
+        position_ids=torch.arange(first, first + len(tokens), device=model.device)[None],
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+        shared_prefixes=_segments([start]),
+    )
+    layers = tuple((layer.keys, layer.values) for layer in cache.layers)
+    if start:
+        layers = tuple(
+            (torch.cat((old_key, key), 2), torch.cat((old_value, value), 2))
+            for (old_key, old_value), (key, value) in zip(start.layers, layers, strict=True)
+        )
+    return Prefix(first + len(tokens), layers)
 
 
 def suffix_pass(model: Any, suffixes: Sequence[Tokens], prefixes: Sequence[Prefix | None], pad: int) -> Prefilled:

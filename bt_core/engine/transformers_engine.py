@@ -18,8 +18,9 @@ from transformers.utils.logging import disable_progress_bar
 from bt_core.config import EngineConfig
 from bt_core.engine import attention
 from bt_core.engine.base import Completion, EngineAdapter, Request, Sampling
-from bt_core.engine.forward import Prefilled, Stopper, decode, prefix_pass, suffix_pass
-from bt_core.engine.grouping import Group, Tokens, batches, prefix_groups
+from bt_core.engine.forward import Prefilled, Stopper, decode
+from bt_core.engine.grouping import Tokens
+from bt_core.engine.schedule import Finish, Scheduler
 from bt_core.engine.token_tree import TokenTree, choose
 from bt_core.errors import EngineError, ModelError
 from bt_core.models import BaseModel
@@ -61,7 +62,8 @@ class TransformersEngine:
     def __init__(self, model: BaseModel, settings: EngineConfig) -> None:
         self.settings = settings
         self.model, self.tokenizer = load_base(model, settings, attention.ATTENTION)
-        self.shares_prefixes = attention.supports(self.model.config)
+        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
+        self._scheduler = Scheduler(self.model, pad, settings)
         self.usage = Usage()
         self._peft: Any = None
         self._loaded: set[str] = set()
@@ -79,7 +81,7 @@ class TransformersEngine:
         """Answer the requests in order; equal ones are computed once.
 
         Raises:
-            EngineError: when the model itself fails (memory, a damaged adapter).
+            EngineError: when the model itself fails (not even one row fits the memory, a damaged adapter).
         """
         started = time.perf_counter()
         prompts = [self.render(request) for request in requests]
@@ -121,10 +123,13 @@ class TransformersEngine:
         prompts: list[Tokens] = [prompt for _, prompt in keys]
         stopper = Stopper(self.tokenizer, self.ends, sampling.stop)
         found: dict[int, Completion] = {}
-        for rows, batch in self._prefilled(prompts, sampling.max_tokens):
+
+        def finish(rows: list[int], batch: Prefilled) -> None:
             chosen = [prompts[row] for row in rows]
             for row, tokens in zip(rows, decode(self.model, batch, sampling, chosen, stopper), strict=True):
                 found[row] = Completion(stopper.text(tokens), len(prompts[row]), len(tokens))
+
+        self._run(keys, prompts, sampling.max_tokens, finish)
         return [found[row] for row in range(len(prompts))]
 
     def _score(self, keys: Sequence[tuple[Any, ...]], _: Sampling) -> list[Completion]:
@@ -138,35 +143,26 @@ class TransformersEngine:
         nodes = [(index, path) for index in range(len(keys)) for path in branches]
         sequences = [keys[index][1] + path for index, path in nodes]
         logits: list[dict[tuple[int, ...], dict[int, float]]] = [{} for _ in keys]
-        for rows, batch in self._prefilled(sequences, 0):
+
+        def finish(rows: list[int], batch: Prefilled) -> None:
             for position, row in enumerate(rows):
                 index, path = nodes[row]
                 wanted = branches[path]
                 logits[index][path] = dict(zip(wanted, batch.logits[position, list(wanted)].tolist(), strict=True))
+
+        self._run(keys, sequences, 0, finish)
         return [self._label(request, len(prompt), tree, logits[index]) for index, (request, prompt) in enumerate(keys)]
+
+    def _run(self, keys: Sequence[tuple[Any, ...]], sequences: Sequence[Tokens], extra: int, finish: Finish) -> None:
+        adapter, before = keys[0][0].adapter, self._scheduler.computed
+        self._scheduler.run(adapter.sha256 if adapter else "", sequences, extra, finish)
+        self.usage += Usage(computed_prompt_tokens=self._scheduler.computed - before)
 
     def _label(self, request: Request, prompt_tokens: int, tree: TokenTree, logits: Any) -> Completion:
         logprobs = tree.label_logprobs(logits)
         pick: Callable[[Sequence[float]], int] | None = tree.walk if request.walk else None
         best = choose(logprobs, request.label_prior, pick)
         return Completion(request.labels[best], prompt_tokens, 0, logprobs)
-
-    def _prefilled(self, sequences: Sequence[Tokens], extra: int) -> Iterator[tuple[list[int], Prefilled]]:
-        """Run the sequences through the model: shared prefixes, then batches; yields (their indices, the batch)."""
-        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
-        groups = prefix_groups(sequences) if self.shares_prefixes else [Group(0, tuple(range(len(sequences))))]
-        places = {index: (number, group.prefix) for number, group in enumerate(groups) for index in group.members}
-        suffixes = [sequence[places[index][1] :] for index, sequence in enumerate(sequences)]
-        prefixes = [
-            prefix_pass(self.model, sequences[group.members[0]][: group.prefix]) if group.prefix else None
-            for group in groups
-        ]
-        computed = sum(group.prefix for group in groups) + sum(map(len, suffixes))
-        self.usage += Usage(computed_prompt_tokens=computed)
-        for batch in batches([len(suffix) for suffix in suffixes], self.settings.batch_tokens, extra):
-            rows = sorted(batch, key=lambda index: (places[index][0], index))  # rows of a prefix side by side
-            chosen = [prefixes[places[index][0]] for index in rows]
-            yield rows, suffix_pass(self.model, [suffixes[index] for index in rows], chosen, pad)
 
     @contextmanager
     def _adapter(self, adapter: EngineAdapter | None) -> Iterator[None]:

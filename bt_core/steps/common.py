@@ -4,11 +4,14 @@ import gc
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bt_core.config import Config
 from bt_core.engine.base import Engine
+from bt_core.engine.cache_keys import base_identity
+from bt_core.engine.response_cache import CachedEngine, ResponseStore, cache_folder
 from bt_core.lm.runner import Runner
 from bt_core.models import resolve_model
 from bt_core.program import LineageStep, Program, program_sha256, read_program
@@ -88,14 +91,31 @@ class Stage:
         """Where the program's adapters lie, for writing a program that keeps them."""
         return {path: self.folder / path for path in self.program.adapters}
 
+    @property
+    def known_val(self) -> float | None:
+        """The incoming program's validation score, where its lineage has it."""
+        return self.program.lineage[-1].val_after if self.program.lineage else None
+
     def val_before(self, val: Sequence[Row]) -> float:
         """The incoming program's validation score: from its lineage, or measured where it has none."""
-        if self.program.lineage and self.program.lineage[-1].val_after is not None:
-            return self.program.lineage[-1].val_after
+        if self.known_val is not None:
+            return self.known_val
         return mean_score(self.runner.run(self.program, val, f"{self.name} val before"))
 
 
 def open_engine(program: Program, config: Config) -> Engine:
+    """An engine on the base model that the program was made for.
+
+    With a cache folder it is one that loads the model only when a call's answer is not there.
+    """
+    folder = cache_folder()
+    if folder is None:
+        return load_engine(program, config)
+    identity = base_identity(program.model, program.model_revision, config.engine)
+    return CachedEngine(partial(load_engine, program, config), ResponseStore(folder), identity)
+
+
+def load_engine(program: Program, config: Config) -> Engine:
     """Load the base model that the program was made for."""
     from bt_core.engine.transformers_engine import TransformersEngine
 

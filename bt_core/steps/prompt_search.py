@@ -17,7 +17,7 @@ from bt_core.lm.binding import vanilla_states
 from bt_core.program import PredictorState, Program, write_program
 from bt_core.records import Row, StageReport, Trace, read_jsonl, read_traces
 from bt_core.steps.common import Stage
-from bt_core.steps.racing import Pair, Race, race
+from bt_core.steps.racing import Pair, Race
 
 
 def prompt_search(
@@ -45,7 +45,8 @@ def prompt_search(
     pool = work.runner.calibrate(pool, train_rows, f"{stage} calibrate")
     ended = _race(work, pool, val_rows)
     best, incoming = ended.winner, _position(pool, work.program)
-    before, after = ended.mean(incoming), ended.mean(best)
+    before = ended.mean(incoming) if work.known_val is None else work.known_val
+    after = ended.mean(best)
     outcome = "" if passing else "no trace passed, so there were no demonstrations to try"
     settings = config.p.model_dump() | {"threshold": config.bootstrap.threshold}
     write_program(work.grown(pool[best], settings, before, after, outcome), optimised, work.adapter_folders())
@@ -66,15 +67,16 @@ def prompt_search(
 
 
 def _race(work: Stage, pool: Sequence[Program], val: Sequence[Row]) -> Race:
-    """Score the pool on validation; the incoming prompts on all of it, since their score is reported."""
+    """Score the pool on validation; the incoming prompts on all of it where their score is not known yet."""
 
     def score(pairs: Sequence[Pair]) -> list[float]:
         label = f"{work.name} {len({candidate for candidate, _ in pairs})} candidates"
         chosen = [(pool[candidate], val[row]) for candidate, row in pairs]
         return [trace.score for trace in work.runner.run_pairs(chosen, label)]
 
-    whole = [_position(pool, work.program)]
-    return race(len(pool), len(val), score, whole, exact_drop=work.config.p.racing == "exact")
+    settings = work.config.p
+    race = Race(len(pool), len(val), settings.racing, settings.racing_risk, work.config.seed)
+    return race.run(score, [] if work.known_val is not None else [_position(pool, work.program)])
 
 
 def candidates(

@@ -29,11 +29,11 @@ def request(thing: str, system: str = SYSTEM, **parts: object) -> Request:
 
 @contextmanager
 def without_sharing(engine: TransformersEngine) -> Iterator[None]:
-    engine.shares_prefixes = False
+    engine._scheduler.shares_prefixes = False
     try:
         yield
     finally:
-        engine.shares_prefixes = True
+        engine._scheduler.shares_prefixes = True
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,14 @@
-"""Exact racing gives the full grid's choice, always."""
+"""Exact racing gives the full grid's choice, always; the statistical race within its stated risk."""
 
+import math
 import random
 from collections.abc import Sequence
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bt_core.steps.racing import Pair, Race, race
+from bt_core.steps.racing import Pair, Race
 
 TABLES = st.integers(1, 40).flatmap(
     lambda rows: st.lists(
@@ -15,7 +17,7 @@ TABLES = st.integers(1, 40).flatmap(
 )
 
 
-def run(table: Sequence[Sequence[float]], whole: Sequence[int] = (), **options: bool) -> Race:
+def run(table: Sequence[Sequence[float]], whole: Sequence[int] = (), **options: Any) -> Race:
     asked: set[Pair] = set()
 
     def score(pairs: Sequence[Pair]) -> list[float]:
@@ -23,7 +25,7 @@ def run(table: Sequence[Sequence[float]], whole: Sequence[int] = (), **options: 
         asked.update(pairs)
         return [table[candidate][row] for candidate, row in pairs]
 
-    return race(len(table), len(table[0]), score, whole, block=5, **options)
+    return Race(len(table), len(table[0]), **options).run(score, whole)
 
 
 @given(TABLES)
@@ -35,25 +37,51 @@ def test_the_winner_is_the_full_grids(table: list[list[float]]) -> None:
 @given(TABLES)
 def test_candidates_wanted_whole_are_scored_whole(table: list[list[float]]) -> None:
     done = run(table, whole=[len(table) - 1])
-    assert done.seen[-1] == len(table[0])
-    assert done.totals[-1] == sum(table[-1])
+    assert [done.scores[-1][row] for row in range(len(table[0]))] == table[-1]
+
+
+def _tables(count: int, rows: int, spread: float) -> list[list[list[float]]]:
+    """Score tables of seven candidates over rows of different difficulty, as real ones are."""
+    rng = random.Random(0)
+    tables = []
+    for _ in range(count):
+        hardness = [rng.gauss(0, 1.5) for _ in range(rows)]
+        skill = [rng.gauss(0.8, spread) for _ in range(7)]
+        tables.append([[float(rng.random() < 1 / (1 + math.exp(h - s))) for h in hardness] for s in skill])
+    return tables
+
+
+def _best(table: Sequence[Sequence[float]]) -> int:
+    totals = [sum(row) for row in table]
+    return totals.index(max(totals))
 
 
 def test_two_hundred_random_tables_and_what_they_save() -> None:
-    rng = random.Random(0)
     saved = []
-    for _ in range(200):
-        means = [rng.uniform(0.2, 0.9) for _ in range(7)]
-        table = [[float(rng.random() < mean) for _ in range(60)] for mean in means]
-        totals = [sum(row) for row in table]
+    for table in _tables(200, 60, 0.6):
         done = run(table)
-        assert done.winner == totals.index(max(totals))
-        assert done.totals[done.winner] == max(totals)
+        assert done.winner == _best(table)
+        assert done.mean(done.winner) == sum(table[done.winner]) / 60
         saved.append(done.saved)
-    assert sum(saved) / len(saved) > 0.25, sum(saved) / len(saved)
+    assert sum(saved) / len(saved) > 0.3, sum(saved) / len(saved)
+
+
+def test_the_statistical_race_misses_the_best_within_its_risk_and_needs_fewer_rows() -> None:
+    tables = _tables(60, 500, 0.6)
+    statistical = [run(table, racing="statistical", risk=0.05) for table in tables]
+    missed = [done.mean(done.winner) < sum(table[_best(table)]) / 500 for done, table in zip(statistical, tables, strict=True)]
+    assert sum(missed) <= 0.05 * len(tables)
+    exact = [run(table) for table in tables]
+    assert sum(done.saved for done in statistical) > sum(done.saved for done in exact)
+
+
+def test_the_statistical_race_is_the_same_twice() -> None:
+    (table,) = _tables(1, 300, 0.6)
+    one, two = (run(table, racing="statistical", seed=3) for _ in range(2))
+    assert one.scores == two.scores
 
 
 def test_without_dropping_the_whole_grid_is_scored() -> None:
-    done = run([[0.0] * 12, [1.0] * 12], exact_drop=False)
-    assert done.seen == (12, 12)
+    done = run([[0.0] * 12, [1.0] * 12], racing="off")
+    assert done.seen == [12, 12]
     assert done.saved == 0.0
