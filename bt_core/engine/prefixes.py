@@ -6,8 +6,6 @@ of it) and is the start of every longer one.
 
 from typing import Any
 
-import torch
-
 from bt_core.engine.forward import Prefix, prefix_pass
 from bt_core.engine.grouping import MIN_PREFIX, Tokens, common_prefix
 
@@ -62,8 +60,3 @@ def _first(prefix: Prefix, length: int) -> Prefix:
     if length == prefix.length:
         return prefix
     return Prefix(length, tuple((key[:, :, :length], value[:, :, :length]) for key, value in prefix.layers))
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether torch failed for want of memory; on CPU it has no exception of its own for that."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

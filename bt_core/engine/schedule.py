@@ -7,7 +7,8 @@ from bt_core.config import EngineConfig
 from bt_core.engine import attention
 from bt_core.engine.forward import Prefilled, Prefix, suffix_pass
 from bt_core.engine.grouping import Group, Tokens, batches, prefix_groups
-from bt_core.engine.prefixes import PrefixCache, out_of_memory
+from bt_core.engine.memory import out_of_memory
+from bt_core.engine.prefixes import PrefixCache
 
 Finish = Callable[[list[int], Prefilled], None]
 """Takes what it wants from a batch: (the rows' indices, the batch after its prompt)."""
@@ -60,9 +61,7 @@ class Scheduler:
             try:
                 finish(
                     rows,
-                    suffix_pass(
-                        self.model, [suffixes[row] for row in rows], [prefixes[row] for row in rows], self.pad
-                    ),
+                    suffix_pass(self.model, [suffixes[row] for row in rows], [prefixes[row] for row in rows], self.pad),
                 )
                 return
             except RuntimeError as error:

@@ -1,0 +1,80 @@
+"""Adapters that were trained before: a folder each, named by the key of the training that made it.
+
+An entry holds the PEFT files and `curve.json`; it appears whole or not at all, and is never changed.
+"""
+
+import json
+import shutil
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from bt_core.engine.curve import Curve
+from bt_core.engine.response_cache import warn
+from bt_core.program import adapter_sha256
+
+CURVE_FILE = "curve.json"
+
+
+class AdapterCache:
+    """Trained adapters by `cache_keys.training_key`; several processes may use one folder at once.
+
+    It never ends a run: an entry that cannot be used is trained anew, with a warning on stderr.
+
+    Args:
+        folder: of both caches; None keeps and finds nothing.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder / "adapters" if folder else None
+
+    def restore(self, key: str, target: Path) -> Curve | None:
+        """Copy the adapter's files to `target` and return its curve; None when there is none, or a damaged one."""
+        entry = self.folder / key if self.folder else None
+        if entry is None or not entry.is_dir():
+            return None
+        try:
+            shutil.copytree(entry, target, dirs_exist_ok=True)
+            return _read_curve(target)  # the copy is checked: another process may replace the entry meanwhile
+        except (FileNotFoundError, ValueError, LookupError, TypeError) as error:
+            shutil.rmtree(entry, ignore_errors=True)
+            warn(f"The cached adapter {entry} was damaged ({error}): training it anew.")
+        except OSError as error:
+            warn(f"The cached adapter {entry} cannot be read ({error}): training it anew.")
+        shutil.rmtree(target, ignore_errors=True)
+        return None
+
+    def keep(self, key: str, source: Path, curve: Curve) -> None:
+        """Keep the PEFT files in `source`; where another process was first, its entry stays."""
+        if self.folder is None:
+            return
+        entry = self.folder / key
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self.folder, prefix=".partial-") as scratch:
+                whole = Path(shutil.copytree(source, Path(scratch) / key))
+                _write_curve(curve, whole)
+                whole.rename(entry)
+        except OSError as error:
+            if not entry.is_dir():
+                warn(f"The adapter cannot be kept in the cache {self.folder} ({error}): check disk and rights.")
+
+
+def _write_curve(curve: Curve, folder: Path) -> None:
+    record = asdict(curve) | {"adapter_sha256": adapter_sha256(folder)}
+    del record["cached"]
+    (folder / CURVE_FILE).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _read_curve(folder: Path) -> Curve:
+    """Read back what `_write_curve` wrote.
+
+    Raises:
+        FileNotFoundError, ValueError, LookupError, TypeError: when a file is missing or is not what it was.
+    """
+    record = json.loads((folder / CURVE_FILE).read_text(encoding="utf-8"))
+    expected, found = record.pop("adapter_sha256"), adapter_sha256(folder)
+    if found != expected:
+        raise ValueError(f"its sha256 is {found[:12]}, it was kept as {expected[:12]}")
+    series = {name: [(int(step), float(loss)) for step, loss in record[name]] for name in ("loss", "val_loss")}
+    return Curve(**record | series, cached=True)
