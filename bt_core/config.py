@@ -103,6 +103,9 @@ class Config(Section):
 
     task: str = Field(description="a built-in task's name, or an import path package.module:attribute")
     seed: int = Field(0, ge=0)
+    data_seed: int | None = Field(
+        None, ge=0, description="seed of the splits; default: `seed`. Runs to be compared need the same test rows"
+    )
     model: str = Field("smollm2-135m-instruct", description="embedded model, local folder, or Hugging Face id")
     data: str = Field("", description="file or folder of rows, or s3://bucket/key; empty: the task's own data")
     rows: Rows = Rows()

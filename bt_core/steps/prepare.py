@@ -39,7 +39,8 @@ def prepare(
     first = resolve_config(overrides)
     task = load_task(first.task)
     config = resolve_config(task.config, overrides)
-    splits = load_splits(task, config.data, config.rows, config.seed)
+    data_seed = config.seed if config.data_seed is None else config.data_seed
+    splits = load_splits(task, config.data, config.rows, data_seed)
     model = resolve_model(config.model)
     decoding = config.decoding.model_dump(mode="json")
     vanilla = Program(config.task, model.id, model.revision, vanilla_states(task), decoding)

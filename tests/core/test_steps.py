@@ -28,6 +28,17 @@ from tests.core.test_defects import FEW, TOY, passing
 TRAIN_CALIBRATION = {"decoding": {"calibration": "train"}}
 
 
+def test_the_data_seed_holds_the_splits_while_the_seed_changes(tmp_path: Path, tiny_folder: Path) -> None:
+    for seed, name in ((1, "one"), (2, "two")):
+        (tmp_path / name).mkdir()
+        Flow.start(tmp_path / name, tiny_folder, TOY, seed=seed, data_seed=7)
+    one, two = (read_jsonl(tmp_path / name / "test.jsonl") for name in ("one", "two"))
+    assert one == two
+    (tmp_path / "three").mkdir()
+    Flow.start(tmp_path / "three", tiny_folder, TOY, seed=7)
+    assert read_jsonl(tmp_path / "three" / "test.jsonl") == one
+
+
 def test_the_pool_begins_with_the_demo_free_program_and_holds_the_incoming_prompts(
     tmp_path: Path, tiny_folder: Path
 ) -> None:
