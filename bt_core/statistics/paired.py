@@ -1,4 +1,4 @@
-"""Paired comparison of two programs on the same examples."""
+"""Paired comparison of two programs on the same examples: one run, no seeds to tell apart."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,0 +1,57 @@
+"""Tests of one seed's pair of programs, with no assumption but that rows are independent.
+
+They say whether these two programs differ. Whether the strategies do needs the spread between seeds as well, which is
+what `compare` looks at.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import binomtest, permutation_test
+
+from bt_core.statistics.arms import Arm, Scores
+
+
+@dataclass(frozen=True)
+class SeedTest:
+    """Two programs of the same seed, compared row by row."""
+
+    seed: int
+    difference: float
+    #: Rows on which the first scored higher, and lower.
+    better: int
+    worse: int
+    p_value: float
+    #: `mcnemar` (scores are 0 or 1) or `sign flip` (graded scores).
+    method: str
+
+
+def mcnemar(better: int, worse: int) -> float:
+    """Two-sided exact p value from the discordant rows alone (McNemar 1947, Psychometrika 12:153-157)."""
+    return float(binomtest(better, better + worse, 0.5).pvalue) if better + worse else 1.0
+
+
+def sign_flip(differences: Sequence[float] | Scores, seed: int, resamples: int = 9_999) -> float:
+    """Two-sided p value of the mean under random signs (Fisher 1935; exact where 2^rows <= `resamples`)."""
+    changed = [value for value in differences if value]  # a zero stays zero under either sign
+    if len(changed) < 2:
+        return 1.0  # one row changes sign as easily as not
+    found = permutation_test(
+        (changed,), np.mean, permutation_type="samples", n_resamples=resamples, rng=np.random.default_rng(seed)
+    )
+    return float(found.pvalue)
+
+
+def each_seed(left: Arm, right: Arm, seed: int) -> list[SeedTest]:
+    """`left` against `right` under every seed that both have; `seed` draws the random signs."""
+    return [_test(left, right, shared, seed) for shared in sorted(set(left.seeds) & set(right.seeds))]
+
+
+def _test(left: Arm, right: Arm, shared: int, seed: int) -> SeedTest:
+    ours, theirs = left.matrix([shared])[0], right.matrix([shared])[0]
+    differences = ours - theirs
+    better, worse = int((differences > 0).sum()), int((differences < 0).sum())
+    is_binary = bool(np.isin(np.concatenate([ours, theirs]), (0.0, 1.0)).all())
+    p_value = mcnemar(better, worse) if is_binary else sign_flip(differences, seed)
+    return SeedTest(shared, float(differences.mean()), better, worse, p_value, "mcnemar" if is_binary else "sign flip")

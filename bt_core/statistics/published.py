@@ -1,0 +1,49 @@
+"""What published means can decide when nothing but the means, the test size and the number of seeds is known."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import floor, sqrt
+
+from scipy.special import ndtri
+
+
+class Reading(StrEnum):
+    """What follows for one difference, as far as test rows go; a spread between seeds could only blur it."""
+
+    #: The difference exceeds the widest half-width.
+    SHOWN = "shown"
+    #: The difference is within even the narrowest half-width.
+    NOT_SHOWN = "not shown"
+    #: It depends on how the rows pair up, which the scores by row would tell.
+    OPEN = "depends on the pairing"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A difference of two published means, with the half-widths between which that of its interval lies."""
+
+    gap: float
+    narrowest: float
+    widest: float
+
+    @property
+    def reading(self) -> Reading:
+        """What the figures alone say."""
+        if abs(self.gap) > self.widest:
+            return Reading.SHOWN
+        return Reading.NOT_SHOWN if abs(self.gap) <= self.narrowest else Reading.OPEN
+
+
+def published_difference(before: float, after: float, rows: int, seeds: int, alpha: float = 0.05) -> Published:
+    """Bounds on the interval of `after - before`, from means of 0/1 scores over the seeds.
+
+    Widest: the two are unrelated row by row and every seed answers alike, so both are binomial with `rows` draws.
+    Narrowest: every row's difference, averaged over the seeds, is as near to the gap as whole answers allow, that is
+    one of the two neighbouring multiples of 1 / seeds.
+    """
+    gap = after - before
+    part = abs(gap) * seeds - floor(abs(gap) * seeds)
+    unpaired = before * (1.0 - before) + after * (1.0 - after)
+    paired = part * (1.0 - part) / seeds**2
+    tail = float(ndtri(1.0 - alpha / 2.0))
+    return Published(gap, tail * sqrt(paired / rows), tail * sqrt(unpaired / rows))

@@ -1,0 +1,143 @@
+"""The table of a sweep: every arm with its mean, its interval, and its differences to vanilla and to prompts alone."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from bt_core.errors import ConfigError
+from bt_core.statistics.arms import Arm, check_arms
+from bt_core.statistics.correction import holm
+from bt_core.statistics.crossed import Basis, Spread, estimate, pooled, spread
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The paired difference `left - right` over the rows and the seeds that both have."""
+
+    left: str
+    right: str
+    seeds: tuple[int, ...]
+    mean: float
+    low: float
+    high: float
+    p_value: float
+    basis: Basis
+    #: Holm-adjusted p value; None for a difference that is shown and not claimed.
+    adjusted: float | None = None
+
+    def beats(self, alpha: float) -> bool:
+        """Whether `left` is better, all claims of the table considered."""
+        return self.adjusted is not None and self.adjusted <= alpha and self.mean > 0.0
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """One line of the table. Intervals are at the table's level, one by one."""
+
+    name: str
+    has_weights: bool
+    mean: float
+    low: float
+    high: float
+    by_seed: dict[int, float]
+    #: Mean validation score over the arm's seeds; None for vanilla.
+    validation: float | None
+    versus_vanilla: Contrast | None = None
+    #: Against the prompts-only arm that validation chose; None for that arm, for vanilla, or where there is none.
+    versus_prompts: Contrast | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """The comparison of all arms of a sweep."""
+
+    alpha: float
+    rows: int
+    vanilla: ArmSummary
+    arms: tuple[ArmSummary, ...]
+    #: The prompts-only arm and the arm with weights of highest validation score; None where there is none of its kind.
+    prompts: str | None
+    weights: str | None
+
+    def arm(self, name: str) -> ArmSummary:
+        """The line of the arm of that name."""
+        return next(arm for arm in self.arms if arm.name == name)
+
+
+def compare(vanilla: Arm, arms: Sequence[Arm], alpha: float = 0.05) -> Table:
+    """Compare the arms of a sweep on its test rows.
+
+    One Holm family holds every claim: each arm against vanilla, and the chosen arm with weights against the chosen
+    prompts-only arm. Validation does the choosing (the earlier arm on ties), so no test score decides what is tested.
+
+    Args:
+        vanilla: the program before any step.
+        arms: the strategies.
+        alpha: the chance of any false claim; 1 minus the confidence of an interval.
+
+    Raises:
+        DataError: when the scores do not fit together or are no scores.
+        ConfigError: when `alpha` is not between 0 and 1.
+    """
+    if not 0.0 < alpha < 1.0:
+        raise ConfigError(f"alpha is {alpha}: choose a chance of error between 0 and 1, such as 0.05.")
+    check_arms(vanilla, arms)
+    chosen = _best(arms, has_weights=False)
+    tuned = _best(arms, has_weights=True)
+    pool = pooled(spread(arm.matrix(arm.seeds)) for arm in arms)
+    lines = [
+        replace(
+            _summary(arm, pool, alpha),
+            validation=_validation(arm),
+            versus_vanilla=_contrast(arm, vanilla, pool, alpha),
+            versus_prompts=_contrast(arm, chosen, pool.times(2), alpha) if chosen and arm is not chosen else None,
+        )
+        for arm in arms
+    ]
+    own = pooled([spread(vanilla.matrix(vanilla.seeds))])
+    return Table(
+        alpha=alpha,
+        rows=len(vanilla.scores[vanilla.seeds[0]]),
+        vanilla=_summary(vanilla, own, alpha),
+        arms=_adjusted(lines, tuned.name if tuned else None),
+        prompts=chosen.name if chosen else None,
+        weights=tuned.name if tuned else None,
+    )
+
+
+def _validation(arm: Arm) -> float:
+    return sum(arm.validation[seed] for seed in arm.seeds) / len(arm.seeds)
+
+
+def _best(arms: Iterable[Arm], has_weights: bool) -> Arm | None:
+    return max((arm for arm in arms if arm.has_weights == has_weights), key=_validation, default=None)
+
+
+def _summary(arm: Arm, pool: Spread, alpha: float) -> ArmSummary:
+    values = arm.matrix(arm.seeds)
+    found = estimate(values, pool, alpha, bounds=(0.0, 1.0))
+    by_seed = dict(zip(arm.seeds, map(float, values.mean(axis=1)), strict=True))
+    return ArmSummary(arm.name, arm.has_weights, found.mean, found.low, found.high, by_seed, None)
+
+
+def _contrast(left: Arm, right: Arm, pool: Spread, alpha: float) -> Contrast | None:
+    seeds = tuple(seed for seed in left.seeds if seed in right.scores)
+    if not seeds:
+        return None
+    found = estimate(left.matrix(seeds) - right.matrix(seeds), pool, alpha)
+    return Contrast(left.name, right.name, seeds, found.mean, found.low, found.high, found.p_value, found.basis)
+
+
+def _adjusted(lines: Sequence[ArmSummary], tuned: str | None) -> tuple[ArmSummary, ...]:
+    """The lines with Holm-adjusted p values on whatever is claimed."""
+    claims = [line.versus_vanilla for line in lines if line.versus_vanilla]
+    claims += [line.versus_prompts for line in lines if line.versus_prompts and line.name == tuned]
+    found = holm([claim.p_value for claim in claims])
+    adjusted = {(claim.left, claim.right): p_value for claim, p_value in zip(claims, found, strict=True)}
+
+    def mark(contrast: Contrast | None) -> Contrast | None:
+        return contrast and replace(contrast, adjusted=adjusted.get((contrast.left, contrast.right)))
+
+    return tuple(
+        replace(line, versus_vanilla=mark(line.versus_vanilla), versus_prompts=mark(line.versus_prompts))
+        for line in lines
+    )

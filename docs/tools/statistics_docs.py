@@ -1,0 +1,146 @@
+"""Write the tables of docs/statistics.md from the figures in docs/data.
+
+python docs/tools/statistics_docs.py            # write
+python docs/tools/statistics_docs.py --check    # only say whether they are up to date
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from generated import ROOT, write_or_check
+
+from bt_core.statistics import Word
+from bt_core.statistics.power import detectable_gap, rows_for_gap
+from bt_core.statistics.published import Published, Reading, published_difference
+from bt_core.statistics.simulate import CLAIMED
+
+DOCUMENT = ROOT / "docs" / "statistics.md"
+DATA = ROOT / "docs" / "data"
+DISCORDANT = (0.1, 0.2, 0.3, 0.4)
+SIZES = (50, 150, 300, 1000, 3000)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
+
+
+def method_rates(measured: Mapping[str, Any]) -> str:
+    """One comparison, three ways to compute its interval."""
+    names = list(measured["methods"][0]["rates"])
+    rows = [
+        [f"{found['rows']:,}", f"{found['seed_sd']:g}", *(f"{found['rates'][name]:.1%}" for name in names)]
+        for found in measured["methods"]
+    ]
+    return table(["test rows", "between-seed deviation", *names], rows)
+
+
+def error_rates(measured: Mapping[str, Any]) -> str:
+    """Wrong claims of the verdict on arms that are equal."""
+    return table(
+        ["truth", "test rows", "between-seed deviation", "wrong claims", "of these `weights pay`"], _errors(measured)
+    )
+
+
+def _errors(measured: Mapping[str, Any]) -> Iterator[list[str]]:
+    for group, wrong in (("all equal", CLAIMED), ("prompts help", Word.WEIGHTS_PAY)):
+        for found in _group(measured, group):
+            rates = found["outcomes"]
+            yield [*_setting(group, found), f"{rates[wrong]:.1%}", f"{rates[Word.WEIGHTS_PAY]:.1%}"]
+
+
+def power(measured: Mapping[str, Any]) -> str:
+    """What the verdict is when weights add something, or nothing."""
+    rows = [
+        [*_setting(group, found), *(f"{found['outcomes'][word]:.0%}" for word in Word)]
+        for group in ("gain 0.05", "gain 0.10", "prompts help", "all equal")
+        for found in _group(measured, group)
+        if found["spread"] in ("0", "0.03", "0.03, 5 seeds", "0.03, 10 seeds")
+    ]
+    return table(["truth", "test rows", "between-seed deviation", *map(str, Word)], rows)
+
+
+def _group(measured: Mapping[str, Any], group: str) -> list[dict[str, Any]]:
+    return [found for found in measured["scenarios"] if found["group"] == group]
+
+
+def _setting(group: str, found: Mapping[str, Any]) -> list[str]:
+    return [group, f"{found['truth']['rows']:,}", found["spread"]]
+
+
+def planning() -> str:
+    """Gaps that a test set can find, and rows that a gap needs, for two fixed programs."""
+    found = [[f"{rows:,}", *(_gap(detectable_gap(rows, share)) for share in DISCORDANT)] for rows in SIZES]
+    needed = [
+        [f"rows for a gap of {gap:.2f}", *(f"{rows_for_gap(gap, share):,}" for share in DISCORDANT)]
+        for gap in (0.05, 0.1)
+    ]
+    return table(["test rows", *(f"{share:.0%} discordant" for share in DISCORDANT)], found + needed)
+
+
+def _gap(gap: float) -> str:
+    return f"{gap:.3f}" if gap < 1.0 else "none"
+
+
+def paper(published: Mapping[str, Any]) -> str:
+    """The paper's nine cells: p -> w -> p against both prompts-only strategies."""
+    return table(["model", "task", "rows", "`p -> w -> p` - `p`", "`p -> w -> p` - `p -> p`"], _cells(published))
+
+
+def _cells(published: Mapping[str, Any]) -> Iterator[list[str]]:
+    for model, scores in published["scores"].items():
+        for number, task in enumerate(published["tasks"]):
+            found = _differences(published, scores, number, task)
+            yield [model, task, f"{published['test_rows'][task]:,}", *map(_reading, found)]
+
+
+def _differences(
+    published: Mapping[str, Any], scores: Mapping[str, Sequence[float]], number: int, task: str
+) -> list[Published]:
+    tuned = scores["p -> w -> p"][number] / 100
+    rows, seeds = published["test_rows"][task], published["seeds"]
+    return [published_difference(scores[name][number] / 100, tuned, rows, seeds) for name in ("p", "p -> p")]
+
+
+def _reading(found: Published) -> str:
+    return f"{100 * found.gap:+.1f} ± {100 * found.narrowest:.1f} to {100 * found.widest:.1f}: {found.reading}"
+
+
+def paper_count(published: Mapping[str, Any]) -> str:
+    """How the eighteen differences read, in a sentence."""
+    found = [
+        difference
+        for scores in published["scores"].values()
+        for number, task in enumerate(published["tasks"])
+        for difference in _differences(published, scores, number, task)
+    ]
+    shown, not_shown, unclear = (sum(difference.reading == reading for difference in found) for reading in Reading)
+    return (
+        f"Of these {len(found)} differences, the means alone show {shown}, cannot show {not_shown}, and leave "
+        f"{unclear} to how the rows pair up."
+    )
+
+
+def document() -> str:
+    """docs/statistics.md with its tables renewed; the prose between them stays."""
+    measured = json.loads((DATA / "statistics_simulation.json").read_text("utf-8"))
+    published = json.loads((DATA / "paper_table1.json").read_text("utf-8"))
+    blocks = {
+        "methods": method_rates(measured),
+        "errors": error_rates(measured),
+        "power": power(measured),
+        "planning": planning(),
+        "paper": paper(published) + "\n\n" + paper_count(published),
+    }
+    text = DOCUMENT.read_text("utf-8")
+    for name, block in blocks.items():
+        mark = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+        text = re.sub(mark, lambda found, block=block: f"{found[1]}{block}\n{found[2]}", text, flags=re.DOTALL)
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(write_or_check({DOCUMENT: document()}))
