@@ -16,6 +16,7 @@ from bt_cli.progress import progress_on
 from bt_cli.run_folder import RunFolder
 from bt_cli.settings import Settings
 from bt_cli.surroundings import find_own_tasks
+from bt_core.engine.response_cache import CACHE_VARIABLE, cache_folder
 from bt_core.errors import BtError, TrackingError
 from bt_core.records import canonical_json
 from bt_core.strategy import Strategy, strategy_slug
@@ -28,8 +29,17 @@ from pipelines.local import run
 FAREWELL_SECONDS = 5.0
 
 
-def execute(strategy: Strategy, settings: Settings, folder: RunFolder, tracking_uri: str | None) -> dict[str, Any]:
+def execute(
+    strategy: Strategy, settings: Settings, folder: RunFolder, tracking_uri: str | None, cache: bool
+) -> dict[str, Any]:
     """Run a strategy on this machine and return what result.json holds.
+
+    Args:
+        strategy: the steps.
+        settings: what the user set.
+        folder: the run's folder, empty yet.
+        tracking_uri: the server that the user named, if any.
+        cache: whether the tasks may take LM answers and adapters that were made before.
 
     Raises:
         BtError: the sentence of the task that failed.
@@ -40,6 +50,7 @@ def execute(strategy: Strategy, settings: Settings, folder: RunFolder, tracking_
         "MLFLOW_TRACKING_URI": tracking_uri or local_store(folder.path.parent),
         "BT_RUN_ID": f"{folder.path.name}-{uuid.uuid4().hex[:8]}",
         "BT_STRATEGY": strategy_slug(strategy),
+        CACHE_VARIABLE: str((cache_folder() or folder.caches).resolve()) if cache else "",
     }
     progress = progress_on(stderr(), _task_count(folder.pipeline))
     try:

@@ -150,5 +150,6 @@ def _remark(event: TaskEnded) -> str:
     if "test/final" in metrics:
         parts.append(f"test {metrics['test/vanilla']:.3f} -> {metrics['test/final']:.3f}")
     if report.usage.calls:
-        parts.append(f"{report.usage.calls} LM calls")
+        cached = f" ({report.usage.cached_calls} from the cache)" if report.usage.cached_calls else ""
+        parts.append(f"{report.usage.calls} LM calls{cached}")
     return ", ".join(parts)

@@ -13,6 +13,18 @@ from bt_core.strategy import parse_strategy
 
 DEFAULT_TASK = "continents"
 Rows = typer.Option(min=1, show_default="the task's own")
+Data = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="JSONL, CSV or Parquet rows (or s3://bucket/key), instead of the task's own."),
+]
+Cache = Annotated[
+    bool,
+    typer.Option(
+        "--cache/--no-cache",
+        help="Reuse the LM answers and adapters of earlier runs, kept in .bt-cache beside the run's folder or where"
+        " BT_RESPONSE_CACHE says.",
+    ),
+]
 
 
 def run(
@@ -24,12 +36,7 @@ def run(
     model: Annotated[
         str | None, typer.Option(help="Embedded model, local folder or Hugging Face id.", show_default="embedded")
     ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE", help="JSONL, CSV or Parquet rows (or s3://bucket/key), instead of the task's own."
-        ),
-    ] = None,
+    data: Data = None,
     train_rows: Annotated[int | None, Rows] = None,
     val_rows: Annotated[int | None, Rows] = None,
     test_rows: Annotated[int | None, Rows] = None,
@@ -39,6 +46,7 @@ def run(
     tracking_uri: Annotated[
         str | None, typer.Option(help="An MLflow server.", show_default="mlflow.db beside the run's folder")
     ] = None,
+    cache: Cache = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print result.json and nothing else on stdout.")] = False,
 ) -> None:
     """Optimise a task's program by a strategy, then test it once against the vanilla one.
@@ -60,7 +68,7 @@ def run(
     from bt_cli.execution import execute
     from bt_cli.summary import print_summary
 
-    result = execute(steps, settings, folder, tracking_uri)
+    result = execute(steps, settings, folder, tracking_uri, cache)
     if as_json:
         print_json(result)
     else:

@@ -44,6 +44,11 @@ class RunFolder:
         return self.path / "program"
 
     @property
+    def caches(self) -> Path:
+        """Answers and adapters of all the runs that lie beside this one."""
+        return self.path.parent / ".bt-cache"
+
+    @property
     def files(self) -> Mapping[str, Path]:
         """What a person finds in the folder, by what it is."""
         return {"result": self.result, "test examples": self.results, "pipeline": self.pipeline}

@@ -43,14 +43,16 @@ def _steps(result: Mapping[str, Any]) -> Table:
     title = f"{result['task']}: {result['strategy']} (seed {result['seed']})"
     table = Table(title=title, title_justify="left")
     table.add_column("step")
-    for heading in ("validation", "traces\nkept", "LM\ncalls", "prompt\ntokens", "completion\ntokens", "seconds"):
+    cached = any(step["cached_calls"] for step in result["steps"])
+    calls = "LM calls\n(cached)" if cached else "LM\ncalls"
+    for heading in ("validation", "traces\nkept", calls, "prompt\ntokens", "completion\ntokens", "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
     for step in result["steps"]:
         table.add_row(
             step["stage"],
             f"{step['validation_before']:.3f} -> {step['validation']:.3f}",
             f"{step['traces_kept']}/{step['traces_total']}",
-            f"{step['lm_calls']:,}",
+            f"{step['lm_calls']:,}" + (f"\n({step['cached_calls']:,})" if cached else ""),
             f"{step['prompt_tokens']:,}",
             f"{step['completion_tokens']:,}",
             f"{step['seconds']:.1f}",

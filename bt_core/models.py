@@ -82,7 +82,8 @@ def _folder_revision(folder: Path) -> str:
     if stamp.is_file():
         return stamp.read_text().strip()
     digest = hashlib.sha256()
-    for path in [*weights, *sorted(folder.glob("*.json"))]:
+    others = {path for pattern in ("*.json", "*.jinja", "*.model") for path in folder.glob(pattern)}
+    for path in [*weights, *sorted(others)]:
         digest.update(path.name.encode())
         with path.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())

@@ -18,7 +18,12 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Usage:
-    """What an engine spent, in its own units; `seconds` is wall time inside the engine."""
+    """What was asked of an engine, and what that cost.
+
+    `calls`, `prompt_tokens` and `completion_tokens` count every request that was answered, `cached_calls` those of
+    them whose answer was in the response cache. `computed_prompt_tokens` and `seconds` (wall time) are the model's
+    own work: less where prompts share a prefix, nothing for a cached call.
+    """
 
     calls: int = 0
     cached_calls: int = 0

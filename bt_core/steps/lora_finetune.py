@@ -6,17 +6,21 @@ threshold, all modules' calls pooled into one data set, the optimised prompt rep
 
 import random
 import shutil
-from collections.abc import KeysView, Mapping, Sequence
+from collections.abc import Callable, KeysView, Mapping, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 from bt_core.config import Config
+from bt_core.engine.adapter_cache import AdapterCache
 from bt_core.engine.base import Engine, TrainingRow
-from bt_core.engine.training import Curve, train_adapter
+from bt_core.engine.cache_keys import base_identity, training_key
+from bt_core.engine.curve import Curve
+from bt_core.engine.response_cache import cache_folder
 from bt_core.lm.binding import vanilla_states
 from bt_core.lm.rendering import training_rows
 from bt_core.lm.runner import Runner
-from bt_core.models import resolve_model
+from bt_core.models import BaseModel, resolve_model
 from bt_core.program import AdapterRef, PredictorState, Program, adapter_sha256, write_program
 from bt_core.records import Row, StageReport, Trace, read_jsonl, read_traces
 from bt_core.steps.common import Stage, failures, mean_score, open_engine
@@ -94,7 +98,7 @@ def _train(
     """Train one adapter, or one per predictor that has rows; returns their curves by relative path."""
     config = work.config
     learn, held = _held_out(passing, config)
-    base = resolve_model(work.program.model, work.program.model_revision)
+    base = cache(partial(resolve_model, work.program.model, work.program.model_revision))
     learn_rows, held_rows = training_rows(work.task, prompts, learn), training_rows(work.task, prompts, held)
     per_predictor = config.w.adapters == "per_predictor"
     curves = {}
@@ -102,10 +106,31 @@ def _train(
         own: list[list[TrainingRow]] = [
             [row for name, row in rows if _path(name, per_predictor) == relative] for rows in (learn_rows, held_rows)
         ]
-        curves[relative] = train_adapter(
-            base, own[0], own[1], config.w, config.engine, config.seed, scratch / relative, f"{work.name} {relative}"
-        )
+        curves[relative] = _adapter(work, base, own[0], own[1], scratch / relative, f"{work.name} {relative}")
     return curves
+
+
+def _adapter(
+    work: Stage,
+    base: Callable[[], BaseModel],
+    rows: Sequence[TrainingRow],
+    held_out: Sequence[TrainingRow],
+    folder: Path,
+    label: str,
+) -> Curve:
+    """Put an adapter's files into the folder: those that the same training made before, or trained now."""
+    config, program = work.config, work.program
+    identity = base_identity(program.model, program.model_revision, config.engine)
+    key = training_key(identity, rows, held_out, config.w, config.seed)
+    adapters = AdapterCache(cache_folder())
+    known = adapters.restore(key, folder)
+    if known is not None:
+        return known
+    from bt_core.engine.training import train_adapter  # loads torch
+
+    curve = train_adapter(base(), rows, held_out, config.w, config.engine, config.seed, folder, label)
+    adapters.keep(key, folder, curve)
+    return curve
 
 
 def _path(predictor: str, per_predictor: bool) -> str:
@@ -147,8 +172,10 @@ def _series(curves: Mapping[str, Curve]) -> dict[str, list[tuple[int, float]]]:
 
 
 def _costs(curves: Mapping[str, Curve]) -> dict[str, float]:
+    """What training cost: for adapters from the cache (`train/cached` 1: all of them), what it cost then."""
     return {
         "train/tokens": float(sum(curve.tokens for curve in curves.values())),
         "train/seconds": sum(curve.seconds for curve in curves.values()),
         "train/best_epoch": float(max(curve.best_epoch for curve in curves.values())),
+        "train/cached": float(all(curve.cached for curve in curves.values())),
     }

@@ -10,7 +10,7 @@ from bt_core.errors import DataError
 from bt_core.lm.binding import check_fit
 from bt_core.lm.runner import Runner
 from bt_core.program import read_program
-from bt_core.steps.common import open_engine
+from bt_core.steps.common import load_engine
 from bt_core.task import Task, load_task
 
 
@@ -36,7 +36,7 @@ def predict(
     check_fit(task, task.program(), state)
     made_with = {"task": state.task, "decoding": state.decoding}
     config = resolve_config(task.config, made_with, overrides or {})
-    runner = Runner(task, config, engine or open_engine(state, config), program)
+    runner = Runner(task, config, engine or load_engine(state, config), program)
     return runner.predict(state, inputs)
 
 

@@ -79,6 +79,7 @@ def _step(report: StageReport, reports: Sequence[StageReport]) -> dict[str, Any]
         "computed_prompt_tokens": sum(other.usage.computed_prompt_tokens for other in own),
         "completion_tokens": sum(other.usage.completion_tokens for other in own),
         "train_tokens": int(report.metrics.get("train/tokens", 0)),
+        "train_cached": bool(report.metrics.get("train/cached", 0)),
         "traces_kept": int(traces.get("traces/kept", 0)),
         "traces_total": int(traces.get("traces/total", 0)),
         "warnings": list(report.warnings),

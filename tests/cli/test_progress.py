@@ -11,9 +11,11 @@ from components.reports import write_report
 from pipelines.events import Event, TaskEnded, TaskOutput, TaskStarted
 
 
-def _ended(label: str, title: str, **metrics: float) -> TaskEnded:
+def _ended(label: str, title: str, cached: int = 0, **metrics: float) -> TaskEnded:
     named = {name.replace("__", "/"): value for name, value in metrics.items()}
-    report = StageReport(label, "p", metrics=named, usage=Usage(calls=7), warnings=("Few traces.",))
+    report = StageReport(
+        label, "p", metrics=named, usage=Usage(calls=7, cached_calls=cached), warnings=("Few traces.",)
+    )
     return TaskEnded(label, title, ok=True, seconds=1.25, parameters={"Output": write_report(report)})
 
 
@@ -22,7 +24,7 @@ EVENTS: list[Event] = [
     TaskOutput("1.bootstrap", "running [60 examples]"),
     _ended("1.bootstrap", "1.bootstrap traces", traces__kept=26, traces__total=60),
     TaskStarted("1.p", "1.p prompt search"),
-    _ended("1.p", "1.p prompt search", val__score=0.5, val__score_before=0.25),
+    _ended("1.p", "1.p prompt search", cached=4, val__score=0.5, val__score_before=0.25),
     TaskStarted("evaluate", "evaluate on the test split"),
     TaskEnded("evaluate", "evaluate on the test split", ok=False, seconds=0.5, artifacts={"results": Path("gone")}),
 ]
@@ -44,7 +46,7 @@ def test_plain_lines_tell_starts_ends_results_and_warnings() -> None:
         "[1/4] 1.bootstrap traces: done after 1.2 s, 26 of 60 traces kept, 7 LM calls",
         "warning: Few traces.",
         "[2/4] 1.p prompt search ...",
-        "[2/4] 1.p prompt search: done after 1.2 s, validation 0.250 -> 0.500, 7 LM calls",
+        "[2/4] 1.p prompt search: done after 1.2 s, validation 0.250 -> 0.500, 7 LM calls (4 from the cache)",
         "warning: Few traces.",
         "[3/4] evaluate on the test split ...",
         "[3/4] evaluate on the test split: failed after 0.5 s",

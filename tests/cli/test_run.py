@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from bt_core.engine.response_cache import CACHE_VARIABLE
 from bt_core.program import read_program
 from bt_core.records import read_jsonl
 from bt_tracking.server import free_port
@@ -52,7 +54,7 @@ class Run:
 
 
 def _bt(cwd: Path, *arguments: Any) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # for tests.core.toy
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), CACHE_VARIABLE: ""}  # the path is for tests.core.toy
     command = [str(BT), *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
@@ -64,9 +66,10 @@ def _run(cwd: Path, model: Path, *more: Any, task: str = "tests.core.toy:task") 
 
 @pytest.fixture(scope="module")
 def runs(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
-    """The same run twice, for a machine and for a person."""
+    """The same run twice, for a machine and for a person; both compute everything, the first one keeps it."""
     here = tmp_path_factory.mktemp("runs")
-    done = [_run(here, tiny_folder, "--out", name, *more) for name, more in (("one", ["--json"]), ("two", []))]
+    ways = (("one", ["--json"]), ("two", ["--no-cache"]))
+    done = [_run(here, tiny_folder, "--out", name, *more) for name, more in ways]
     assert [run.returncode for run in done] == [0, 0], done[0].stderr + done[1].stderr
     first, second = (Run(here / name, run.stdout, run.stderr) for name, run in zip(("one", "two"), done, strict=True))
     return first, second
@@ -106,6 +109,42 @@ def test_two_runs_with_one_seed_give_one_program(runs: tuple[Run, Run]) -> None:
     assert "adapter/adapter_model.safetensors" in first
 
 
+@pytest.fixture(scope="module")
+def rerun(runs: tuple[Run, Run], tiny_folder: Path) -> Run:
+    """The first run once more, beside it."""
+    here = runs[0].folder.parent
+    done = _run(here, tiny_folder, "--out", "three")
+    assert done.returncode == 0, done.stderr
+    return Run(here / "three", done.stdout, done.stderr)
+
+
+def test_a_finished_run_runs_again_without_a_model(runs: tuple[Run, Run], rerun: Run) -> None:
+    (first,), (again,) = runs[0].result["steps"], rerun.result["steps"]
+    assert again["cached_calls"] == again["lm_calls"] == first["lm_calls"]
+    assert again["computed_prompt_tokens"] == 0
+    assert f"({again['lm_calls']})" in rerun.out
+    asked = re.findall(r"(\d+) LM calls \((\d+) from the cache\)", rerun.err)
+    assert len(asked) == 3, "bootstrap, w and evaluate"
+    assert all(calls == cached for calls, cached in asked)
+    assert [_trained_from_cache(run) for run in (*runs, rerun)] == [0.0, 0.0, 1.0]
+    assert _bytes(rerun.folder / "program") == _bytes(runs[0].folder / "program")
+    assert read_jsonl(rerun.folder / "results.jsonl") == read_jsonl(runs[0].folder / "results.jsonl")
+
+
+def _trained_from_cache(run: Run) -> float:
+    """The metric of the weight step, as Kubeflow shows it."""
+    files = [json.loads(path.read_text()) for path in (run.folder / "artifacts").rglob("metrics") if path.is_file()]
+    (found,) = [metrics["train/cached"] for metrics in files if "train/cached" in metrics]
+    return float(found)
+
+
+def test_without_the_cache_calls_are_made_again(runs: tuple[Run, Run]) -> None:
+    (step,) = runs[1].result["steps"]
+    assert step["cached_calls"] == 0
+    assert step["computed_prompt_tokens"] > 0
+    assert "cache" not in runs[1].err + runs[1].out
+
+
 def _bytes(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -131,6 +170,7 @@ def test_predict_uses_the_program(runs: tuple[Run, Run]) -> None:
     assert (said.returncode, said.stderr) == (0, "")
     assert json.loads(said.stdout)["colour"] in ("red", "green", "blue")
     shown = _bt(runs[0].folder, "predict", "program", "thing=big sky")
+    assert not (runs[0].folder / ".bt-cache").exists()
     assert shown.stdout.split() == ["colour", json.loads(said.stdout)["colour"]]
 
 
@@ -173,7 +213,7 @@ def test_predict_refuses_an_altered_adapter(runs: tuple[Run, Run], tmp_path: Pat
     assert said.stderr.startswith("bt: The adapter program/adapter has sha256 ")
 
 
-def test_mlflow_serves_the_runs_until_it_is_stopped(runs: tuple[Run, Run]) -> None:
+def test_mlflow_serves_the_runs_until_it_is_stopped(runs: tuple[Run, Run], rerun: Run) -> None:
     command = [str(BT), "mlflow", str(runs[0].folder.parent), "--port", str(free_port())]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
@@ -188,7 +228,7 @@ def test_mlflow_serves_the_runs_until_it_is_stopped(runs: tuple[Run, Run]) -> No
             server.send_signal(signal.SIGINT)
             status = server.wait(30)
     assert "/#/experiments/1/runs?" in url
-    assert [run["info"]["status"] for run in found] == ["FINISHED", "FINISHED"]
+    assert [run["info"]["status"] for run in found] == ["FINISHED"] * 3
     assert status == 0
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(api, timeout=5)

@@ -18,6 +18,7 @@ STEP = {
     "validation": 0.5,
     "seconds": 61.04,
     "lm_calls": 1234,
+    "cached_calls": 0,
     "prompt_tokens": 56789,
     "completion_tokens": 321,
     "traces_kept": 26,
@@ -46,6 +47,16 @@ def test_a_step_tells_its_gain_and_its_cost(tmp_path: Path) -> None:
     line = next(line for line in _printed(tmp_path, 0.1, 0.2).splitlines() if "1.p" in line and "│" in line)
     cells = [cell.strip() for cell in line.strip("│").split("│")]
     assert cells == ["1.p", "0.250 -> 0.500", "26/60", "1,234", "56,789", "321", "61.0"]
+
+
+def test_calls_from_the_cache_are_shown_where_there_were_any(tmp_path: Path) -> None:
+    assert "cached" not in _printed(tmp_path, 0.1, 0.2)
+    steps = [STEP | {"cached_calls": 1204}, STEP | {"stage": "2.w"}]
+    text = _printed(tmp_path, 0.1, 0.2, steps=steps)
+    assert "(cached)" in text
+    assert "(1,204)" in text
+    assert "(0)" in text
+    assert "…" not in text, "all of it fits into 80 columns"
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,16 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from bt_core.config import EngineConfig
 from bt_core.engine.base import Completion, Request
+from bt_core.engine.response_cache import CACHE_VARIABLE
 from bt_core.engine.transformers_engine import TransformersEngine
 from bt_core.models import EMBEDDED_MODEL, BaseModel, resolve_model
 from bt_core.records import Usage
+
+
+@pytest.fixture(autouse=True)
+def no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test computes is computed, whatever the surroundings say."""
+    monkeypatch.delenv(CACHE_VARIABLE, raising=False)
 
 
 @pytest.fixture(scope="session")

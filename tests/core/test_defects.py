@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from bt_core.config import EngineConfig
 from bt_core.engine.base import EngineAdapter, Message, Request, Sampling
+from bt_core.engine.cache_keys import base_identity
+from bt_core.engine.response_cache import CachedEngine, ResponseStore
 from bt_core.engine.transformers_engine import TransformersEngine
 from bt_core.errors import EngineError, ProgramError
 from bt_core.lm.rendering import training_rows
@@ -173,12 +176,12 @@ def test_defect_5_with_an_adapter_per_predictor_each_is_trained_and_used(
 def test_defect_6_fine_tuning_rows_have_the_vanilla_prompt_by_default(
     tmp_path: Path, tiny_folder: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bt_core.steps import lora_finetune as step
+    from bt_core.engine import training
 
     learnt: list[Any] = []
-    train = step.train_adapter
+    train = training.train_adapter
     monkeypatch.setattr(
-        step, "train_adapter", lambda base, rows, *rest: learnt.append(rows) or train(base, rows, *rest)
+        training, "train_adapter", lambda base, rows, *rest: learnt.append(rows) or train(base, rows, *rest)
     )
     for prompt in ("vanilla", "optimised"):
         folder = tmp_path / prompt
@@ -218,6 +221,27 @@ def test_defect_8_one_prompt_under_two_adapters_or_settings_gives_two_answers(
     free = Request(base.messages, sampling=Sampling(max_tokens=4))
     short, long = tiny_engine.generate([free, replace(free, sampling=Sampling(max_tokens=8))])
     assert short.completion_tokens < long.completion_tokens
+
+
+def test_defect_8_engines_under_one_name_share_no_cache_entry(
+    tmp_path: Path, tiny_folder: Path, recorder: Recorder
+) -> None:
+    settings = {"w": FEW["w"] | {"adapters": "per_predictor", "holdout": 0.0}}
+    flow = Flow.start(tmp_path, tiny_folder, "tests.core.toy:twice", recorder, **settings)
+    passing(flow)
+    first, second = (
+        EngineAdapter(tmp_path / "w" / adapter.path, adapter.sha256) for adapter in flow.w().adapters.values()
+    )
+    recorder.requests.clear()
+    base = Request((Message("user", "Name the colour of the sky."),), sampling=Sampling(max_tokens=4))
+    asked = [base, replace(base, adapter=first), replace(base, adapter=second)]
+    asked.append(replace(base, sampling=Sampling(max_tokens=8)))
+    for number in range(1, 5):
+        engine = CachedEngine(lambda: recorder, ResponseStore(tmp_path), base_identity("one", "name", EngineConfig()))
+        answers = engine.generate(asked[:number])
+        assert recorder.requests == asked[:number], "each is computed once, none is taken for another"
+        assert [answer.cached for answer in answers] == [True] * (number - 1) + [False]
+    assert [replace(answer, cached=False) for answer in answers] == recorder.engine.generate(asked)
 
 
 class _Broken:
