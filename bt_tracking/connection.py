@@ -6,11 +6,12 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bt_core.errors import TrackingError
+from bt_tracking import sqlite
 from bt_tracking.settings import Settings, redact
 
 LOGGER = logging.getLogger(__name__)
@@ -19,7 +20,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0
 _REQUEST_SECONDS = 30.0
 #: Packages whose exceptions mean that a network is at fault; named, since importing them is not our business.
 _NETWORK_PACKAGES = frozenset({"requests", "urllib3", "boto3", "botocore"})
-_SQLITE = "sqlite:///"
 #: No telemetry, no progress bars, and no URL in the log, since it may hold a password.
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -79,7 +79,7 @@ def connect(settings: Settings, recording: str, safe: Path | None = None) -> Ite
     Raises:
         TrackingError: when the server stays away for `settings.retry_seconds`, or refuses.
     """
-    _quieten()
+    quieten()
     from mlflow.exceptions import MlflowException
 
     where = f"MLflow at {redact(settings.uri)}"
@@ -98,26 +98,19 @@ def connect(settings: Settings, recording: str, safe: Path | None = None) -> Ite
         ) from None
 
 
-def _quieten() -> None:
-    # Before the first import, since MLflow reads some of these once.
+def quieten() -> None:
+    """Set MLflow's quiet variables where the user has not; before its first import, since it reads some only once."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
 
 
 def _new_client(uri: str) -> Any:
-    _quieten()
-    if uri.startswith(_SQLITE):
-        _open_sqlite(Path(uri.removeprefix(_SQLITE)))
+    quieten()
+    if uri.startswith(sqlite.SCHEME):
+        sqlite.open_store(uri)
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
-
-
-def _open_sqlite(path: Path) -> None:
-    # MLflow itself would try a file that cannot be opened for two minutes.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(path)) as database:
-        database.execute("PRAGMA schema_version")
 
 
 @contextmanager

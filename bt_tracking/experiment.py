@@ -11,9 +11,9 @@ from typing import Any
 from bt_core.errors import TrackingError
 from bt_tracking.connection import RetryingClient, connect
 from bt_tracking.settings import DEFAULT_EXPERIMENT, Settings, redact
+from bt_tracking.sqlite import SCHEME
 
 _WORKFLOW = "workflowType=machine_learning"  # the UI has two faces; the other one is about traces
-_SQLITE = "sqlite:///"
 _VIEW_TAG = "mlflow.sharedViewState."
 _EVERY_RUN, _BY_STRATEGY = "bt-runs", "bt-strategies"
 #: Column -> width in pixels, from left to right.
@@ -101,9 +101,9 @@ def _page(uri: str, experiment: str) -> str:
 
 def _artifact_location(uri: str) -> str | None:
     # Without this a database's artifacts land in ./mlruns of whichever folder a task happens to run in.
-    if not uri.startswith(_SQLITE):
+    if not uri.startswith(SCHEME):
         return None
-    return (Path(uri.removeprefix(_SQLITE)).parent / "artifacts").as_uri()
+    return (Path(uri.removeprefix(SCHEME)).parent / "artifacts").as_uri()
 
 
 def _tags() -> dict[str, str]:

@@ -42,11 +42,12 @@ def find_or_create(
         An `mlflow.entities.Run`.
     """
     own: str | None = None
-    if not _search(client, experiment_id, key):
+    runs = _search(client, experiment_id, key)
+    if not runs:
         created = client.create_run(experiment_id, start_time=start_ms, tags={**tags, **key}, run_name=name)
         own = created.info.run_id
-    for poll in range(_POLLS + 1):
         runs = _search(client, experiment_id, key)
+    for poll in range(_POLLS + 1):
         settled = [run for run in runs if KIND_TAG in run.data.tags]
         oldest = (settled or runs)[0]
         if own and own != oldest.info.run_id:
@@ -59,6 +60,7 @@ def find_or_create(
             client.set_tag(oldest.info.run_id, KIND_TAG, kind)
         else:
             time.sleep(_POLL_SECONDS)
+        runs = _search(client, experiment_id, key)
     raise AssertionError("the last poll settles a run")
 
 

@@ -29,8 +29,9 @@ def run(
     environment: Mapping[str, str] | None = None,
     cache: Path | None = None,
     on_event: OnEvent = lambda event: None,
+    warm: bool = True,
 ) -> LocalRun:
-    """Run a compiled pipeline file, task by task, each in a subprocess of this interpreter.
+    """Run a compiled pipeline file, task by task, each in a process of its own.
 
     Tasks import what this process can import, from its working directory too.
 
@@ -43,6 +44,8 @@ def run(
             is not run again. It does not notice changed data files or a changed installation: give each
             combination of those its own folder. None runs every task.
         on_event: called from this thread when a task starts, prints a line, or ends.
+        warm: fork the tasks from a process that has imported the heavy libraries once, instead of starting a fresh
+            interpreter for each; what they do is the same. Without effect where there is no `os.fork`.
 
     Raises:
         BtError: with the failed task's sentence, as `UserError` (exit status 2) or `WorldError` (1).
@@ -55,6 +58,7 @@ def run(
         "pipeline_root": str(pipeline_root.resolve()),
         "arguments": dict(arguments or {}),
         "cache": str(cache.resolve()) if cache else None,
+        "warm": warm,
     }
     started = time.monotonic()
     transcript = Transcript(pipeline_root / "run.log", on_event)

@@ -13,14 +13,13 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from kfp import components, dsl, local
-from kfp.local.orchestrator import task_executor
-
 from bt_core.errors import ConfigError, one_sentence
 from pipelines.transcript import EVENT_MARK
+from pipelines.warm import TaskServer, task_server
 
 
 def main() -> None:
@@ -28,6 +27,16 @@ def main() -> None:
     request = json.loads(sys.stdin.readline())
     end_with_caller(os.dup(sys.stdin.fileno()))
     os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())  # what the tasks get
+    with task_server() if request["warm"] and hasattr(os, "fork") else nullcontext() as server:
+        run(request, server)
+
+
+def run(request: Mapping[str, Any], server: TaskServer | None) -> None:
+    """Run the pipeline; with a server, its tasks are forked from that."""
+    from kfp import components, local  # here, so that the server has started before
+    from kfp.local import subprocess_task_handler
+    from kfp.local.orchestrator import task_executor
+
     # Said at every task, and true: a display name has no effect here.
     warnings.filterwarnings("ignore", message=r"Task .*: settings \['display_name'\] have no effect")
     with one_sentence():
@@ -37,6 +46,8 @@ def main() -> None:
         if unknown:
             names = ", ".join(f"`{name}`" for name in unknown)
             raise ConfigError(f"The pipeline has no parameter {names}: use one of {', '.join(sorted(known))}.")
+    if server:
+        subprocess_task_handler.run_local_subprocess = server.in_place_of(subprocess_task_handler.run_local_subprocess)
     # kfp.local reports no single tasks, only the pipeline's outputs; this is the one function they all go through.
     task_executor.execute_single_task = announced(task_executor.execute_single_task)
     local.init(
@@ -87,8 +98,10 @@ def label(task_name: str, task_spec: Any) -> str:
 
 def plain(outputs: Mapping[str, Any], home: Path) -> dict[str, Any]:
     """A task's outputs as JSON values; a cached task's artifacts lie outside this run's folder."""
-    artifacts = {name: value.path for name, value in outputs.items() if isinstance(value, dsl.Artifact)}
-    parameters = {name: value for name, value in outputs.items() if not isinstance(value, dsl.Artifact)}
+    from kfp.dsl import Artifact
+
+    artifacts = {name: value.path for name, value in outputs.items() if isinstance(value, Artifact)}
+    parameters = {name: value for name, value in outputs.items() if not isinstance(value, Artifact)}
     cached = any(not Path(path).is_relative_to(home) for path in artifacts.values())
     return {"cached": cached, "artifacts": artifacts, "parameters": parameters}
 

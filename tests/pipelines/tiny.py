@@ -62,6 +62,10 @@ def fail(how: str, stage: str, never: dsl.Output[dsl.Dataset]) -> str:
             raise EngineError("The engine ran out of memory.")
         if how == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        if how == "segfault":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if how == "exit":
+            os._exit(7)
         raise ZeroDivisionError(how)
 
 

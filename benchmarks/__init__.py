@@ -1,0 +1,1 @@
+"""Benchmarks: small programs that measure ratios side by side; see docs/benchmarks.md."""

@@ -1,0 +1,166 @@
+"""The server behind warm local runs: it imports the heavy libraries once, and every task is forked from it.
+
+    python -m pipelines.task_server FD
+
+FD is a Unix socket, whose other end the runner of the pipeline holds (`pipelines.warm`). Every message on it is one
+byte and two file descriptors: where the task's output goes, and a connection of its own that brings one line of JSON
+(`source`, `arguments`, `environment`) and takes back a line when the task has started and one with its exit status.
+
+A task is a process like any other: it has the environment, the arguments and the `__main__` of a fresh interpreter,
+imports the user's modules itself, and ends as an interpreter does. The server only imports. It starts no threads,
+opens nothing and computes nothing, since a fork would copy the half of that; the threads that numpy's OpenBLAS and
+pyarrow's jemalloc start when they are loaded are stopped and started again around a fork by those libraries.
+"""
+
+import atexit
+import gc
+import io
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+#: What nearly every task imports, so that a task waits for these rather than import them beside the server; kfp's
+#: executor itself is left out, since each task runs that as its `__main__`.
+FIRST = ("kfp.dsl.executor", "kfp.dsl.kfp_config", "components.runtime", "bt_core.steps.prepare")
+#: The same for runs that are tracked.
+TRACKING = (
+    "mlflow",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "alembic.command",
+    "sqlalchemy.dialects.sqlite",
+)
+#: What some tasks import: nobody waits for these, since a task can be forked between any two of them.
+LATER = (
+    "torch",
+    "transformers",
+    "torch.distributed.tensor",
+    "torch._dynamo",
+    "scipy.optimize",
+    "bt_core.engine.transformers_engine",
+    "bt_core.statistics",
+    "peft",
+    "bt_core.engine.training",
+)
+
+Task = dict[str, Any]
+
+
+def main() -> None:
+    """Serve; in the process of a task, run it."""
+    end = QuickEnd()
+    from bt_tracking.connection import quieten
+
+    quieten()
+    preload(FIRST)
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        preload(TRACKING)
+    task = serve(socket.socket(fileno=int(sys.argv[1])), LATER)
+    with end:
+        execute(task)
+
+
+def preload(modules: Iterable[str]) -> None:
+    """Import what is there; a task that needs more will say so."""
+    for name in modules:
+        with suppress(ImportError):
+            import_module(name)
+
+
+def serve(control: socket.socket, modules: Iterable[str]) -> Task:
+    """Import one module after the other, and fork for every message; this returns in a task's process only.
+
+    When the caller has died, so does its process group, which this server and its tasks belong to.
+    """
+    waiting = deque(modules)
+    while True:
+        if waiting and not select.select([control], [], [], 0)[0]:
+            preload([waiting.popleft()])
+            continue
+        message, descriptors, *_ = socket.recv_fds(control, 1, 2)
+        if not message:
+            os.killpg(0, signal.SIGKILL)
+        gc.freeze()  # what is imported is not looked through again, and stays shared between the processes
+        if os.fork() == 0:
+            control.close()
+            return supervise(*descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
+def supervise(output: int, connection: int) -> Task:
+    """Start the task and report how it ended, as the shell does for a fresh interpreter; returns in the task only."""
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(output, stream.fileno())
+    os.close(output)
+    with socket.socket(fileno=connection) as caller:
+        task: Task = json.loads(caller.makefile(encoding="utf-8").readline())
+        pid = os.fork()
+        if pid == 0:
+            return task
+        caller.sendall(b"started\n")
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if code < 0:
+            print(signal.strsignal(-code), file=sys.stderr, flush=True)
+            code = 128 - code
+        caller.sendall(f"{code}\n".encode())
+    os._exit(0)
+
+
+def execute(task: Task) -> None:
+    """Do in this process what the command of a Kubeflow component does in a fresh one."""
+    component = Path(tempfile.mkdtemp(), "ephemeral_component.py")
+    component.write_text(task["source"], encoding="utf-8")
+    os.environ.update(task["environment"])
+    # Or all tasks would draw the same unseeded numbers.
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()
+    if torch := sys.modules.get("torch"):
+        torch.default_generator.seed()
+    sys.argv[1:] = ["--component_module_path", str(component), *task["arguments"]]
+    runpy.run_module("kfp.dsl.executor_main", run_name="__main__", alter_sys=True)
+
+
+class QuickEnd:
+    """Ends a task's process without taking apart what the server had imported, which costs more than a light task.
+
+    Made before anything is imported, so that it comes last at the interpreter's exit: after threads were waited for,
+    and after what libraries and user code do there. Files that are still open are written out, as always.
+    """
+
+    def __init__(self) -> None:
+        self._status = 0
+        atexit.register(self._leave)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        code = error.code if isinstance(error, SystemExit) else error
+        self._status = code if isinstance(code, int) else int(code is not None)
+
+    def _leave(self) -> None:
+        # Frozen objects are not among these, which leaves what the task has opened.
+        opened = [thing for thing in gc.get_objects() if issubclass(type(thing), io.IOBase) and not thing.closed]
+        for file in [*opened, sys.stdout, sys.stderr]:
+            with suppress(OSError):
+                file.flush()
+        os._exit(self._status)
+
+
+if __name__ == "__main__":
+    main()
