@@ -80,6 +80,13 @@ class LoraConfig(Section):
     batch_size: int = Field(8, ge=1, description="sequences a step")
     holdout: float = Field(0.15, ge=0.0, lt=1.0, description="share of traces kept for the validation loss; 0: none")
     min_traces: int = Field(4, ge=1, description="fewer passing traces than this leave the program unchanged")
+    headroom_samples: int = Field(
+        0, ge=0, description="samples of each failed train example, to see what there is to gain; 0: not measured"
+    )
+    min_headroom: float = Field(
+        0.02, ge=0.0, le=1.0, description="less to gain than this share of the train examples skips the step"
+    )
+    force: bool = Field(False, description="train where `min_traces` or `min_headroom` would skip the step")
     sft_prompt: Literal["vanilla", "optimised"] = Field(
         "vanilla", description="prompt in the fine-tuning rows, and in the program that leaves the step"
     )
@@ -92,7 +99,9 @@ class EngineConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where the device has it")
     in_flight: int = Field(256, ge=1, description="examples whose LM calls are gathered into one batch")
-    batch_tokens: int = Field(16384, ge=256, description="tokens, padding included, in one forward pass; halved when memory runs out")
+    batch_tokens: int = Field(
+        16384, ge=256, description="tokens, padding included, in one forward pass; halved when memory runs out"
+    )
     prefix_tokens: int = Field(
         8192, ge=0, description="tokens of shared prefixes kept between batches, with their keys and values"
     )

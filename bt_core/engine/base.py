@@ -42,8 +42,8 @@ class Request:
     """One LM call. With `labels`, the answer is one of them, chosen through their token tree.
 
     `label_prior` is subtracted from the labels' log-probabilities before the best is taken (contextual
-    calibration, Zhao et al. 2021, arXiv 2102.09690); `walk` decides label by label token instead of by the
-    whole log-probability.
+    calibration, Zhao et al. 2021, arXiv 2102.09690), or, at a temperature above 0, before one is drawn; `walk`
+    decides label by label token instead of by the whole log-probability.
     """
 
     messages: tuple[Message, ...]

@@ -15,6 +15,16 @@ from bt_core.records import canonical_json, sha256_text
 
 #: Raise it with every change of our own code after which the same inputs give other answers or adapters.
 SCHEMA = 1
+#: Settings of `w` that decide whether and on which rows to train, not what comes of them.
+_BEFORE_TRAINING = {
+    "adapters",
+    "force",
+    "headroom_samples",
+    "holdout",
+    "min_headroom",
+    "min_traces",
+    "sft_prompt",
+}
 #: Their versions are part of a key: a release may round otherwise.
 LIBRARIES = ("torch", "transformers", "peft")
 
@@ -53,5 +63,5 @@ def training_key(
 ) -> str:
     """The key of the adapter that this training gives."""
     learnt = {"rows": [asdict(row) for row in rows], "held_out": [asdict(row) for row in held_out]}
-    chosen = {"settings": settings.model_dump(mode="json"), "seed": seed}
+    chosen = {"settings": settings.model_dump(mode="json", exclude=_BEFORE_TRAINING), "seed": seed}
     return sha256_text(canonical_json({"identity": identity, **learnt, **chosen}))

@@ -120,15 +120,13 @@ def decode(
 
     Returns the new tokens of each row, the end token left out.
     """
-    generators = _generators(sampling, prompts)
+    draws = generators(sampling, prompts)
     answers: list[list[int]] = [[] for _ in prompts]
     done = [False] * len(prompts)
     alive = list(range(len(prompts)))
     logits = batch.logits
     for step in range(sampling.max_tokens):
-        tokens = [
-            0 if done[index] else pick(logits[row], sampling, generators[index]) for row, index in enumerate(alive)
-        ]
+        tokens = [0 if done[index] else pick(logits[row], sampling, draws[index]) for row, index in enumerate(alive)]
         for token, index in zip(tokens, alive, strict=True):
             if done[index]:
                 continue
@@ -189,12 +187,12 @@ def pick(logits: Tensor, sampling: Sampling, generator: torch.Generator | None) 
     return int(torch.multinomial(probabilities, 1, generator=generator))
 
 
-def _generators(sampling: Sampling, prompts: Sequence[Tokens]) -> list[torch.Generator | None]:
+def generators(sampling: Sampling, prompts: Sequence[Tokens]) -> list[torch.Generator | None]:
     """One generator a row, seeded by prompt and seed: a sample does not depend on the rest of the batch."""
     if sampling.temperature == 0.0:
         return [None] * len(prompts)
-    generators: list[torch.Generator | None] = []
+    seeded: list[torch.Generator | None] = []
     for prompt in prompts:
         digest = hashlib.sha256(f"{sampling.seed}:{prompt}".encode()).digest()
-        generators.append(torch.Generator().manual_seed(int.from_bytes(digest[:7], "big")))
-    return generators
+        seeded.append(torch.Generator().manual_seed(int.from_bytes(digest[:7], "big")))
+    return seeded

@@ -6,7 +6,7 @@ logits are computed only at positions where a token is wanted.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -18,7 +18,7 @@ from transformers.utils.logging import disable_progress_bar
 from bt_core.config import EngineConfig
 from bt_core.engine import attention
 from bt_core.engine.base import Completion, EngineAdapter, Request, Sampling
-from bt_core.engine.forward import Prefilled, Stopper, decode
+from bt_core.engine.forward import Prefilled, Stopper, decode, generators, pick
 from bt_core.engine.grouping import Tokens
 from bt_core.engine.schedule import Finish, Scheduler
 from bt_core.engine.token_tree import TokenTree, choose
@@ -132,7 +132,7 @@ class TransformersEngine:
         self._run(keys, prompts, sampling.max_tokens, finish)
         return [found[row] for row in range(len(prompts))]
 
-    def _score(self, keys: Sequence[tuple[Any, ...]], _: Sampling) -> list[Completion]:
+    def _score(self, keys: Sequence[tuple[Any, ...]], sampling: Sampling) -> list[Completion]:
         labels = keys[0][0].labels
         tree = TokenTree.build(
             [self.tokenizer(label, add_special_tokens=False)["input_ids"] for label in labels],
@@ -151,17 +151,26 @@ class TransformersEngine:
                 logits[index][path] = dict(zip(wanted, batch.logits[position, list(wanted)].tolist(), strict=True))
 
         self._run(keys, sequences, 0, finish)
-        return [self._label(request, len(prompt), tree, logits[index]) for index, (request, prompt) in enumerate(keys)]
+        draws = generators(sampling, [prompt for _, prompt in keys])
+        return [
+            self._label(request, len(prompt), tree, logits[index], draws[index])
+            for index, (request, prompt) in enumerate(keys)
+        ]
 
     def _run(self, keys: Sequence[tuple[Any, ...]], sequences: Sequence[Tokens], extra: int, finish: Finish) -> None:
         adapter, before = keys[0][0].adapter, self._scheduler.computed
         self._scheduler.run(adapter.sha256 if adapter else "", sequences, extra, finish)
         self.usage += Usage(computed_prompt_tokens=self._scheduler.computed - before)
 
-    def _label(self, request: Request, prompt_tokens: int, tree: TokenTree, logits: Any) -> Completion:
+    def _label(
+        self, request: Request, prompt_tokens: int, tree: TokenTree, logits: Any, draw: torch.Generator | None
+    ) -> Completion:
         logprobs = tree.label_logprobs(logits)
-        pick: Callable[[Sequence[float]], int] | None = tree.walk if request.walk else None
-        best = choose(logprobs, request.label_prior, pick)
+        if draw is not None:
+            scores = torch.tensor([score - prior for score, prior in zip(logprobs, _prior(request), strict=True)])
+            best = pick(scores, request.sampling, draw)
+        else:
+            best = choose(logprobs, request.label_prior, tree.walk if request.walk else None)
         return Completion(request.labels[best], prompt_tokens, 0, logprobs)
 
     @contextmanager
@@ -198,3 +207,7 @@ class TransformersEngine:
             completion_tokens=sum(completion.completion_tokens for completion in completions),
             seconds=seconds,
         )
+
+
+def _prior(request: Request) -> tuple[float, ...]:
+    return request.label_prior or (0.0,) * len(request.labels)

@@ -185,20 +185,19 @@ class _PredictorEngine:
             system = request.system if isinstance(request.system, str) else "".join(p.text for p in request.system)
             messages.insert(0, Message("system", system))
         config, sampling = request.config, self.template.sampling
+        temperature = config.temperature if config.temperature is not None else sampling.temperature
+        seed = config.seed if config.seed is not None else sampling.seed
         if self.template.labels:
-            return replace(self.template, messages=tuple(messages), sampling=Sampling())
-        return replace(
-            self.template,
-            messages=tuple(messages),
-            sampling=replace(
-                sampling,
-                temperature=config.temperature if config.temperature is not None else sampling.temperature,
+            chosen = Sampling(temperature=temperature, seed=seed) if temperature else Sampling()
+        else:
+            chosen = Sampling(
+                temperature=temperature,
                 top_p=config.top_p if config.top_p is not None else sampling.top_p,
                 max_tokens=config.max_tokens or sampling.max_tokens,
                 stop=tuple(config.stop) or sampling.stop,
-                seed=config.seed if config.seed is not None else sampling.seed,
-            ),
-        )
+                seed=seed,
+            )
+        return replace(self.template, messages=tuple(messages), sampling=chosen)
 
     def stream(self, request: DspyRequest) -> Any:
         raise ProgramError(f"Predictor `{self.predictor}` streams, which optimised programs do not: call it plainly.")

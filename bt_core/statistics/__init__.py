@@ -2,6 +2,7 @@
 
 from bt_core.statistics.arms import VANILLA, Arm
 from bt_core.statistics.paired import Difference, paired_difference
+from bt_core.statistics.proportion import proportion_interval
 from bt_core.statistics.table import ArmSummary, Contrast, Table, compare
 from bt_core.statistics.verdict import DEFAULT_MARGIN, Verdict, Word, judge
 
@@ -18,4 +19,5 @@ __all__ = [
     "compare",
     "judge",
     "paired_difference",
+    "proportion_interval",
 ]

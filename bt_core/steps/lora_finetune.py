@@ -4,6 +4,7 @@ Paper: Soylu, Potts, Khattab 2024 (arXiv 2407.10930), Algorithm 1 and section 3:
 threshold, all modules' calls pooled into one data set, the optimised prompt replaced by the vanilla one.
 """
 
+import math
 import random
 import shutil
 from collections.abc import Callable, KeysView, Mapping, Sequence
@@ -24,6 +25,7 @@ from bt_core.models import BaseModel, resolve_model
 from bt_core.program import AdapterRef, PredictorState, Program, adapter_sha256, write_program
 from bt_core.records import Row, StageReport, Trace, read_jsonl, read_traces
 from bt_core.steps.common import Stage, failures, mean_score, open_engine
+from bt_core.steps.headroom import Headroom, measure
 
 ADAPTER = "adapter"
 
@@ -40,17 +42,21 @@ def lora_finetune(
 ) -> StageReport:
     """Train adapters on the passing traces, starting from the base model, and write the program that uses them.
 
-    With fewer than `w.min_traces` passing traces the program leaves as it came, and the report says so.
+    The program leaves as it came where fewer than `w.min_traces` traces pass, or sampling shows less to gain than
+    `w.min_headroom`; the report says why, and what the step would have cost. `w.force` trains all the same.
 
     Raises:
         BtError: when an input is not usable, or training or the engine failed.
     """
     work = Stage.open(stage, "w", program, config, engine)
     train_rows, val_rows = read_jsonl(train), read_jsonl(val)
-    passing = [trace for trace in read_traces(traces) if trace.score >= config.bootstrap.threshold]
+    found = read_traces(traces)
+    passing = [trace for trace in found if trace.score >= config.bootstrap.threshold]
     before = work.val_before(val_rows)
-    if len(passing) < config.w.min_traces:
-        return _unchanged(work, before, len(passing), optimised)
+    headroom = measure(work, train_rows, found) if config.w.headroom_samples else None
+    reason = _refusal(config, passing, headroom)
+    if reason:
+        return _unchanged(work, before, passing, headroom, reason, optimised)
     work.close_engine()
     prompts = _prompts(work, config)
     scratch = optimised.with_name(optimised.name + ".training")
@@ -62,26 +68,43 @@ def lora_finetune(
     shutil.rmtree(scratch)
     return work.report(
         params=config.w.model_dump(mode="json"),
-        metrics={"val/score": after, "val/score_before": before, "traces/kept": float(len(passing))} | _costs(curves),
+        metrics={"val/score": after, "val/score_before": before, "traces/kept": float(len(passing))}
+        | (headroom.metrics if headroom else {})
+        | _costs(curves),
         series=_series(curves),
         warnings=warnings,
-        note=f"Trained on {len(passing)} traces; validation {before:.3f} before, {after:.3f} after.",
+        note=f"Trained on {len(passing)} traces; validation {before:.3f} before, {after:.3f} after."
+        + (f" {headroom}." if headroom else ""),
     )
 
 
-def _unchanged(work: Stage, before: float, kept: int, optimised: Path) -> StageReport:
-    config = work.config
-    outcome = (
-        f"skipped: {kept} traces reach the threshold {config.bootstrap.threshold:g},"
-        f" fewer than w.min_traces = {config.w.min_traces}; the program is unchanged"
-    )
-    settings = config.w.model_dump(mode="json")
+def _refusal(config: Config, passing: Sequence[Trace], headroom: Headroom | None) -> str:
+    """Why not to train; empty: nothing speaks against it."""
+    if len(passing) < config.w.min_traces and not (config.w.force and passing):
+        return (
+            f"{len(passing)} traces reach the threshold {config.bootstrap.threshold:g},"
+            f" fewer than w.min_traces = {config.w.min_traces}"
+        )
+    if headroom and headroom.gain < config.w.min_headroom and not config.w.force:
+        return f"{headroom}, less than w.min_headroom = {config.w.min_headroom:g}"
+    return ""
+
+
+def _unchanged(
+    work: Stage, before: float, passing: Sequence[Trace], headroom: Headroom | None, reason: str, optimised: Path
+) -> StageReport:
+    settings = work.config.w.model_dump(mode="json")
+    rows = sum(len(trace.calls) for trace in passing)
+    steps = math.ceil(rows / work.config.w.batch_size) * work.config.w.epochs
+    outcome = f"skipped: {reason}; the program is unchanged"
+    saved = f"It would have trained on {rows} calls of {len(passing)} traces, {steps} optimiser steps."
     write_program(work.grown(work.program, settings, before, before, outcome), optimised, work.adapter_folders())
     return work.report(
         params=settings,
-        metrics={"val/score": before, "val/score_before": before, "traces/kept": float(kept), "w/skipped": 1.0},
-        warnings=(f"{work.name} {outcome}.",),
-        note=outcome,
+        metrics={"val/score": before, "val/score_before": before, "traces/kept": float(len(passing)), "w/skipped": 1.0}
+        | (headroom.metrics if headroom else {}),
+        warnings=(f"{work.name} {outcome}. {saved}",),
+        note=f"{outcome}. {saved}",
     )
 
 

@@ -139,6 +139,20 @@ def test_samples_follow_their_seed_and_not_the_batch(tiny_engine: TransformersEn
     assert [c.text for c in tiny_engine.generate(other)] != first
 
 
+def test_closed_answers_are_drawn_at_a_temperature(tiny_engine: TransformersEngine) -> None:
+    def share(**parts: object) -> float:
+        asked = [request("sky", labels=LABELS, sampling=Sampling(temperature=1.0, seed=n), **parts) for n in range(400)]
+        return sum(answer.text == "red" for answer in tiny_engine.generate(asked)) / 400
+
+    (greedy,) = tiny_engine.generate([request("sky", labels=LABELS)])
+    expected = math.exp(greedy.label_logprobs[0])
+    assert share() == pytest.approx(expected, abs=0.1)
+    # A prior is taken off before the draw, as it is before the best is taken.
+    even = share(label_prior=greedy.label_logprobs)
+    assert even == pytest.approx(0.25, abs=0.1)
+    assert share() == share()
+
+
 def test_a_nucleus_of_nothing_is_greedy(tiny_engine: TransformersEngine) -> None:
     greedy = tiny_engine.generate([request("sky", sampling=Sampling(max_tokens=6))])[0].text
     narrow = Sampling(temperature=1.0, top_p=1e-6, max_tokens=6, seed=3)

@@ -1,0 +1,76 @@
+"""The gate before fine-tuning: could the program do better than it does, given what its LM already knows?
+
+Fine-tuning on a program's own successes sharpens what sampling reaches now and then. Where sampling solves hardly
+any example that greedy decoding fails (pass@k against greedy; Chen et al. 2021, arXiv 2107.03374, for pass@k),
+there is little to sharpen. It says nothing about shorter prompts, the other thing that fine-tuning may bring.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bt_core.records import Row, Trace, row_id
+from bt_core.statistics import proportion_interval
+from bt_core.steps.common import Stage
+
+
+@dataclass(frozen=True)
+class Headroom:
+    """How many of `rows` train examples pass greedily, and how many more in one of `samples` samples."""
+
+    rows: int
+    greedy: int
+    more: int
+    samples: int
+
+    @property
+    def gain(self) -> float:
+        """Share of all examples that sampling adds."""
+        return self.more / self.rows
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the gain: exact for the share of failed examples that sampling solves."""
+        failed = self.rows - self.greedy
+        low, high = proportion_interval(self.more, failed)
+        return low * failed / self.rows, high * failed / self.rows
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        low, high = self.interval
+        return {
+            "headroom/greedy": self.greedy / self.rows,
+            "headroom/gain": self.gain,
+            "headroom/gain_low": low,
+            "headroom/gain_high": high,
+        }
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return (
+            f"{self.greedy} of {self.rows} train examples pass greedily, {self.more} more in one of {self.samples}"
+            f" samples (headroom {self.gain:+.3f}, 95% interval {low:.3f} to {high:.3f})"
+        )
+
+
+def measure(work: Stage, rows: Sequence[Row], traces: Sequence[Trace]) -> Headroom:
+    """Sample the examples that fail greedily, `w.headroom_samples` times each.
+
+    Args:
+        work: the opened weight step; samples come from its incoming program.
+        rows: the train split.
+        traces: the program's traces on it.
+
+    Raises:
+        BtError: when the engine failed or the metric answers nonsense.
+    """
+    config = work.config
+    threshold, samples = config.bootstrap.threshold, config.w.headroom_samples
+    passed = {trace.example for trace in traces if trace.score >= threshold and trace.attempt == 0}
+    failing = [row for row in rows if row_id(row) not in passed]
+    solved: set[str] = set()
+    for attempt in range(1, samples + 1):
+        left = [row for row in failing if row_id(row) not in solved]
+        label = f"{work.name} headroom {attempt}/{samples}"
+        found = work.runner.run(work.program, left, label, bootstrapping=True, attempt=attempt) if left else []
+        solved |= {trace.example for trace in found if trace.score >= threshold}
+    return Headroom(len(rows), len(rows) - len(failing), len(solved), samples)
