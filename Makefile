@@ -10,7 +10,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test lint format docs mlflow clean
+.PHONY: help venv run test lint format docs bench mlflow clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ format: $(STAMP) ## mend the style
 
 docs: $(STAMP) ## write the generated docs again
 	@for tool in docs/tools/*_docs.py; do $(BIN)/python $$tool || exit 1; done
+
+bench: $(STAMP) ## measure: hours on two cores (ARGS="--quick", ARGS="engine train"); see docs/benchmarks.md
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove .venv, caches and coverage; runs/ stays
 	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov

@@ -1,0 +1,205 @@
+"""The contestants of `vs_dspy`: each optimises the same program from the same rows, and returns what it came to."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import dspy
+
+from benchmarks.dspy_bridge import DspyEngine, LineChatAdapter, Tuner
+from benchmarks.dspy_engines import BatchingEngine, PerRequestEngine
+from benchmarks.record import ROOT
+from bt_core.config import Config
+from bt_core.data import load_splits
+from bt_core.engine.transformers_engine import TransformersEngine
+from bt_core.lm.binding import predictors_of, vanilla_states
+from bt_core.models import BaseModel
+from bt_core.program import AdapterRef, PredictorState, Program, read_program
+from bt_core.records import Row, Usage
+from bt_core.steps.bootstrap import bootstrap
+from bt_core.steps.lora_finetune import lora_finetune
+from bt_core.steps.prepare import prepare
+from bt_core.steps.prompt_search import prompt_search
+from bt_core.steps.select import select
+from bt_core.task import Task
+
+STEPS = {"p": prompt_search, "w": lora_finetune}
+STRATEGY = ("p", "w", "p")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all contestants are given. `folder` is empty and their own."""
+
+    task: Task
+    config: Config
+    overrides: dict[str, Any]
+    base: BaseModel
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a contestant came to. `program` and `folder` are to be scored on the test rows by the caller.
+
+    `test_score` is given by a contestant that scores itself; `details` are figures of its own.
+    """
+
+    usage: Usage
+    program: Program | None = None
+    folder: Path | None = None
+    test_score: float | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def plain_dspy(setting: Setting) -> Outcome:
+    """A: `dspy.BetterTogether` over one `generate` a call."""
+    tuner = Tuner(setting.base, setting.config, setting.folder)
+    engine = PerRequestEngine(setting.task, setting.config, tuner, setting.base)
+    return _better_together(setting, engine, threads=1)  # one model, one call at a time: more threads would only wait
+
+
+def dspy_on_our_engine(setting: Setting) -> Outcome:
+    """B: the same over this project's engine, with DSPy asking from 64 threads."""
+    tuner = Tuner(setting.base, setting.config, setting.folder)
+    ours = TransformersEngine(setting.base, setting.config.engine)
+    engine = BatchingEngine(setting.task, setting.config, tuner, ours)
+    try:
+        return _better_together(setting, engine, threads=64)
+    finally:
+        engine.close()
+
+
+def steps(setting: Setting) -> Outcome:
+    """C: this project's steps, called one after the other in this process on one engine."""
+    engine = TransformersEngine(setting.base, setting.config.engine)
+    train, val, test = (setting.folder / f"{name}.jsonl" for name in ("train", "val", "test"))
+    best = program = setting.folder / "vanilla"
+    config, _ = prepare(setting.overrides, train, val, test, program, engine)
+    reports = []
+    for number, kind in enumerate(STRATEGY, start=1):
+        traces, made, chosen = (setting.folder / f"{number}.{part}" for part in ("traces", kind, "select"))
+        reports.append(bootstrap(program, train, config, f"{number}.bootstrap", traces, engine))
+        reports.append(STEPS[kind](program, traces, train, val, config, f"{number}.{kind}", made, engine))
+        select(best, made, config, f"{number}.select", chosen)
+        program, best = made, chosen
+    scores = {report.stage: report.metrics["val/score"] for report in reports if "val/score" in report.metrics}
+    weights = next(report for report in reports if report.kind == "w")
+    ran = "w/skipped" not in weights.metrics
+    return Outcome(engine.usage, read_program(best), best, details={"weight_step_ran": ran, "validation": scores})
+
+
+def bt_run(setting: Setting) -> Outcome:
+    """C2: `bt run`: the compiled Kubeflow pipeline with MLflow tracking, as a user starts it."""
+    overrides = {key: value for key, value in setting.overrides.items() if key not in ("task", "seed", "rows")}
+    (setting.folder / "settings.json").write_text(json.dumps(overrides), encoding="utf-8")
+    rows = setting.config.rows
+    options = {
+        "--task": setting.overrides["task"],
+        "--strategy": " -> ".join(STRATEGY),
+        "--seed": setting.config.seed,
+        "--train-rows": rows.train,
+        "--val-rows": rows.val,
+        "--test-rows": rows.test,
+        "--config": setting.folder / "settings.json",
+        "--out": setting.folder / "runs" / "run",
+    }
+    command = [sys.executable, "-c", "from bt_cli.main import main; main()", "run", "--json"]
+    command += [str(part) for option in options.items() for part in option]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"benchmarks.vs_dspy: bt run failed: {done.stderr.strip().splitlines()[-1:]}")
+    result = json.loads(done.stdout)
+    fields = {"calls": "lm_calls"} | {
+        name: name for name in ("cached_calls", "prompt_tokens", "computed_prompt_tokens", "completion_tokens")
+    }
+    usage = Usage(**{name: sum(step[key] for step in result["steps"]) for name, key in fields.items()})
+    scores = {step["stage"]: step["validation"] for step in result["steps"]}
+    ran = all(step["train_tokens"] for step in result["steps"] if step["kind"] == "w")
+    details = {"weight_step_ran": ran, "validation": scores, "step_seconds": result["seconds"]}
+    return Outcome(usage, test_score=result["test"]["final"], details=details)
+
+
+CONTESTANTS = {
+    "dspy_plain": plain_dspy,
+    "dspy_same_engine": dspy_on_our_engine,
+    "ours": steps,
+    "ours_bt_run": bt_run,
+}
+
+
+def _better_together(setting: Setting, engine: DspyEngine, threads: int) -> Outcome:
+    task, config, tuner = setting.task, setting.config, engine.tuner
+    splits = load_splits(task, config.data, config.rows, config.seed)
+    train, val = (_examples(splits[name], task) for name in ("train", "val"))
+    name = f"bt/{Path(setting.base.id).name}"
+    lm = dspy.LM(name, engine=engine, provider=tuner, cache=False, num_retries=0, temperature=0.0)
+    student = task.program()
+    student.set_lm(lm)
+    optimizer = dspy.BetterTogether(metric=_metric(task), **_optimizers(task, config, threads))
+    # Its search drops the program's own LM and takes the global one: without that nothing runs at all.
+    with dspy.context(lm=lm, adapter=LineChatAdapter(), num_threads=threads):
+        final = optimizer.compile(
+            student,
+            trainset=train,
+            valset=val,
+            num_threads=threads,
+            seed=config.seed,
+            strategy=" -> ".join(STRATEGY),
+            # Its labels-only candidate would be a second demo-free one, since no demonstrations are taken from labels.
+            optimizer_compile_args={"p": {"restrict": [-3, -1, *range(config.p.candidates - 1)]}},
+        )
+    return Outcome(engine.usage, *_found(setting, final, tuner), details=_details(engine, final))
+
+
+def _optimizers(task: Task, config: Config, threads: int) -> dict[str, Any]:
+    """DSPy's default optimisers for p and w, with our counts of candidates and demonstrations."""
+    search = dspy.BootstrapFewShotWithRandomSearch(
+        metric=_metric(task),
+        max_bootstrapped_demos=config.p.max_demos,
+        max_labeled_demos=0,  # a labelled row has no value for the middle step, and we take none either
+        num_candidate_programs=config.p.candidates - 1,
+        num_threads=threads,
+    )
+    tune = dspy.BootstrapFinetune(metric=_metric(task), exclude_demos=True, num_threads=threads)
+    return {"p": search, "w": tune}
+
+
+def _metric(task: Task) -> Any:
+    return lambda example, prediction, trace=None: task.metric(example, prediction)
+
+
+def _examples(rows: Sequence[Row], task: Task) -> list[Any]:
+    return [dspy.Example(**row).with_inputs(*task.inputs) for row in rows]
+
+
+def _details(engine: DspyEngine, final: Any) -> dict[str, Any]:
+    """Whether the weight step ran, what each stage scored, and which weights were asked after it."""
+    return {
+        "weight_step_ran": bool(engine.tuner.adapters),
+        "error_flag": bool(final.flag_compilation_error_occurred),
+        "validation": {one["strategy"] or "vanilla": one["score"] / 100 for one in final.candidate_programs},
+        "calls_after_w": {"base": engine.calls[True, False], "tuned": engine.calls[True, True]},
+    }
+
+
+def _found(setting: Setting, final: Any, tuner: Tuner) -> tuple[Program, Path]:
+    """DSPy's final program as a program of ours, to be scored by the same code."""
+    states: Mapping[str, PredictorState] = vanilla_states(setting.task)
+    found = {}
+    for name, predictor in predictors_of(final).items():
+        adapter = tuner.adapters.get(predictor.lm.model)
+        demos = tuple({key: value for key, value in demo.items() if key != "augmented"} for demo in predictor.demos)
+        reference = AdapterRef(adapter.path.name, adapter.sha256) if adapter else None
+        found[name] = replace(states[name], demos=demos, adapter=reference)
+    base = setting.base
+    return Program(setting.overrides["task"], base.id, base.revision, found), tuner.folder
+
+
+def usage_figures(usage: Usage) -> dict[str, int]:
+    """Calls and tokens, without the seconds that each engine counts in its own way."""
+    return {name: value for name, value in asdict(usage).items() if name != "seconds"}

@@ -1,0 +1,187 @@
+"""The machine's matrix-multiply rate, and how many operations a Llama-like model needs for a token.
+
+    python -m benchmarks.limits
+
+Everything a transformer spends is matrix multiplication, near enough, so the rate at which this machine multiplies
+matrices is the speed limit that a benchmark's share is given of. It is measured in the same run as what it is
+compared with: on a shared machine the limit moves.
+"""
+
+import statistics
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig
+
+from benchmarks.models import add_model_options, open_model, place
+from benchmarks.record import Table, finish, parser, shown, spread, timed
+
+#: Tokens in a batch over which a layer's products are timed.
+BATCH_TOKENS = 2048
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Multiply-add rates in GFLOP/s (a multiply and an add are two operations)."""
+
+    square_best: float
+    square_median: float
+    layers: float
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the number of operations depends on. `attention` is heads times head size, `keys` that of one of K, V."""
+
+    layers: int
+    hidden: int
+    attention: int
+    keys: int
+    intermediate: int
+    vocabulary: int
+
+    @classmethod
+    def of(cls, config: Any) -> "Shape":
+        """From a Llama-like config of transformers."""
+        head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        return cls(
+            layers=config.num_hidden_layers,
+            hidden=config.hidden_size,
+            attention=config.num_attention_heads * head,
+            keys=config.num_key_value_heads * head,
+            intermediate=config.intermediate_size,
+            vocabulary=config.vocab_size,
+        )
+
+    @property
+    def layer_products(self) -> list[tuple[int, int]]:
+        """Every weight matrix of a layer as (in, out): query, key, value, output, gate, up, down."""
+        return [
+            (self.hidden, self.attention),
+            (self.hidden, self.keys),
+            (self.hidden, self.keys),
+            (self.attention, self.hidden),
+            (self.hidden, self.intermediate),
+            (self.hidden, self.intermediate),
+            (self.intermediate, self.hidden),
+        ]
+
+    @property
+    def weights(self) -> int:
+        """Weights in the layers' matrices; the embedding is a look-up and costs no product."""
+        return self.layers * sum(rows * columns for rows, columns in self.layer_products)
+
+    def lora_weights(self, rank: int, targets: Sequence[str]) -> int:
+        """Weights of LoRA's A and B on the named projections of every layer."""
+        names = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+        sizes = dict(zip(names, self.layer_products, strict=True))
+        return self.layers * rank * sum(sum(sizes[name]) for name in targets)
+
+
+def forward_flops(shape: Shape, lengths: Sequence[int], logits: int) -> float:
+    """Operations of one pass over sequences that share nothing.
+
+    Two a weight and token, and 2 * layers * attention * length a token for the attention itself. The latter is
+    4 * layers * attention for each pair of tokens (query times key, weight times value), half of them masked.
+    Kaplan et al. 2020 (arXiv 2001.08361), section 2.1 and Table 1, with their 12 d^2 a layer replaced by the
+    matrices that the model has.
+
+    Args:
+        shape: the model's.
+        lengths: tokens of each sequence.
+        logits: positions at which the vocabulary's logits are computed.
+    """
+    products = 2.0 * shape.weights * sum(lengths)
+    attention = 2.0 * shape.layers * shape.attention * sum(length * length for length in lengths)
+    return products + attention + 2.0 * shape.hidden * shape.vocabulary * logits
+
+
+def lora_flops(shape: Shape, lengths: Sequence[int], logits: int, lora_weights: int) -> float:
+    """Operations of forward and backward pass with the base frozen.
+
+    Training all weights costs three forward passes: forward, gradients of the inputs, gradients of the weights
+    (Kaplan et al. 2020, section 2.1). A frozen weight has no gradient, so the base's products cost two. Attention
+    multiplies activations with each other, where both sides need a gradient: three. LoRA's own weights: three.
+    """
+    base = 2 * forward_flops(shape, lengths, logits)
+    attention = 2.0 * shape.layers * shape.attention * sum(length * length for length in lengths)
+    return base + attention + 3 * 2.0 * lora_weights * sum(lengths)
+
+
+def measure(shape: Shape, device: str = "cpu", dtype: Any = torch.float32, size: int = 2048, times: int = 8) -> Limit:
+    """Time matrix products now.
+
+    Args:
+        shape: its layers' products are timed with `BATCH_TOKENS` tokens in the batch.
+        device: where to multiply.
+        dtype: number format.
+        size: side of the square product.
+        times: products of each kind, after two that warm up.
+    """
+    square = _seconds(size, size, size, device, dtype, times)
+    layer = [(_seconds(BATCH_TOKENS, *pair, device, dtype, times), pair) for pair in shape.layer_products]
+    operations = sum(2.0 * BATCH_TOKENS * rows * columns for _, (rows, columns) in layer)
+    return Limit(
+        square_best=2e-9 * size**3 / min(square),
+        square_median=2e-9 * size**3 / statistics.median(square),
+        layers=1e-9 * operations / sum(statistics.median(seconds) for seconds, _ in layer),
+    )
+
+
+def now(shape: Shape, options: Any) -> float:
+    """The rate that a share is given of, measured at this moment: the better of square and layers, in GFLOP/s."""
+    limit = measure(shape, *place(options), 512 if options.quick else 2048, times=4)
+    return max(limit.square_median, limit.layers)
+
+
+def _seconds(rows: int, inner: int, columns: int, device: str, dtype: Any, times: int) -> list[float]:
+    generator = torch.Generator(device).manual_seed(0)
+    left = torch.randn(rows, inner, device=device, dtype=dtype, generator=generator)
+    right = torch.randn(inner, columns, device=device, dtype=dtype, generator=generator)
+
+    def product() -> None:
+        torch.matmul(left, right)
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    for _ in range(2):
+        product()
+    return [timed(product).seconds for _ in range(times)]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure a few times and print the table."""
+    command = parser("limits", "The machine's matrix-multiply rate.", repeats=5)
+    add_model_options(command)
+    command.add_argument("--size", type=int, default=2048, help="side of the square product")
+    options = command.parse_args(arguments)
+    if options.quick:
+        options.repeats, options.size = 1, 256
+    with tempfile.TemporaryDirectory() as scratch:
+        base = open_model(options, Path(scratch))
+        shape = Shape.of(AutoConfig.from_pretrained(base.path))
+    device, dtype = place(options)
+    found = [measure(shape, device, dtype, options.size) for _ in range(options.repeats)]
+    rates = {name: spread([getattr(limit, name) for limit in found]) for name in asdict(found[0])}
+    per_token = forward_flops(shape, [1], 0)
+    table = Table(
+        f"Matrix products, {options.dtype} on {device}",
+        ("what", "GFLOP/s: median (min to max)"),
+        (
+            (f"square {options.size}, best of a round", shown(rates["square_best"])),
+            (f"square {options.size}, median of a round", shown(rates["square_median"])),
+            (f"the model's layers, {BATCH_TOKENS} tokens", shown(rates["layers"])),
+        ),
+    )
+    bound = 1e9 * rates["square_median"]["median"] / per_token
+    note = f"A token costs {per_token / 1e6:,.0f} MFLOP in the layers' matrices: at most {bound:,.0f} tokens a second."
+    result = {"rates": rates, "flops_per_token": per_token, "shape": asdict(shape)}
+    finish("limits", options, result, [table], [note])
+
+
+if __name__ == "__main__":
+    main()
