@@ -38,12 +38,14 @@ class Runner:
 
     def __init__(self, task: Task, config: Config, engine: Engine, folder: Path) -> None:
         self.task, self.config, self.engine, self.folder = task, config, engine, folder
+        self._before = engine.usage
         self._batcher = Batcher(engine, config.engine.in_flight)
         self._journal: dict[int, list[tuple[str, Completion]]] = {}
 
     @property
     def usage(self) -> Usage:
-        return self.engine.usage
+        """What the engine spent since this runner was made."""
+        return self.engine.usage - self._before
 
     def run(self, program: Program, rows: Sequence[Row], label: str = "", **options: Any) -> list[Trace]:
         """`run_pairs` for one program on every row."""

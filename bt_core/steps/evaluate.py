@@ -36,10 +36,10 @@ def evaluate(
     work = Stage.open(stage, "evaluate", vanilla, config, engine)
     rows = read_jsonl(test)
     before = work.runner.run(work.program, rows, f"{stage} vanilla")
-    mark = work.runner.usage
+    spent_before = work.runner.usage
     final = Runner(work.task, config, work.runner.engine, program)
     after = final.run(read_program(program), rows, f"{stage} final")
-    spent = {"vanilla": mark, "final": final.usage - mark}
+    spent = {"vanilla": spent_before, "final": final.usage}
     write_jsonl(results, map(_row, rows, before, after))
     difference = paired_difference([t.score for t in before], [t.score for t in after], config.seed)
     return work.report(

@@ -47,9 +47,8 @@ def prepare(
     usage = Usage()
     if config.decoding.calibration != "none":
         runner = Runner(task, config, engine or open_engine(vanilla, config), program)
-        mark = runner.usage
         (vanilla,) = runner.calibrate([vanilla], splits["train"], "prepare calibrate")
-        usage = runner.usage - mark
+        usage = runner.usage
     write_program(vanilla, program)
     for name, path in (("train", train), ("val", val), ("test", test)):
         write_jsonl(path, splits[name])

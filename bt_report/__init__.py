@@ -1,0 +1,5 @@
+"""The report of a sweep as one self-contained page, and the same as Markdown; made from sweep.json alone."""
+
+from bt_report.render import render_html, render_markdown
+
+__all__ = ["render_html", "render_markdown"]
