@@ -1,4 +1,4 @@
-"""`bt compile`: a strategy as a pipeline file for upload."""
+"""`bt compile`: a strategy or a sweep as a pipeline file for upload."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,12 +8,17 @@ import typer
 from bt_cli import options
 from bt_cli.console import stderr
 from bt_cli.settings import gather
+from bt_cli.sweep_order import check_settings
+from bt_core.errors import ConfigError
 from bt_core.strategy import format_strategy, parse_strategy
 
 
 def compile_command(
-    strategy: options.Strategy,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The YAML file to write.")],
+    strategy: options.OptionalStrategy = None,
+    sweep: Annotated[bool, typer.Option("--sweep", help="Compile a sweep of --strategies under --seeds.")] = False,
+    strategies: options.Strategies = options.DEFAULT_STRATEGIES,
+    seeds: options.Seeds = options.DEFAULT_SEEDS,
     task: options.Task = None,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
@@ -22,15 +27,29 @@ def compile_command(
     gpus: Annotated[int, typer.Option(min=0, help="NVIDIA GPUs for each task that runs the model.")] = 0,
     fresh_data: Annotated[bool, typer.Option(help="Read the data again in every run (scheduled runs).")] = False,
 ) -> None:
-    """Compile a strategy to a pipeline file: the same bytes for the same strategy and options.
+    """Compile a strategy, or a sweep, to a pipeline file: the same bytes for the same strategies and options.
 
-    Example: bt compile --strategy "p -> w -> p" --task continents -o pipeline.yaml
+    Examples:
+
+    bt compile --strategy "p -> w -> p" --task continents -o pipeline.yaml
+
+    bt compile --sweep --strategies "p; w; p -> w" --seeds 0,1,2 --task continents -o sweep.yaml
     """
-    steps = parse_strategy(strategy)
+    if sweep == (strategy is not None):
+        raise ConfigError("Name what to compile: either one --strategy, or --sweep.")
+    steps = None if strategy is None else parse_strategy(strategy)
+    arms, numbers = options.parse_sweep(strategies, seeds)
     settings = gather({"task": task}, config, assignments)
+    if steps is None:
+        check_settings(settings)
     from pipelines.better_together import Options
-    from pipelines.compile import compile_strategy
+    from pipelines.compile import compile_strategy, compile_sweep
 
     chosen = Options(image=image, tracking_uri=tracking_uri, gpus=gpus, fresh_data=fresh_data)
-    compile_strategy(steps, output, chosen, settings.parameters)
-    stderr().print(f"Wrote the pipeline of {format_strategy(steps)} to {output}.", markup=False)
+    if steps is None:
+        compile_sweep(arms, numbers, output, chosen, settings.parameters)
+        what = f"a sweep of {'; '.join(map(format_strategy, arms))} under seeds {', '.join(map(str, numbers))}"
+    else:
+        compile_strategy(steps, output, chosen, settings.parameters)
+        what = format_strategy(steps)
+    stderr().print(f"Wrote the pipeline of {what} to {output}.", markup=False)

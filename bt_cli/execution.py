@@ -13,7 +13,7 @@ import yaml
 
 from bt_cli.console import stderr
 from bt_cli.progress import progress_on
-from bt_cli.run_folder import RunFolder
+from bt_cli.run_folder import Folder, RunFolder
 from bt_cli.settings import Settings
 from bt_cli.surroundings import find_own_tasks
 from bt_core.engine.response_cache import CACHE_VARIABLE, cache_folder
@@ -21,6 +21,7 @@ from bt_core.errors import BtError, TrackingError
 from bt_core.records import canonical_json
 from bt_core.strategy import Strategy, strategy_slug
 from bt_tracking.server import local_store
+from components.tracking import STRATEGY_VARIABLE
 from pipelines.compile import compile_strategy
 from pipelines.events import LocalRun
 from pipelines.local import run
@@ -44,24 +45,43 @@ def execute(
     Raises:
         BtError: the sentence of the task that failed.
     """
-    find_own_tasks()
     compile_strategy(strategy, folder.pipeline)
-    environment = {
+    environment = surroundings(folder, strategy_slug(strategy), new_run_id(folder), tracking_uri, cache)
+    done = run_pipeline(folder, settings.parameters, environment)
+    return _collect(done, len(strategy), folder)
+
+
+def new_run_id(folder: Folder) -> str:
+    """A name for the pipeline run, by which MLflow finds its stages."""
+    return f"{folder.path.name}-{uuid.uuid4().hex[:8]}"
+
+
+def surroundings(folder: Folder, slug: str, run_id: str, tracking_uri: str | None, cache: bool) -> dict[str, str]:
+    """The environment of the tasks; `slug` is what a cluster's pods carry as their strategy."""
+    return {
         "MLFLOW_TRACKING_URI": tracking_uri or local_store(folder.path.parent),
-        "BT_RUN_ID": f"{folder.path.name}-{uuid.uuid4().hex[:8]}",
-        "BT_STRATEGY": strategy_slug(strategy),
+        "BT_RUN_ID": run_id,
+        STRATEGY_VARIABLE: slug,
         CACHE_VARIABLE: str((cache_folder() or folder.caches).resolve()) if cache else "",
     }
+
+
+def run_pipeline(folder: Folder, parameters: Mapping[str, Any], environment: Mapping[str, str]) -> LocalRun:
+    """Run the folder's compiled file with its progress shown; where it fails, MLflow hears of it.
+
+    Raises:
+        BtError: the sentence of the task that failed.
+    """
+    find_own_tasks()
     progress = progress_on(stderr(), _task_count(folder.pipeline))
     try:
         with progress.show():
-            done = run(folder.pipeline, folder.artifacts, settings.parameters, environment, on_event=progress.tell)
+            return run(folder.pipeline, folder.artifacts, parameters, environment, on_event=progress.tell)
     except BaseException as error:
         if progress.is_under_way:
             sentence = str(error) if isinstance(error, BtError) else f"The run was stopped ({type(error).__name__})."
             _mark_failed(sentence, environment)
         raise
-    return _collect(done, len(strategy), folder)
 
 
 def _mark_failed(sentence: str, environment: Mapping[str, str]) -> None:

@@ -8,12 +8,15 @@ from typing import Annotated
 
 import typer
 
+from bt_cli.compare import compare
 from bt_cli.compile import compile_command
 from bt_cli.predict import predict
+from bt_cli.report import report
 from bt_cli.run import run
 from bt_cli.show import show
+from bt_cli.sweep import sweep
 from bt_cli.tasks import tasks
-from bt_cli.ui import mlflow
+from bt_cli.ui import mlflow, open_runs
 from bt_core.errors import BtError
 
 app = typer.Typer(
@@ -26,11 +29,15 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run)
+app.command("sweep")(sweep)
 app.command("compile")(compile_command)
 app.command("tasks")(tasks)
 app.command("show")(show)
 app.command("predict")(predict)
+app.command("report")(report)
+app.command("compare")(compare)
 app.command("mlflow")(mlflow)
+app.command("open")(open_runs)
 
 
 def _print_version(wanted: bool) -> None:

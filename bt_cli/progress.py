@@ -14,6 +14,8 @@ from rich.text import Text
 from pipelines.events import Event, TaskEnded, TaskOutput, TaskStarted
 
 REFRESHES_PER_SECOND = 4
+#: Lines of the terminal that the table of tasks leaves free.
+MARGIN = 3
 
 
 class Progress(Protocol):
@@ -118,9 +120,10 @@ class LiveProgress:
         table.add_column(no_wrap=True)
         table.add_column(justify="right", no_wrap=True)
         table.add_column(ratio=1)
-        for row in list(self._rows.values()):
+        rows = list(self._rows.values())
+        for row in rows[-max(self._console.height - MARGIN, 1) :]:  # a longer table would hide the task at work
             table.add_row(*row.cells(self._spinner))
-        done = sum(row.ended is not None for row in self._rows.values())
+        done = sum(row.ended is not None for row in rows)
         table.add_row("", Text(f"{done} of {self._total} tasks", style="dim"))
         return table
 
@@ -132,12 +135,12 @@ def _state(event: TaskEnded) -> str:
 
 
 def _warnings(event: TaskEnded) -> tuple[str, ...]:
-    return event.report.warnings if event.ok else ()
+    return event.report.warnings if event.ok and event.has_report else ()
 
 
 def _remark(event: TaskEnded) -> str:
     """What a person wants to know of a stage that just ended."""
-    if not event.ok:
+    if not event.ok or not event.has_report:
         return ""
     report = event.report
     metrics = report.metrics
@@ -147,6 +150,8 @@ def _remark(event: TaskEnded) -> str:
     if "val/score" in metrics:
         before = f"{metrics['val/score_before']:.3f} -> " if "val/score_before" in metrics else ""
         parts.append(f"validation {before}{metrics['val/score']:.3f}")
+    if "test/score" in metrics:
+        parts.append(f"test {metrics['test/score']:.3f}")
     if "test/final" in metrics:
         parts.append(f"test {metrics['test/vanilla']:.3f} -> {metrics['test/final']:.3f}")
     if report.usage.calls:

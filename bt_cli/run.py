@@ -11,21 +11,6 @@ from bt_cli.run_folder import default_folder, fresh_folder
 from bt_cli.settings import gather
 from bt_core.strategy import parse_strategy
 
-DEFAULT_TASK = "continents"
-Rows = typer.Option(min=1, show_default="the task's own")
-Data = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="JSONL, CSV or Parquet rows (or s3://bucket/key), instead of the task's own."),
-]
-Cache = Annotated[
-    bool,
-    typer.Option(
-        "--cache/--no-cache",
-        help="Reuse the LM answers and adapters of earlier runs, kept in .bt-cache beside the run's folder or where"
-        " BT_RESPONSE_CACHE says.",
-    ),
-]
-
 
 def run(
     task: options.Task = None,
@@ -33,20 +18,16 @@ def run(
     seed: Annotated[int | None, typer.Option(min=0, show_default="0")] = None,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
-    model: Annotated[
-        str | None, typer.Option(help="Embedded model, local folder or Hugging Face id.", show_default="embedded")
-    ] = None,
-    data: Data = None,
-    train_rows: Annotated[int | None, Rows] = None,
-    val_rows: Annotated[int | None, Rows] = None,
-    test_rows: Annotated[int | None, Rows] = None,
+    model: options.Model = None,
+    data: options.Data = None,
+    train_rows: options.TrainRows = None,
+    val_rows: options.ValRows = None,
+    test_rows: options.TestRows = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A new folder.", show_default="runs/TASK-STRATEGY-SEED-TIME")
     ] = None,
-    tracking_uri: Annotated[
-        str | None, typer.Option(help="An MLflow server.", show_default="mlflow.db beside the run's folder")
-    ] = None,
-    cache: Cache = True,
+    tracking_uri: options.TrackingUri = None,
+    cache: options.Cache = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print result.json and nothing else on stdout.")] = False,
 ) -> None:
     """Optimise a task's program by a strategy, then test it once against the vanilla one.
@@ -62,7 +43,7 @@ def run(
     steps = parse_strategy(strategy)
     rows = {"rows.train": train_rows, "rows.val": val_rows, "rows.test": test_rows}
     chosen = {"task": task, "seed": seed, "model": model, "data": data, **rows}
-    settings = gather(chosen, config, assignments, DEFAULT_TASK)
+    settings = gather(chosen, config, assignments, options.DEFAULT_TASK)
     folder = fresh_folder(out or default_folder(settings.config, steps))
 
     from bt_cli.execution import execute

@@ -1,4 +1,4 @@
-"""The folder of a run: where it lies, and that it never holds two."""
+"""The folder of a run or a sweep: where it lies, and that it never holds two."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ RUNS = Path("runs")
 
 
 @dataclass(frozen=True)
-class RunFolder:
-    """What a run leaves behind, by name."""
+class Folder:
+    """What every local run of a pipeline leaves behind, by name."""
 
     path: Path
 
@@ -28,10 +28,6 @@ class RunFolder:
     def artifacts(self) -> Path:
         """Every task's outputs, and run.log with every line that was printed."""
         return self.path / "artifacts"
-
-    @property
-    def result(self) -> Path:
-        return self.path / "result.json"
 
     @property
     def results(self) -> Path:
@@ -48,16 +44,61 @@ class RunFolder:
         """Answers and adapters of all the runs that lie beside this one."""
         return self.path.parent / ".bt-cache"
 
+
+@dataclass(frozen=True)
+class RunFolder(Folder):
+    """What `bt run` leaves behind."""
+
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
     @property
     def files(self) -> Mapping[str, Path]:
         """What a person finds in the folder, by what it is."""
         return {"result": self.result, "test examples": self.results, "pipeline": self.pipeline}
 
 
+@dataclass(frozen=True)
+class SweepFolder(Folder):
+    """What `bt sweep` leaves behind; `results` and `program` are the winner's."""
+
+    @property
+    def arguments(self) -> Path:
+        """What the sweep was started with, so that it can go on."""
+        return self.path / "arguments.json"
+
+    @property
+    def sweep(self) -> Path:
+        """All figures; it is there once the sweep is finished."""
+        return self.path / "sweep.json"
+
+    @property
+    def html(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def markdown(self) -> Path:
+        return self.path / "report.md"
+
+    def scores(self, arm: str, seed: int) -> Path:
+        """The test results of one program."""
+        return self.path / "scores" / f"{arm.replace(' -> ', '-')}-seed{seed}.jsonl"
+
+
 def default_folder(config: Config, strategy: Strategy) -> Path:
     """`runs/<task>-<strategy>-seed<seed>-<time>`, the task's import path made fit for a file name."""
-    task = "".join(letter if letter.isalnum() else "-" for letter in config.task)
-    return RUNS / f"{task}-{strategy_slug(strategy)}-seed{config.seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    return _named(config.task, f"{strategy_slug(strategy)}-seed{config.seed}")
+
+
+def default_sweep_folder(config: Config) -> Path:
+    """`runs/<task>-sweep-<time>`."""
+    return _named(config.task, "sweep")
+
+
+def _named(task: str, what: str) -> Path:
+    fit = "".join(letter if letter.isalnum() else "-" for letter in task)
+    return RUNS / f"{fit}-{what}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def fresh_folder(path: Path) -> RunFolder:
@@ -66,12 +107,21 @@ def fresh_folder(path: Path) -> RunFolder:
     Raises:
         ConfigError: when something is there already; a run never writes over another.
     """
-    if path.exists() and not path.is_dir():
-        raise ConfigError(f"--out {path} is a file: name a folder that does not exist yet.")
-    first = next(path.iterdir(), None) if path.is_dir() else None
+    first = first_entry(path)
     if first is not None:
         folder = RunFolder(path)
         holds = "already holds a run" if folder.result.exists() or folder.pipeline.exists() else "is not empty"
         raise ConfigError(f"The --out folder {path} {holds} ({first.name}): name another one, nothing was written.")
     path.mkdir(parents=True, exist_ok=True)
     return RunFolder(path.resolve())
+
+
+def first_entry(path: Path) -> Path | None:
+    """Something that lies in the folder; None where it is empty or not there.
+
+    Raises:
+        ConfigError: when there is a file in its place.
+    """
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"--out {path} is a file: name a folder that does not exist yet.")
+    return next(path.iterdir(), None) if path.is_dir() else None

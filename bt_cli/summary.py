@@ -29,11 +29,10 @@ def print_summary(console: Console, result: Mapping[str, Any], folder: RunFolder
     console.print(_verdict(result["test"]))
     shipped = result["shipped"]
     made_by = "no step: the vanilla program is the best" if shipped == "vanilla" else f"stage {shipped}"
-    facts = {"program": f"{_short(folder.program)} (from {made_by})", "result": _short(folder.result)}
+    facts = {"program": f"{short(folder.program)} (from {made_by})", "result": short(folder.result)}
     if tracking_uri:
         facts["tracking"] = tracking_uri
-    for name, fact in facts.items():
-        console.print(Text.assemble((f"{name:<9}", "bold"), fact))
+    print_facts(console, facts)
     console.print(Text("\nNext:", style="bold"))
     for command in _next_commands(result, folder, tracking_uri):
         console.print(Text(f"  {shlex.join(command)}"))
@@ -73,13 +72,19 @@ def _verdict(test: Mapping[str, Any]) -> Text:
 
 
 def _next_commands(result: Mapping[str, Any], folder: RunFolder, tracking_uri: str | None) -> Sequence[Sequence[str]]:
-    program, runs = _short(folder.program), _short(folder.path.parent)
+    program, runs = short(folder.program), short(folder.path.parent)
     example = next(iter(read_jsonl(folder.results)))["row"]
     inputs = [f"{name}={example[name]}" for name in load_task(result["task"]).inputs]
     serve = ["bt", "mlflow"] + ([] if Path(runs) == RUNS else [runs])
     return [["bt", "show", program], ["bt", "predict", program, *inputs], *([] if tracking_uri else [serve])]
 
 
-def _short(path: Path) -> str:
+def print_facts(console: Console, facts: Mapping[str, str]) -> None:
+    """A line for each fact, its name in front."""
+    for name, fact in facts.items():
+        console.print(Text.assemble((f"{name:<9}", "bold"), fact))
+
+
+def short(path: Path) -> str:
     """The path as seen from the current folder, where that is shorter."""
     return min(str(path), os.path.relpath(path), key=len)

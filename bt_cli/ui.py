@@ -1,6 +1,7 @@
-"""`bt mlflow`: the MLflow UI on the runs of a folder."""
+"""`bt mlflow`: the MLflow UI on the runs of a folder. `bt open`: the pages of a server that show them best."""
 
 import json
+import os
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -11,7 +12,8 @@ import typer
 
 from bt_cli.console import stderr, stdout
 from bt_cli.run_folder import RUNS
-from bt_core.errors import ConfigError
+from bt_core.errors import ConfigError, TrackingError
+from bt_tracking.settings import DEFAULT_EXPERIMENT, redact
 
 #: The database of a local tracking store, as `bt_tracking.server.local_store` names it.
 STORE = "mlflow.db"
@@ -44,14 +46,43 @@ def mlflow(
         server.stop()
 
 
+def open_runs(
+    uri: Annotated[
+        str, typer.Argument(metavar="[URL]", help="Address of the MLflow server.", envvar="MLFLOW_TRACKING_URI")
+    ] = "http://127.0.0.1:5000",
+) -> None:
+    """Print the pages of a running MLflow server that show all runs, and strategies averaged over their seeds.
+
+    Example: bt open http://127.0.0.1:5000
+    """
+    from bt_tracking import comparison_url
+
+    if urllib.parse.urlsplit(uri).scheme not in ("http", "https"):
+        raise ConfigError(
+            f"{redact(uri)} is no server's address: start one with `bt mlflow`, and give its http address."
+        )
+    try:
+        experiment = _experiment(uri)
+    except (urllib.error.URLError, KeyError, ValueError) as error:
+        raise TrackingError(
+            f"No MLflow server with runs of ours answers at {redact(uri)} ({error}): start one with `bt mlflow`."
+        ) from None
+    stdout().print(f"runs       {comparison_url(uri, experiment)}", markup=False)
+    stdout().print(f"strategies {comparison_url(uri, experiment, by_strategy=True)}", markup=False)
+
+
 def _first_page(url: str) -> str:
     """The run table with our columns when there is an experiment of ours, else the front page."""
     from bt_tracking import comparison_url
-    from bt_tracking.settings import DEFAULT_EXPERIMENT
 
-    query = urllib.parse.urlencode({"experiment_name": DEFAULT_EXPERIMENT})
     try:
-        with urllib.request.urlopen(f"{url}/api/2.0/mlflow/experiments/get-by-name?{query}", timeout=10) as answer:
-            return comparison_url(url, json.load(answer)["experiment"]["experiment_id"])
+        return comparison_url(url, _experiment(url))
     except (urllib.error.URLError, KeyError, ValueError):
         return url
+
+
+def _experiment(url: str) -> str:
+    """The id of our experiment on a server."""
+    query = urllib.parse.urlencode({"experiment_name": os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT})
+    with urllib.request.urlopen(f"{url}/api/2.0/mlflow/experiments/get-by-name?{query}", timeout=10) as answer:
+        return str(json.load(answer)["experiment"]["experiment_id"])

@@ -15,6 +15,11 @@ from bt_core.errors import DataError
 Row = dict[str, Any]
 """One example: column name -> JSON value."""
 
+#: Beginnings of the series that hold a training's losses.
+LOSSES = ("train/loss", "train/val_loss")
+#: Points of a loss curve in a compact report, which travels as a parameter.
+CURVE_POINTS = 32
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -67,7 +72,8 @@ class StageReport:
     """What a step tells its caller besides the files it wrote.
 
     `metrics` are single numbers (`val/score`), `series` are (step, value) points (`train/loss`), `note` is
-    Markdown for a person, `warnings` are sentences. `started` and `ended` are Unix seconds.
+    Markdown for a person, `warnings` are sentences, `scores` are the test rows' scores in [0, 1] where the step
+    measured them. `started` and `ended` are Unix seconds.
     """
 
     stage: str
@@ -80,6 +86,7 @@ class StageReport:
     usage: Usage = field(default_factory=Usage)
     started: float = 0.0
     ended: float = 0.0
+    scores: tuple[float, ...] = ()
 
 
 def canonical_json(value: Any) -> str:
@@ -153,10 +160,15 @@ def read_traces(path: Path) -> list[Trace]:
 
 
 def dump_report(report: StageReport, compact: bool = False) -> str:
-    """A report as one line of JSON; `compact` leaves out what only tracking needs (series and note)."""
+    """A report as one line of JSON.
+
+    `compact` leaves out what only tracking needs (the note, and all series but the losses of a training) and thins
+    those losses to `CURVE_POINTS` points of four digits.
+    """
     value = asdict(report)
     if compact:
-        value |= {"series": {}, "note": ""}
+        losses = {name: points for name, points in report.series.items() if name.startswith(LOSSES)}
+        value |= {"series": {name: _thinned(points) for name, points in losses.items()}, "note": ""}
     return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
@@ -164,6 +176,12 @@ def load_report(text: str) -> StageReport:
     """The inverse of `dump_report`."""
     value = json.loads(text)
     series = {name: [(int(step), float(point)) for step, point in points] for name, points in value["series"].items()}
-    return StageReport(
-        **value | {"usage": Usage(**value["usage"]), "warnings": tuple(value["warnings"]), "series": series}
-    )
+    tuples = {name: tuple(value[name]) for name in ("warnings", "scores")}
+    return StageReport(**value | {"usage": Usage(**value["usage"]), "series": series} | tuples)
+
+
+def _thinned(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """At most `CURVE_POINTS` points, evenly spaced, the first and the last among them."""
+    last, most = len(points) - 1, CURVE_POINTS - 1
+    kept = points if last <= most else [points[round(index * last / most)] for index in range(CURVE_POINTS)]
+    return [(step, float(f"{value:.4g}")) for step, value in kept]

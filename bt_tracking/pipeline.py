@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bt_core.config import Config
@@ -20,6 +22,7 @@ LOGGER = logging.getLogger(__name__)
 #: What stages take over from their pipeline run, so that they can be grouped by it.
 INHERITED_TAGS = ("task", "strategy", "seed")
 _STAGE = "pipeline"
+_NO_FILES: Mapping[str, Path] = MappingProxyType({})
 
 
 def start_parent(
@@ -29,6 +32,7 @@ def start_parent(
     note: str = "",
     datasets: Sequence[DataSet] = (),
     started: float | None = None,
+    one_seed: bool = True,
     retry_seconds: float | None = None,
 ) -> str | None:
     """Make or complete the pipeline run's parent: name, tags, the merged configuration, a note.
@@ -43,6 +47,8 @@ def start_parent(
         datasets: the splits, for the run table's data set column.
         started: Unix seconds when the pipeline run began, for a new parent (the first stage's `report.started`);
             now when left out.
+        one_seed: false for a pipeline run of several seeds, each of whose stages has a `config` of its own: no seed
+            is named then.
         retry_seconds: time to spend on a server that does not answer.
 
     Returns:
@@ -54,14 +60,17 @@ def start_parent(
     with _open_parent(f"the start of {strategy}", retry_seconds, started) as parent:
         if parent is None:
             return None
-        tags = {"task": config.task, "strategy": strategy, "seed": str(config.seed), KIND_TAG: _STAGE}
-        content.log_tags(parent.client, parent.run, tags)
-        content.log_params(parent.client, parent.run, _config_params(config))
+        seed = {"seed": str(config.seed)} if one_seed else {}
+        content.log_tags(
+            parent.client, parent.run, {"task": config.task, "strategy": strategy, KIND_TAG: _STAGE} | seed
+        )
+        content.log_params(parent.client, parent.run, _config_params(config, one_seed))
         content.log_data_sets(parent.client, parent.run, datasets)
         content.log_note(parent.client, parent.run, note)
         save_views(parent.client, parent.run.info.experiment_id)
         if parent.is_ours:
-            parent.client.update_run(parent.id, status="RUNNING", name=run_name(config.task, strategy, config.seed))
+            name = run_name(config.task, strategy, config.seed if one_seed else None)
+            parent.client.update_run(parent.id, status="RUNNING", name=name)
         return parent.id
 
 
@@ -71,6 +80,7 @@ def finish_parent(
     *,
     note: str = "",
     tags: Mapping[str, str] | None = None,
+    artifacts: Mapping[str, Path] = _NO_FILES,
     ended: float | None = None,
     retry_seconds: float | None = None,
 ) -> str | None:
@@ -81,6 +91,7 @@ def finish_parent(
         series: (step, value) points, `val/score` after each optimisation step for one.
         note: Markdown with the verdict; empty keeps what stands there.
         tags: more tags (the sha256 of the shipped program).
+        artifacts: name in MLflow -> file or folder.
         ended: Unix seconds; now when left out.
         retry_seconds: time to spend on a server that does not answer.
 
@@ -96,6 +107,7 @@ def finish_parent(
         when = content.milliseconds(time.time() if ended is None else ended)
         content.log_tags(parent.client, parent.run, tags or {})
         content.log_metrics(parent.client, parent.run, metrics, series or {}, when)
+        content.log_artifacts(parent.client, parent.run, artifacts)
         content.log_note(parent.client, parent.run, note)
         if parent.is_ours:
             parent.client.set_terminated(parent.id, "FINISHED", when)
@@ -121,9 +133,9 @@ def fail_parent(sentence: str, *, retry_seconds: float | None = None) -> str | N
         return parent.id
 
 
-def run_name(task: str, strategy: str, seed: int) -> str:
+def run_name(task: str, strategy: str, seed: int | None) -> str:
     """What a pipeline run is called in tables and legends: `continents: p -> w -> p (seed 0)`."""
-    return f"{task}: {strategy} (seed {seed})"
+    return f"{task}: {strategy}" + ("" if seed is None else f" (seed {seed})")
 
 
 def parent_of(client: RetryingClient, settings: Settings, adopted: Any | None, started: float | None = None) -> Any:
@@ -176,9 +188,9 @@ def _open_parent(recording: str, retry_seconds: float | None, started: float | N
         yield _Parent(client, run, adopted is None) if run else None
 
 
-def _config_params(config: Config) -> dict[str, str]:
+def _config_params(config: Config, one_seed: bool) -> dict[str, str]:
     params: dict[str, str] = {}
-    for name, value in config.model_dump(mode="json").items():
+    for name, value in config.model_dump(mode="json", exclude=set() if one_seed else {"seed"}).items():
         is_section = isinstance(value, Mapping)
         params |= content.flatten(value, name) if is_section else content.flatten({name: value}, "config")
     return params

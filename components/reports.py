@@ -1,26 +1,58 @@
 """Stage reports as output parameters, and back."""
 
+import zlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
-from urllib.parse import quote, unquote
 
+from bt_core.errors import DataError
 from bt_core.records import StageReport, dump_report, load_report
 
 #: Where a report carries the id of its MLflow run on to the `register` component.
 RUN_ID = "mlflow_run_id"
 
-# Kubeflow pastes the elements of a list parameter into JSON without escaping them, so a report on its way to
-# `register` may hold no quote and no backslash: those (and `$`, which starts a placeholder) are %-encoded.
-_PASTED_SAFELY = " !#&()*+,-./:;<=>?@[]^_`{|}~"
+# Kubeflow pastes the elements of a list parameter into JSON without escaping them, so a report may hold no quote and no
+# backslash; and it hands the elements over twice in one argument, of which Linux takes 128 KB. So reports are packed:
+# to about 300 bytes each, with what most of them have in common as zlib's dictionary.
+_COMMON = b"""
+{"params": {"threshold": 1.0, "attempts": 1, "temperature": 1.0, "candidates": 6, "max_demos": 3, "racing": "exact",
+"racing_risk": 0.05, "task": "", "seed": 0, "model": "smollm2-135m-instruct", "model_revision": "", "data/test": "",
+"data/train": "", "data/val": "", "arm": "p -> w -> p", "examples": "", "outcomes": ["", ""], "program_uri": "minio://
+mlpipeline/v2/artifacts/better-together-sweep/lora-finetune/optimised", "results_uri": "minio://mlpipeline/v2/artifacts
+/better-together-sweep/score-program/results", "adapters": "shared", "alpha": 32, "batch_size": 8, "dropout": 0.0,
+"epochs": 3, "force": false, "headroom_samples": 0, "holdout": 0.15, "learning_rate": 0.0002, "min_headroom": 0.02,
+"min_traces": 4, "mlflow_run_id": null, "rank": 16, "sft_prompt": "vanilla", "target_modules": ["q_proj", "k_proj",
+"v_proj", "o_proj"]}, "scores": [1.0, 0.0, 1.0, 1.0, 0.0, 0.0], "metrics": {"rows/test": 150.0, "rows/train": 60.0,
+"rows/val": 60.0, "test/score": 0.5, "test/rows": 150.0, "cost/prompt_tokens_per_example": ,
+"cost/completion_tokens_per_example": , "search/candidates": 7.0, "search/chosen": 1.0, "search/demos": 3.0,
+"search/saved": 0.0, "train/best_epoch": 3.0, "train/cached": 0.0, "train/score": 0.4, "train/seconds": ,
+"train/tokens": , "traces/kept": 30.0, "traces/total": 60.0, "val/score": 0.5, "val/score_before": 0.4}, "note": "",
+"scores": [], "series": {"train/loss": [[1, 0.5], [2, 0.4]], "train/val_loss": [[1, ]]}, "stage": "s0.p.w.score",
+"kind": "bootstrap", "kind": "p", "kind": "score", "kind": "w", "series": {}, "started": 17, "ended": 17, "usage":
+{"cached_calls": 0, "calls": 240, "completion_tokens": 0, "computed_prompt_tokens": 0, "prompt_tokens": 0, "seconds":
+0.0}, "warnings": []}
+"""
 
 
 def write_report(report: StageReport) -> str:
     """A compact report as text that survives Kubeflow's list parameters."""
-    return quote(dump_report(report, compact=True), safe=_PASTED_SAFELY)
+    packer = zlib.compressobj(9, zdict=_COMMON)
+    packed = packer.compress(dump_report(report, compact=True).encode()) + packer.flush()
+    return urlsafe_b64encode(packed).decode()
 
 
 def read_report(text: str) -> StageReport:
-    """The inverse of `write_report`, for anyone who reads a component's report output."""
-    return load_report(unquote(text))
+    """The inverse of `write_report`, for anyone who reads a component's report output.
+
+    Raises:
+        DataError: when the text is no report, or one of another release.
+    """
+    unpacker = zlib.decompressobj(zdict=_COMMON)
+    try:
+        return load_report((unpacker.decompress(urlsafe_b64decode(text)) + unpacker.flush()).decode())
+    except (ValueError, KeyError, TypeError, zlib.error) as error:
+        raise DataError(
+            f"A stage report cannot be read ({error}): it comes from another release, so run its task again."
+        ) from None
 
 
 def run_ids(reports: Iterable[StageReport]) -> dict[str, str]:

@@ -11,10 +11,10 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from bt_core.config import merge, read_config
-from bt_core.errors import ConfigError
+from bt_core.errors import ConfigError, DataError
 from bt_core.records import StageReport, canonical_json
 from components.reports import RUN_ID, read_report, write_report
-from components.tracking import track_outcome, track_stage
+from components.tracking import track_outcome, track_stage, track_sweep
 
 #: The number that stands for "the task's default".
 UNSET = -1
@@ -30,20 +30,28 @@ class Metrics(Protocol):
     def log_metric(self, metric: str, value: float) -> None: ...
 
 
-def overrides(task: str, seed: int, model: str, data: str, rows: Sequence[Any], config: str) -> dict[str, Any]:
+def overrides(
+    task: str, seeds: Sequence[Any], model: str, data: str, rows: Sequence[Any], config: str
+) -> dict[str, Any]:
     """The settings that a person chose: pipeline parameters over the JSON in `config`, sentinels left out.
 
-    An empty string and -1 mean "the task's default", since a Kubeflow parameter cannot be None.
+    An empty string and -1 mean "the task's default", since a Kubeflow parameter cannot be None. `seeds` are that of
+    the run and that of the splits, which gives way to a `data_seed` in `config`.
 
     Raises:
         ConfigError: when `config` is no JSON object.
     """
-    # Kubeflow turns the elements of a list into strings: "60" on a cluster, "60.0" on this machine.
-    splits = zip(("train", "val", "test"), (int(float(count)) for count in rows), strict=True)
     texts = {key: value for key, value in (("task", task), ("model", model), ("data", data)) if value}
-    seeds = {"seed": seed} if seed != UNSET else {}
-    chosen_rows = {split: count for split, count in splits if count != UNSET}
-    return merge(_json_object(config), texts, seeds, {"rows": chosen_rows} if chosen_rows else {})
+    seed, data_seed = _chosen(["seed"], seeds[:1]), _chosen(["data_seed"], seeds[1:])
+    chosen_rows = _chosen(("train", "val", "test"), rows)
+    return merge(data_seed, _json_object(config), texts, seed, {"rows": chosen_rows} if chosen_rows else {})
+
+
+def _chosen(names: Sequence[str], values: Sequence[Any]) -> dict[str, int]:
+    """Numbers by name, less those that are not set."""
+    # Kubeflow turns the elements of a list into strings: "60" on a cluster, "60.0" on this machine.
+    numbers = zip(names, (int(float(value)) for value in values), strict=True)
+    return {name: number for name, number in numbers if number != UNSET}
 
 
 def _json_object(text: str) -> dict[str, Any]:
@@ -100,6 +108,29 @@ def conclude(
     text = finish(report, config, metrics, artifacts)
     run_id = read_report(text).params[RUN_ID]
     track_outcome(report, steps, read_config(config), strategy, Path(artifacts["program"]), run_id)
+    return text
+
+
+def publish(sweep: Path, html: Path, markdown: Path) -> None:
+    """Write the report of a sweep.json as a page and as Markdown.
+
+    Raises:
+        DataError: when the file is missing, is no JSON, or is of another schema.
+    """
+    from bt_report import render_html, render_markdown
+
+    try:
+        content = json.loads(sweep.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{sweep} cannot be read ({error}): name a sweep.json that a sweep wrote.") from None
+    html.write_text(render_html(content), encoding="utf-8")
+    markdown.write_text(render_markdown(content), encoding="utf-8")
+
+
+def conclude_sweep(report: StageReport, config: str, metrics: Metrics, artifacts: Mapping[str, str]) -> str:
+    """The tail of a sweep's last component: `finish`, and the outcome of the whole sweep."""
+    text = finish(report, config, metrics, artifacts)
+    track_sweep(report, read_config(config), _paths(artifacts), read_report(text).params[RUN_ID])
     return text
 
 

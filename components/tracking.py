@@ -1,7 +1,9 @@
 """What components hand to MLflow: each stage as a run, and at the end the outcome of the whole pipeline run."""
 
+import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import bt_tracking
@@ -12,20 +14,37 @@ from bt_core.strategy import STEP_KINDS
 
 #: The strategy as the pipeline's pods carry it, `p-w-p`.
 STRATEGY_VARIABLE = "BT_STRATEGY"
+#: What stands there for a sweep, whose stages belong to several strategies and seeds.
+SWEEP = "sweep"
+#: Kinds of stages that belong to a whole sweep.
+_OF_ALL_SEEDS = ("compare", "report")
 
 
 def track_stage(
     report: StageReport, config: Config, artifacts: Mapping[str, Path], data: Mapping[str, Path]
 ) -> str | None:
     """Record a stage whose outputs are on disk; the id of its run, or None when tracking is off."""
-    strategy = os.environ.get(STRATEGY_VARIABLE, "").replace("-", " -> ")
-    if strategy:  # at every stage, since the earlier ones may have come from the cache
-        bt_tracking.start_parent(config, strategy, started=report.started)
+    slug = os.environ.get(STRATEGY_VARIABLE, "")
+    if slug:  # at every stage, since the earlier ones may have come from the cache
+        bt_tracking.start_parent(config, slug.replace("-", " -> "), started=report.started, one_seed=slug != SWEEP)
+    tags: dict[str, str] = {}
+    if slug == SWEEP:
+        report, tags = _in_sweep(report, config)
     used = [
         bt_tracking.DataSet.from_jsonl(path, split, config.task, config.data or config.task)
         for split, path in data.items()
     ]
-    return bt_tracking.record(report, artifacts, datasets=used)
+    return bt_tracking.record(report, artifacts, datasets=used, tags=tags)
+
+
+def _in_sweep(report: StageReport, config: Config) -> tuple[StageReport, dict[str, str]]:
+    """The stage under a name of its own, and the tags by which seeds and arms are told apart and averaged."""
+    if report.kind in _OF_ALL_SEEDS:
+        return report, {}
+    if report.kind == "prepare":  # every seed has one
+        report = replace(report, stage=f"s{config.seed}.{report.stage}")
+    arm = report.params.get("arm")
+    return report, {"seed": str(config.seed)} | ({"strategy": arm, "arm": arm} if arm else {})
 
 
 def track_outcome(
@@ -35,8 +54,23 @@ def track_outcome(
     optimised = [step.metrics for step in steps if step.kind in STEP_KINDS]
     scores = [optimised[0]["val/score_before"], *(metrics["val/score"] for metrics in optimised)]  # 0: vanilla
     test = {name: value for step in steps for name, value in step.metrics.items() if name.startswith("test/")}
-    tags = {"strategy": strategy, "seed": str(config.seed), "program.sha256": program_sha256(program)}
-    series = {"val/score": list(enumerate(scores))}
-    bt_tracking.finish_parent(test, series, note=report.note, tags={"program.sha256": tags["program.sha256"]})
-    bt_tracking.register_model(config.task, run_id, tags=tags, safe=program)
+    sha256 = {"program.sha256": program_sha256(program)}
+    bt_tracking.finish_parent(test, {"val/score": list(enumerate(scores))}, note=report.note, tags=sha256)
+    _register(config.task, program, run_id, {"strategy": strategy, "seed": str(config.seed)} | sha256)
+
+
+def track_sweep(report: StageReport, config: Config, artifacts: Mapping[str, Path], run_id: str | None) -> None:
+    """Put the verdict and the report on the sweep's run; where an arm won, register its program."""
+    sweep = json.loads(artifacts["sweep.json"].read_text(encoding="utf-8"))
+    tags = {"seed": ", ".join(map(str, sweep["seeds"])), "verdict": sweep["verdict"]["label"]}
+    files = {name: artifacts[name] for name in ("report.html", "sweep.json")}
+    bt_tracking.finish_parent(report.metrics, note=report.note, tags=tags, artifacts=files)
+    winner = sweep["winner"]
+    if winner:
+        made = {"strategy": winner["arm"], "seed": str(winner["seed"]), "program.sha256": winner["program_sha256"]}
+        _register(config.task, artifacts["program"], run_id, made)
+
+
+def _register(task: str, program: Path, run_id: str | None, tags: Mapping[str, str]) -> None:
+    bt_tracking.register_model(task, run_id, tags=tags, safe=program)
     bt_tracking.register_prompts(read_program(program), run_id, tags=tags)

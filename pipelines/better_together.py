@@ -21,6 +21,7 @@ from components.lora_finetune.component import lora_finetune
 from components.prepare_data.component import prepare_data
 from components.prompt_search.component import prompt_search
 from components.register.component import register
+from components.runtime import UNSET
 from components.select_program.component import select_program
 
 #: Step kind -> (component, what a person reads beside the stage label). A new optimiser is one line here.
@@ -83,76 +84,59 @@ def build(strategy: Strategy, options: Options = DEFAULT_OPTIONS) -> Any:
         config: str = "",
     ) -> None:
         rows = [train_rows, val_rows, test_rows]
-        prepared = prepare_data(task=task, seed=seed, model=model, data=data, rows=rows, config=config)
-        Chain(prepared, strategy, options).unroll()
+        prepared = prepare_data(task=task, seeds=[seed, UNSET], model=model, data=data, rows=rows, config=config)
+        tasks = Tasks(strategy_slug(strategy), options)
+        _unroll(tasks, strategy, tasks.prepared(prepared, "prepare data"))
 
     return better_together
 
 
-class Chain:
-    """The tasks of one strategy while its pipeline is being built."""
+class Tasks:
+    """Adds tasks to the pipeline that is being built, each with its label and its surroundings.
 
-    def __init__(self, prepared: Any, strategy: Strategy, options: Options) -> None:
+    Attributes:
+        reports: the report outputs of the tasks so far, in order.
+    """
+
+    def __init__(self, strategy: str, options: Options) -> None:
+        """`strategy` is the slug that every pod carries, `p-w-p`."""
         self._strategy = strategy
         self._options = options
-        self._data = prepared.outputs
-        self._reports = [prepared.outputs["report"]]
-        self._place(prepared, "prepare data")
-        prepared.set_caching_options(not options.fresh_data)
+        self.reports: list[Any] = []
 
-    def unroll(self) -> None:
-        """Add every step, then the evaluation and the summary."""
-        program = best = self._data["program"]
-        for number, kind in enumerate(self._strategy, start=1):
-            program = self._step(number, kind, program)
-            best = self._add(
-                select_program, f"{number}.select", "best so far", incumbent=best, challenger=program
-            ).outputs["selected"]
-        self._finish(best)
+    def prepared(self, task: Any, display_name: str) -> Any:
+        """Take in a task of `prepare_data`, and return its outputs."""
+        self.reports.append(task.outputs["report"])
+        self.place(task, display_name)
+        task.set_caching_options(not self._options.fresh_data)
+        return task.outputs
 
-    def _step(self, number: int, kind: str, program: Any) -> Any:
-        optimiser, title = OPTIMISERS[kind]
-        train, val = self._data["train"], self._data["val"]
-        traces = self._add(
-            bootstrap_traces, f"{number}.bootstrap", "traces", uses_model=True, program=program, train=train
-        ).outputs["traces"]
-        optimised = self._add(
-            optimiser, f"{number}.{kind}", title, uses_model=True, program=program, traces=traces, train=train, val=val
-        )
-        return optimised.outputs["optimised"]
-
-    def _finish(self, best: Any) -> None:
-        evaluated = self._add(
-            evaluate,
-            "evaluate",
-            "on the test split",
-            uses_model=True,
-            vanilla=self._data["program"],
-            program=best,
-            test=self._data["test"],
-        )
-        evaluated.set_caching_options(False)  # every run looks at the test split itself
-        summary = register(
-            program=best,
-            results=evaluated.outputs["results"],
-            reports=self._reports,
-            config=self._data["config"],
-            strategy=format_strategy(self._strategy),
-        )
-        summary.set_caching_options(False)  # its reports hold wall times and run ids
-        self._place(summary, "register result")
-
-    def _add(
+    def add(
         self, component: Callable[..., Any], stage: str, title: str, uses_model: bool = False, **inputs: Any
     ) -> Any:
-        task = component(**inputs, config=self._data["config"], stage=stage)
-        self._reports.append(task.outputs["Output"])
-        self._place(task, f"{stage} {title}")
+        """Add the task of a stage."""
+        task = component(**inputs, stage=stage)
+        self.reports.append(task.outputs["Output"])
+        self.place(task, f"{stage} {title}")
         if uses_model and self._options.gpus:
             task.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(self._options.gpus)
         return task
 
-    def _place(self, task: Any, display_name: str) -> None:
+    def traces(self, stage: str, program: Any, data: Any) -> Any:
+        """Add the task that runs a program on the train split, and return its traces.
+
+        `data` are the outputs of `prepared`, here and below.
+        """
+        inputs = {"program": program, "train": data["train"], "config": data["config"]}
+        return self.add(bootstrap_traces, stage, "traces", uses_model=True, **inputs).outputs["traces"]
+
+    def step(self, stage: str, kind: str, program: Any, traces: Any, data: Any) -> Any:
+        """Add an optimisation step, and return the program that it makes."""
+        optimiser, title = OPTIMISERS[kind]
+        inputs = {"program": program, "traces": traces} | {name: data[name] for name in ("train", "val", "config")}
+        return self.add(optimiser, stage, title, uses_model=True, **inputs).outputs["optimised"]
+
+    def place(self, task: Any, display_name: str) -> None:
         """Name the task and give it its surroundings: image, run id, strategy, MLflow."""
         task.set_display_name(display_name)
         if self._options.image:
@@ -160,6 +144,29 @@ class Chain:
         if self._options.tracking_uri:
             task.set_env_variable("MLFLOW_TRACKING_URI", self._options.tracking_uri)
         # As environment, read off the pod: among the inputs, a run id would miss the cache at every step.
-        kubernetes.add_pod_label(task, STRATEGY_LABEL, strategy_slug(self._strategy))
+        kubernetes.add_pod_label(task, STRATEGY_LABEL, self._strategy)
         for name, label in (("KFP_RUN_ID", "pipeline/runid"), ("BT_STRATEGY", STRATEGY_LABEL)):
             kubernetes.use_field_path_as_env(task, env_name=name, field_path=f"metadata.labels['{label}']")
+
+
+def _unroll(tasks: Tasks, strategy: Strategy, data: Any) -> None:
+    """Add every step, then the evaluation and the summary."""
+    config = data["config"]
+    program = best = data["program"]
+    for number, kind in enumerate(strategy, start=1):
+        traces = tasks.traces(f"{number}.bootstrap", program, data)
+        program = tasks.step(f"{number}.{kind}", kind, program, traces, data)
+        rivals = {"incumbent": best, "challenger": program, "config": config}
+        best = tasks.add(select_program, f"{number}.select", "best so far", **rivals).outputs["selected"]
+    inputs = {"vanilla": data["program"], "program": best, "test": data["test"], "config": config}
+    evaluated = tasks.add(evaluate, "evaluate", "on the test split", uses_model=True, **inputs)
+    evaluated.set_caching_options(False)  # every run looks at the test split itself
+    summary = register(
+        program=best,
+        results=evaluated.outputs["results"],
+        reports=tasks.reports,
+        config=config,
+        strategy=format_strategy(strategy),
+    )
+    summary.set_caching_options(False)  # its reports hold wall times and run ids
+    tasks.place(summary, "register result")

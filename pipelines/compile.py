@@ -1,6 +1,6 @@
-"""A strategy as a pipeline file: the same bytes for the same strategy, options and versions."""
+"""A strategy or a sweep as a pipeline file: the same bytes for the same strategies, options and versions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ from kfp import compiler
 
 from bt_core.strategy import Strategy
 from pipelines.better_together import DEFAULT_OPTIONS, Options, build
+from pipelines.sweep import build_sweep
 
 
 def compile_strategy(
@@ -21,6 +22,25 @@ def compile_strategy(
     `parameters` replaces defaults of the pipeline's parameters, so that a run started without any does the right
     thing (`{"task": "my_package.tasks:triage"}`).
     """
+    return _compile(build(strategy, options), path, parameters)
+
+
+def compile_sweep(
+    strategies: Sequence[Strategy],
+    seeds: Sequence[int],
+    path: Path,
+    options: Options = DEFAULT_OPTIONS,
+    parameters: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the pipeline of a sweep to a YAML file; `parameters` as for one strategy.
+
+    Raises:
+        ConfigError: when there is no strategy or no seed, one is named twice, or there are too many.
+    """
+    return _compile(build_sweep(strategies, seeds, options), path, parameters)
+
+
+def _compile(pipeline: Any, path: Path, parameters: Mapping[str, Any] | None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    compiler.Compiler().compile(build(strategy, options), str(path), pipeline_parameters=dict(parameters or {}))
+    compiler.Compiler().compile(pipeline, str(path), pipeline_parameters=dict(parameters or {}))
     return path

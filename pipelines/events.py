@@ -38,6 +38,11 @@ class TaskEnded:
     parameters: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def has_report(self) -> bool:
+        """Whether the task is of one of this project's components; an importer has no report."""
+        return bool(self.parameters.get("report") or self.parameters.get("Output"))
+
+    @property
     def report(self) -> StageReport:
         """The report of the stage, for tasks of this project's components."""
         return read_report(self.parameters.get("report") or self.parameters["Output"])

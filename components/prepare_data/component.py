@@ -10,7 +10,7 @@ from components.images import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def prepare_data(
     task: str,
-    seed: int,
+    seeds: list[int],
     model: str,
     data: str,
     rows: list[int],
@@ -29,7 +29,7 @@ def prepare_data(
     from components.runtime import finish, overrides
 
     with one_sentence():
-        wanted = overrides(task, seed, model, data, rows, config)
+        wanted = overrides(task, seeds, model, data, rows, config)
         splits = {"train": train.path, "val": val.path, "test": test.path}
         paths = Path(train.path), Path(val.path), Path(test.path)
         resolved, report = prepare(wanted, *paths, Path(program.path))

@@ -11,7 +11,7 @@ import pytest
 from bt_core.strategy import STEP_KINDS
 from tests.cli.conftest import Bt
 
-COMMANDS = ("run", "compile", "tasks", "show", "predict", "mlflow")
+COMMANDS = ("run", "sweep", "compile", "tasks", "show", "predict", "report", "compare", "mlflow", "open")
 
 
 def test_help_lists_every_command(bt: Bt) -> None:

@@ -68,3 +68,24 @@ def test_nothing_is_under_way_before_a_task_ended_well() -> None:
     display.tell(TaskStarted("evaluate", "evaluate"))
     display.tell(TaskEnded("evaluate", "evaluate", ok=False, seconds=0.5))
     assert not display.is_under_way
+
+
+def test_a_task_without_a_report_is_shown_as_done() -> None:
+    file = io.StringIO()
+    display = PlainProgress(Console(file=file, width=120), 1)
+    display.tell(TaskStarted("importer", "the winner's program"))
+    display.tell(TaskEnded("importer", "the winner's program", ok=True, seconds=0.1, artifacts={"artifact": Path("x")}))
+    assert file.getvalue().splitlines()[-1] == "[1/1] the winner's program: done after 0.1 s"
+
+
+def test_a_long_table_keeps_the_task_at_work_in_sight() -> None:
+    file = io.StringIO()
+    display = LiveProgress(Console(file=file, force_terminal=True, width=80, height=10), 40)
+    for number in range(40):
+        display.tell(TaskStarted(f"task {number}", f"task {number}"))
+    with display.show():
+        pass
+    text = file.getvalue()
+    assert "task 39" in text
+    assert "0 of 40 tasks" in text
+    assert "task 32" not in text, "ten lines, of which seven are tasks"

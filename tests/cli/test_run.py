@@ -224,10 +224,14 @@ def test_mlflow_serves_the_runs_until_it_is_stopped(runs: tuple[Run, Run], rerun
             request = urllib.request.Request(api, asked, {"Content-Type": "application/json"})
             with urllib.request.urlopen(request, timeout=30) as answer:
                 found = json.load(answer)["runs"]
+            pages = _bt(runs[0].folder, "open", url.partition("/#/")[0])
         finally:
             server.send_signal(signal.SIGINT)
             status = server.wait(30)
     assert "/#/experiments/1/runs?" in url
+    assert pages.returncode == 0, pages.stderr
+    assert [line.split()[0] for line in pages.stdout.splitlines()] == ["runs", "strategies"]
+    assert pages.stdout.splitlines()[0].endswith(url)
     assert [run["info"]["status"] for run in found] == ["FINISHED"] * 3
     assert status == 0
     with pytest.raises(urllib.error.URLError):

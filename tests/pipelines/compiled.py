@@ -1,5 +1,6 @@
 """Compiled strategies as the tests look at them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import yaml
 from bt_core.strategy import Strategy, strategy_slug
 from components.images import DEFAULT_IMAGE
 from pipelines.better_together import Options
-from pipelines.compile import compile_strategy
+from pipelines.compile import compile_strategy, compile_sweep
 
 #: The arms of the paper.
 STRATEGIES: tuple[Strategy, ...] = tuple(tuple(steps) for steps in ("p", "w", "pp", "ww", "pw", "wp", "pwp", "wpw"))
@@ -21,7 +22,17 @@ Task = dict[str, Any]
 
 def documents(strategy: Strategy, folder: Path, options: Options = OPTIONS) -> tuple[dict[str, Any], dict[str, Any]]:
     """The pipeline and the platform part of a strategy's YAML file."""
-    path = compile_strategy(strategy, folder / "pipeline.yaml", options)
+    return _read(compile_strategy(strategy, folder / "pipeline.yaml", options))
+
+
+def sweep_documents(
+    strategies: Sequence[Strategy], seeds: Sequence[int], folder: Path, options: Options = OPTIONS
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The same of a sweep."""
+    return _read(compile_sweep(strategies, seeds, folder / "sweep.yaml", options))
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     pipeline, platform = yaml.safe_load_all(path.read_text(encoding="utf-8"))
     return pipeline, platform
 

@@ -23,8 +23,12 @@ every_strategy = pytest.mark.parametrize("strategy", STRATEGIES, ids=SLUGS)
 
 @every_strategy
 def test_the_yaml_is_the_golden_one(strategy: Strategy, tmp_path: Path) -> None:
-    golden = GOLDEN / f"{strategy_slug(strategy)}.yaml"
-    text = compile_strategy(strategy, tmp_path / "pipeline.yaml", OPTIONS).read_text(encoding="utf-8")
+    check_golden(strategy_slug(strategy), compile_strategy(strategy, tmp_path / "pipeline.yaml", OPTIONS))
+
+
+def check_golden(name: str, compiled: Path) -> None:
+    """Compare a compiled file with the golden one of that name, or write that one anew."""
+    golden, text = GOLDEN / f"{name}.yaml", compiled.read_text(encoding="utf-8")
     if os.environ.get(UPDATE):
         golden.write_text(text, encoding="utf-8")
     assert _without_version(text) == _without_version(golden.read_text(encoding="utf-8")), (
@@ -37,7 +41,7 @@ def _without_version(text: str) -> str:
 
 
 def test_golden_files_are_those_of_the_strategies() -> None:
-    assert sorted(path.stem for path in GOLDEN.glob("*")) == sorted(SLUGS)
+    assert sorted(path.stem for path in GOLDEN.glob("*")) == sorted([*SLUGS, "sweep"])
 
 
 @every_strategy

@@ -1,6 +1,7 @@
 """The common head and tail of components."""
 
 import json
+import random
 import string
 from pathlib import Path
 
@@ -9,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bt_core.config import Config
-from bt_core.errors import ConfigError
-from bt_core.records import StageReport, Usage
+from bt_core.errors import ConfigError, DataError
+from bt_core.records import CURVE_POINTS, StageReport, Usage
 from components.reports import RUN_ID, read_report, run_ids, write_report
 from components.runtime import finish, overrides
+from pipelines.sweep import MOST_REPORTS
 
-UNSET = {"task": "", "seed": -1, "model": "", "data": "", "rows": ["-1", "-1.0", -1], "config": ""}
+UNSET = {"task": "", "seeds": ["-1", -1.0], "model": "", "data": "", "rows": ["-1", "-1.0", -1], "config": ""}
 
 
 class RecordedMetrics:
@@ -34,12 +36,21 @@ def test_sentinels_choose_nothing() -> None:
 
 def test_single_values_win_over_the_config() -> None:
     config = json.dumps({"task": "a", "seed": 1, "rows": {"train": 5, "val": 6}, "w": {"epochs": 2}})
-    chosen = overrides(**UNSET | {"task": "b", "seed": 0, "rows": ["7", "-1", "9.0"], "config": config})
+    chosen = overrides(**UNSET | {"task": "b", "seeds": ["0", "-1"], "rows": ["7", "-1", "9.0"], "config": config})
     assert chosen == {"task": "b", "seed": 0, "rows": {"train": 7, "val": 6, "test": 9}, "w": {"epochs": 2}}
 
 
 def test_only_the_sentinel_is_left_out() -> None:
-    assert overrides(**UNSET | {"seed": -2, "rows": [0, -1, -3]}) == {"seed": -2, "rows": {"train": 0, "test": -3}}
+    chosen = overrides(**UNSET | {"seeds": [-2, -1], "rows": [0, -1, -3]})
+    assert chosen == {"seed": -2, "rows": {"train": 0, "test": -3}}
+
+
+def test_the_seed_of_the_splits_gives_way_to_the_config() -> None:
+    assert overrides(**UNSET | {"seeds": [5, 3]}) == {"seed": 5, "data_seed": 3}
+    assert overrides(**UNSET | {"seeds": [5, 3], "config": '{"data_seed": 8, "seed": 9}'}) == {
+        "seed": 5,
+        "data_seed": 8,
+    }
 
 
 @pytest.mark.parametrize(("config", "complaint"), [("{", "broken JSON"), ("[1]", "JSON list"), ("7", "JSON int")])
@@ -50,11 +61,38 @@ def test_a_config_that_is_no_object_is_refused(config: str, complaint: str) -> N
 
 @given(st.text(), st.text(), st.floats(allow_nan=False, allow_infinity=False))
 def test_reports_come_back_and_hold_nothing_that_breaks_json(name: str, warning: str, value: float) -> None:
-    report = StageReport("1.p", "p", {name: warning}, {name: value}, warnings=(warning,), usage=Usage(3))
+    report = StageReport("1.p", "p", {name: warning}, {name: value}, warnings=(warning,), usage=Usage(3), scores=(1.0,))
     text = write_report(report)
     assert read_report(text) == report
     assert json.loads(f'"{text}"') == text, "pasted into JSON, it is itself"
     assert set(text) <= set(string.printable) - set('"\\$\n\r\t\x0b\x0c')
+
+
+def test_a_text_that_is_no_report_is_refused() -> None:
+    for text in ("", "eJw=", "{}", write_report(StageReport("1.p", "p"))[:40]):
+        with pytest.raises(DataError, match="A stage report cannot be read"):
+            read_report(text)
+
+
+def test_a_report_is_short_enough_to_be_handed_over_with_many() -> None:
+    """Kubeflow hands over a list of reports twice, in one argument of 128 KB."""
+    rng = random.Random(0)
+    losses = [(step, rng.random()) for step in range(200)]
+    params = Config(task="iris").w.model_dump(mode="json") | {RUN_ID: f"{rng.getrandbits(128):032x}"}
+    metrics = {"val/score": 0.72, "val/score_before": 0.68, "traces/kept": 39.0, "train/tokens": 12345.0}
+    usage = Usage(760, 120, 72030, 31234, 3652, 55.123)
+    trained = StageReport("s0.p.w", "w", params, metrics, {"train/loss": losses}, "note", (), usage, 1.7e9, 1.8e9)
+    rows = tuple(float(rng.random() < 0.7) for _ in range(150))
+    uri = f"minio://mlpipeline/v2/artifacts/better-together-sweep/{rng.getrandbits(128):032x}/lora-finetune/optimised"
+    params = {"program_uri": uri, "results_uri": uri.replace("optimised", "results"), "arm": "p -> w", "outcomes": []}
+    scored = StageReport("s0.p.w.score", "score", params, {"test/score": 0.7}, usage=usage, scores=rows)
+
+    lengths = [len(write_report(report)) for report in (trained, scored)]
+    assert max(lengths) < 500
+    assert 2 * MOST_REPORTS * sum(lengths) / 2 < 128_000
+    points = read_report(write_report(trained)).series["train/loss"]
+    assert len(points) == CURVE_POINTS
+    assert (points[0][0], points[-1][0]) == (0, 199)
 
 
 def test_run_ids_are_those_of_tracked_stages() -> None:

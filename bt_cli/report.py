@@ -1,0 +1,30 @@
+"""`bt report`: the report of a finished sweep, written again."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bt_cli.console import stdout
+from bt_cli.run_folder import SweepFolder
+from bt_cli.summary import short
+from bt_core.errors import ConfigError
+
+
+def report(
+    sweep: Annotated[Path, typer.Argument(metavar="SWEEP_DIR", help="The folder of a finished sweep.")],
+) -> None:
+    """Write report.html and report.md of a sweep again, from its sweep.json.
+
+    Example: bt report runs/my-sweep
+    """
+    folder = SweepFolder(sweep)
+    if not folder.sweep.is_file():
+        raise ConfigError(
+            f"{sweep} holds no finished sweep ({folder.sweep.name}): name the folder of one (`bt sweep`)."
+        )
+    from components.runtime import publish
+
+    publish(folder.sweep, folder.html, folder.markdown)
+    for path in (folder.html, folder.markdown):
+        stdout().print(short(path), markup=False)

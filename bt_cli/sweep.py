@@ -1,0 +1,60 @@
+"""`bt sweep`: every strategy under every seed, as one pipeline on this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bt_cli import options
+from bt_cli.console import print_json, stdout
+from bt_cli.run_folder import default_sweep_folder
+from bt_cli.settings import gather
+from bt_cli.sweep_order import SweepOrder
+
+
+def sweep(
+    strategies: options.Strategies = options.DEFAULT_STRATEGIES,
+    seeds: options.Seeds = options.DEFAULT_SEEDS,
+    task: options.Task = None,
+    config: options.ConfigFile = None,
+    assignments: options.Assignments = None,
+    model: options.Model = None,
+    data: options.Data = None,
+    train_rows: options.TrainRows = None,
+    val_rows: options.ValRows = None,
+    test_rows: options.TestRows = None,
+    margin: Annotated[float, typer.Option(help="The largest gain in test score that is not worth having.")] = 0.05,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="A new folder, or one of a sweep that was stopped: then it goes on.",
+            show_default="runs/TASK-sweep-TIME",
+        ),
+    ] = None,
+    tracking_uri: options.TrackingUri = None,
+    cache: options.Cache = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print sweep.json and nothing else on stdout.")] = False,
+) -> None:
+    """Run several strategies under several seeds, and say whether fine-tuning was worth it.
+
+    Examples:
+
+    bt sweep
+
+    bt sweep --task iris --strategies "p; w; p -> w" --seeds 0,1 --out runs/iris-sweep
+    """
+    arms, numbers = options.parse_sweep(strategies, seeds)
+    rows = {"rows.train": train_rows, "rows.val": val_rows, "rows.test": test_rows}
+    settings = gather({"task": task, "model": model, "data": data, **rows}, config, assignments, options.DEFAULT_TASK)
+    order = SweepOrder(tuple(arms), tuple(numbers), settings, margin)
+    folder = out or default_sweep_folder(settings.config)
+
+    from bt_cli.leaderboard import print_leaderboard
+    from bt_cli.sweep_execution import execute_sweep
+
+    done, content = execute_sweep(order, folder, tracking_uri, cache)
+    if as_json:
+        print_json(content)
+    else:
+        print_leaderboard(stdout(), content, done)

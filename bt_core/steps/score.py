@@ -1,0 +1,73 @@
+"""Score: one program on the sealed test split, an arm of a sweep or the vanilla program that all arms start from."""
+
+from pathlib import Path
+from typing import Any
+
+from bt_core.config import Config
+from bt_core.engine.base import Engine
+from bt_core.program import LineageStep
+from bt_core.records import Row, StageReport, Trace, Usage, canonical_json, read_jsonl, sha256_text, write_jsonl
+from bt_core.statistics import VANILLA
+from bt_core.steps.common import Stage, failures, mean_score
+from bt_core.strategy import format_strategy
+
+
+def score(
+    program: Path, test: Path, config: Config, stage: str, results: Path, engine: Engine | None = None
+) -> StageReport:
+    """Run a program on every test row.
+
+    Args:
+        program: an arm's last program, or the vanilla one.
+        test: the sealed split.
+        results: JSONL to write: {example, row, score, prediction, error}.
+
+    Returns:
+        The report with the rows' scores. Its params tell the arm, the seed, the outcomes in the program's lineage
+        and, as `examples`, a digest of the rows, by which programs are known to be scored on the same ones.
+
+    Raises:
+        BtError: when an input is not usable or the engine failed.
+    """
+    work = Stage.open(stage, "score", program, config, engine)
+    rows = read_jsonl(test)
+    traces = work.runner.run(work.program, rows, stage)
+    spent = work.runner.usage
+    write_jsonl(results, map(_row, rows, traces))
+    known = {} if work.known_val is None else {"val/score": work.known_val}
+    measured = {"test/score": mean_score(traces), "test/rows": float(len(rows))}
+    arm = arm_of(work.program.lineage)
+    return work.report(
+        params={
+            "arm": arm,
+            "seed": config.seed,
+            "outcomes": [step.outcome for step in work.program.lineage],
+            "examples": examples_digest([trace.example for trace in traces]),
+        },
+        metrics=measured | known | _cost(spent, len(rows)),
+        warnings=failures(traces),
+        note=f"`{arm}` scores {mean_score(traces):.3f} on {len(rows)} sealed rows.",
+        scores=tuple(trace.score for trace in traces),
+    )
+
+
+def arm_of(lineage: tuple[LineageStep, ...]) -> str:
+    """The strategy that made a program, `p -> w`; `vanilla` where no step did."""
+    return format_strategy(tuple(step.kind for step in lineage)) or VANILLA
+
+
+def examples_digest(examples: list[str]) -> str:
+    """A short name for the rows in their order."""
+    return sha256_text(canonical_json(examples))[:16]
+
+
+def _row(row: Row, trace: Trace) -> dict[str, Any]:
+    shown = {"score": trace.score, "prediction": trace.prediction, "error": trace.error}
+    return {"example": trace.example, "row": row, **shown}
+
+
+def _cost(spent: Usage, rows: int) -> dict[str, float]:
+    return {
+        "cost/prompt_tokens_per_example": spent.prompt_tokens / rows,
+        "cost/completion_tokens_per_example": spent.completion_tokens / rows,
+    }

@@ -1,0 +1,1 @@
+"""Component: the table of a sweep, its verdict, and its winner."""

@@ -1,0 +1,33 @@
+"""Component: what a sweep came to, as one file, as a page and in MLflow."""
+
+from kfp import dsl
+
+from components.images import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def report_sweep(
+    compared: dsl.Input[dsl.Artifact],
+    winner: dsl.Input[dsl.Model],
+    results: dsl.Input[dsl.Dataset],
+    vanilla: dsl.Input[dsl.Dataset],
+    config: str,
+    sweep: dsl.Output[dsl.Artifact],
+    html: dsl.Output[dsl.HTML],
+    markdown: dsl.Output[dsl.Markdown],
+    program: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
+) -> str:
+    """Write sweep.json and its report, and hand the winner's program to tracking."""
+    from pathlib import Path
+
+    from bt_core.errors import one_sentence
+    from bt_core.steps.report_sweep import report_sweep as complete
+    from components.runtime import conclude_sweep, publish
+
+    with one_sentence():
+        inputs = Path(compared.path), Path(winner.path), Path(results.path), Path(vanilla.path)
+        report = complete(*inputs, Path(sweep.path), Path(program.path))
+        publish(Path(sweep.path), Path(html.path), Path(markdown.path))
+        files = {"program": program.path, "results.jsonl": results.path, "sweep.json": sweep.path}
+        return conclude_sweep(report, config, metrics, files | {"report.html": html.path, "report.md": markdown.path})

@@ -1,0 +1,1 @@
+"""Component: one program's scores on the sealed test split."""

@@ -1,0 +1,130 @@
+"""Several strategies under several seeds as one pipeline: their prefix tree, unrolled while it is compiled.
+
+    per seed:  prepare -> per node of the tree: bootstrap (shared by its children) -> optimise -> per arm: score
+    then:      compare -> the winner's files, fetched by their URIs -> report
+
+An arm is the last program of its strategy. The vanilla program is the same under every seed, and is scored once.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from kfp import dsl
+
+from bt_core.errors import ConfigError
+from bt_core.statistics import DEFAULT_MARGIN
+from bt_core.steps.sweep_tree import Place, check_sweep, tasks_a_seed
+from bt_core.strategy import Node, Strategy, format_strategy, prefix_tree
+from components.compare_arms.component import compare_arms
+from components.prepare_data.component import prepare_data
+from components.report_sweep.component import report_sweep
+from components.score_program.component import score_program
+from components.tracking import SWEEP
+from pipelines.better_together import DEFAULT_OPTIONS, Options, Tasks
+
+#: Tasks whose reports compare_arms can be given: two copies, 300 to 400 bytes each, in one argument of 128 KB.
+MOST_REPORTS = 150
+
+
+def build_sweep(strategies: Sequence[Strategy], seeds: Sequence[int], options: Options = DEFAULT_OPTIONS) -> Any:
+    """The pipeline of a sweep, ready to compile.
+
+    Its parameters are those of a single strategy less the seed, and what the comparison needs. The splits of all
+    seeds are those of the first one, unless `config` has a `data_seed`.
+
+    Raises:
+        ConfigError: when there is no strategy or no seed, one is named twice, or there are too many.
+    """
+    _check(strategies, seeds)
+    arms = "; ".join(map(format_strategy, strategies))
+
+    @dsl.pipeline(
+        name="better-together-sweep",
+        display_name="BetterTogether sweep",
+        description=f"Compares the strategies {arms} (p: prompts, w: weights) under seeds {_listed(seeds)}.",
+    )
+    def better_together_sweep(
+        task: str = "",
+        model: str = "",
+        data: str = "",
+        train_rows: int = -1,
+        val_rows: int = -1,
+        test_rows: int = -1,
+        config: str = "",
+        margin: float = DEFAULT_MARGIN,
+        alpha: float = 0.05,
+        command: str = "",
+    ) -> None:
+        rows = [train_rows, val_rows, test_rows]
+        tasks = Tasks(SWEEP, options)
+        prepared = []
+        for seed in seeds:
+            begun = prepare_data(task=task, seeds=[seed, seeds[0]], model=model, data=data, rows=rows, config=config)
+            prepared.append(tasks.prepared(begun, f"s{seed} prepare data"))
+        _score(tasks, Place(seeds[0], (), "score"), prepared[0]["program"], prepared[0])
+        for seed, outputs in zip(seeds, prepared, strict=True):
+            _grow(tasks, seed, prefix_tree(strategies), outputs)
+        names = list(map(format_strategy, strategies))
+        rules = {"strategies": names, "margin": margin, "alpha": alpha, "command": command}
+        _finish(
+            tasks, compare_arms(reports=tasks.reports, config=prepared[0]["config"], **rules), prepared[0]["config"]
+        )
+
+    return better_together_sweep
+
+
+def _check(strategies: Sequence[Strategy], seeds: Sequence[int]) -> None:
+    check_sweep(strategies, seeds)
+    reports = len(seeds) * tasks_a_seed(strategies) + 1
+    if reports > MOST_REPORTS:
+        raise ConfigError(
+            f"The sweep has {reports} tasks to compare, and Kubeflow can hand over the reports of {MOST_REPORTS}: "
+            "name fewer seeds or strategies."
+        )
+
+
+def _grow(tasks: Tasks, seed: int, nodes: Sequence[Node], data: Any) -> None:
+    """Add one seed's tree, and a score for each of its arms."""
+    programs: dict[Strategy, Any] = {(): data["program"]}
+    traces: dict[Strategy, Any] = {}
+    for node in nodes:
+        parent = node.parent
+        if parent not in traces:
+            traces[parent] = tasks.traces(Place(seed, parent, "bootstrap").stage, programs[parent], data)
+        stage = Place(seed, node.prefix).stage
+        programs[node.prefix] = tasks.step(stage, node.kind, programs[parent], traces[parent], data)
+        if node.is_wanted:
+            _score(tasks, Place(seed, node.prefix, "score"), programs[node.prefix], data)
+
+
+def _score(tasks: Tasks, place: Place, program: Any, data: Any) -> None:
+    inputs = {"program": program, "test": data["test"], "config": data["config"]}
+    scored = tasks.add(score_program, place.stage, "on the test split", uses_model=True, **inputs)
+    scored.set_caching_options(False)  # every sweep looks at the test split itself
+
+
+def _finish(tasks: Tasks, compared: Any, config: Any) -> None:
+    compared.set_caching_options(False)  # its reports hold wall times and run ids
+    tasks.place(compared, "compare arms")
+    fetched = {
+        name: _fetch(compared.outputs[output], kind, title)
+        for name, output, kind, title in (
+            ("winner", "program", dsl.Model, "the winner's program"),
+            ("results", "results", dsl.Dataset, "the winner's results"),
+            ("vanilla", "vanilla", dsl.Dataset, "vanilla's results"),
+        )
+    }
+    report = report_sweep(compared=compared.outputs["sweep"], config=config, **fetched)
+    report.set_caching_options(False)
+    tasks.place(report, "report sweep")
+
+
+def _fetch(uri: Any, kind: type[dsl.Artifact], title: str) -> Any:
+    """An artifact by a URI that is known only when the pipeline runs: a list of artifacts cannot be handed over."""
+    importer = dsl.importer(artifact_uri=uri, artifact_class=kind, reimport=False)
+    importer.set_display_name(title)
+    return importer.output
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))
