@@ -8,7 +8,7 @@ import typer
 from bt_cli import options
 from bt_cli.console import stderr
 from bt_cli.settings import gather
-from bt_cli.sweep_order import check_settings
+from bt_cli.sweep_order import SWEEP_DEFAULTS, check_settings
 from bt_core.errors import ConfigError
 from bt_core.strategy import format_strategy, parse_strategy
 
@@ -39,7 +39,7 @@ def compile_command(
         raise ConfigError("Name what to compile: either one --strategy, or --sweep.")
     steps = None if strategy is None else parse_strategy(strategy)
     arms, numbers = options.parse_sweep(strategies, seeds)
-    settings = gather({"task": task}, config, assignments)
+    settings = gather({"task": task}, config, assignments, defaults=SWEEP_DEFAULTS if sweep else {})
     if steps is None:
         check_settings(settings)
     from pipelines.better_together import Options

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bt_core.config import Config, load_config_file, merge, resolve_config
@@ -35,6 +36,7 @@ def gather(
     file: Path | None = None,
     assignments: Sequence[str] | None = None,
     default_task: str = "",
+    defaults: Mapping[str, Any] = MappingProxyType({}),
 ) -> Settings:
     """Merge and check everything the user set, before anything is imported or written.
 
@@ -43,6 +45,7 @@ def gather(
         file: JSON or YAML mapping of settings.
         assignments: `key=value` texts of `--set`.
         default_task: the task when none is named; empty where a pipeline is to name it later.
+        defaults: dotted key -> value of the command's own, which anything that the user set replaces.
 
     Raises:
         ConfigError: with every mistake at once.
@@ -50,6 +53,7 @@ def gather(
     given = {key: value for key, value in options.items() if value is not None}
     layers = [
         {"task": default_task},
+        *(_nested(key, value) for key, value in defaults.items()),
         load_config_file(file) if file else {},
         *(_nested(key, value) for key, value in given.items()),
         *_assigned(assignments or ()),

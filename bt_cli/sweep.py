@@ -9,7 +9,7 @@ from bt_cli import options
 from bt_cli.console import print_json, stdout
 from bt_cli.run_folder import default_sweep_folder
 from bt_cli.settings import gather
-from bt_cli.sweep_order import SweepOrder
+from bt_cli.sweep_order import SWEEP_DEFAULTS, SweepOrder
 
 
 def sweep(
@@ -24,6 +24,9 @@ def sweep(
     val_rows: options.ValRows = None,
     test_rows: options.TestRows = None,
     margin: Annotated[float, typer.Option(help="The largest gain in test score that is not worth having.")] = 0.05,
+    force: Annotated[
+        bool, typer.Option("--force", help="Fine-tune also where sampling shows nothing to gain, or few traces pass.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -46,7 +49,8 @@ def sweep(
     """
     arms, numbers = options.parse_sweep(strategies, seeds)
     rows = {"rows.train": train_rows, "rows.val": val_rows, "rows.test": test_rows}
-    settings = gather({"task": task, "model": model, "data": data, **rows}, config, assignments, options.DEFAULT_TASK)
+    chosen = {"task": task, "model": model, "data": data, "w.force": force or None, **rows}
+    settings = gather(chosen, config, assignments, options.DEFAULT_TASK, SWEEP_DEFAULTS)
     order = SweepOrder(tuple(arms), tuple(numbers), settings, margin)
     folder = out or default_sweep_folder(settings.config)
 

@@ -4,11 +4,15 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from bt_cli.settings import Settings
 from bt_core.errors import ConfigError
 from bt_core.strategy import Strategy, format_strategy
+
+#: What a sweep sets where the user does not: it looks for headroom before every weight step.
+SWEEP_DEFAULTS = MappingProxyType({"w.headroom_samples": 4})
 
 
 @dataclass(frozen=True)

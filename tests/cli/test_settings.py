@@ -69,3 +69,12 @@ def test_a_wrong_assignment_says_how_it_is_written(assignment: str, sentence: st
     with pytest.raises(ConfigError) as caught:
         gather({}, None, [assignment])
     assert sentence in str(caught.value)
+
+
+def test_defaults_of_a_command_give_way_to_everything_that_was_set(tmp_path: Path) -> None:
+    defaults = {"w.headroom_samples": 4}
+    assert gather({}, default_task="iris", defaults=defaults).config.w.headroom_samples == 4
+    file = tmp_path / "settings.yaml"
+    file.write_text("w: {headroom_samples: 2}")
+    assert gather({}, file, default_task="iris", defaults=defaults).config.w.headroom_samples == 2
+    assert gather({}, file, ["w.headroom_samples=0"], "iris", defaults).config.w.headroom_samples == 0
