@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -34,6 +35,7 @@ def mlflow(
         raise ConfigError(
             f"The folder {runs} holds no tracked runs ({STORE}): make one with `bt run`, or name another."
         )
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with it ignored
     stderr().print("Starting MLflow, which takes about 15 seconds ...")
     server = start_server(runs, port, host)
     try:
