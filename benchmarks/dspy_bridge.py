@@ -4,6 +4,7 @@ The adapter stands in the LM's name: `bt/base` or `bt/base@adapter`.
 """
 
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -68,7 +69,7 @@ def _training_row(messages: Sequence[dict[str, str]]) -> TrainingRow:
     return TrainingRow(tuple(Message(one["role"], one["content"]) for one in prompt), answer["content"])
 
 
-class DspyEngine:
+class DspyEngine(ABC):
     """`complete(Request) -> Response` for DSPy, over something that answers this project's requests.
 
     `calls` counts (whether an adapter exists by then, whether it was asked for).
@@ -81,13 +82,13 @@ class DspyEngine:
         self._lock = threading.Lock()
 
     @property
+    @abstractmethod
     def usage(self) -> Usage:
         """What was spent."""
-        raise NotImplementedError
 
+    @abstractmethod
     def answer(self, request: Request) -> Completion:
         """Answer one request; called from many threads."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Nothing to close."""
