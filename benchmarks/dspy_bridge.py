@@ -90,8 +90,9 @@ class DspyEngine(ABC):
     def answer(self, request: Request) -> Completion:
         """Answer one request; called from many threads."""
 
+    @abstractmethod
     def close(self) -> None:
-        """Nothing to close."""
+        """End what the engine has started."""
 
     def complete(self, request: DspyRequest) -> DspyResponse:
         """DSPy's side of a call."""

@@ -43,6 +43,9 @@ class PerRequestEngine(DspyEngine):
         """Every prompt token that was asked was computed."""
         return self._spent
 
+    def close(self) -> None:
+        """Nothing was started."""
+
     def answer(self, request: Request) -> Completion:
         """One prompt through the model."""
         chat = [{"role": message.role, "content": message.content} for message in request.messages]
