@@ -53,7 +53,7 @@ def open_runs(
         str, typer.Argument(metavar="[URL]", help="Address of the MLflow server.", envvar="MLFLOW_TRACKING_URI")
     ] = "http://127.0.0.1:5000",
 ) -> None:
-    """Print the pages of a running MLflow server that show all runs, and strategies averaged over their seeds.
+    """Print the pages of a running MLflow server that show all runs, strategies averaged over seeds, and sweeps' arms.
 
     Example: bt open http://127.0.0.1:5000
     """
@@ -70,7 +70,8 @@ def open_runs(
             f"No MLflow server with runs of ours answers at {redact(uri)} ({error}): start one with `bt mlflow`."
         ) from None
     stdout().print(f"runs       {comparison_url(uri, experiment)}", markup=False)
-    stdout().print(f"strategies {comparison_url(uri, experiment, by_strategy=True)}", markup=False)
+    stdout().print(f"strategies {comparison_url(uri, experiment, 'strategies')}", markup=False)
+    stdout().print(f"arms       {comparison_url(uri, experiment, 'arms')}", markup=False)
 
 
 def _first_page(url: str) -> str:

@@ -1,12 +1,12 @@
 """The experiment that runs go to, and the URL that shows it with the right columns.
 
 MLflow's UI keeps the columns of its run table in the browser. What a URL can carry is the key of a saved view
-(`viewStateShareKey`), which is an experiment tag; we write two, and the UI lists them under "Views".
+(`viewStateShareKey`), which is an experiment tag; we write three, and the UI lists them under "Views".
 """
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bt_core.errors import TrackingError
 from bt_tracking.connection import RetryingClient, connect
@@ -15,7 +15,8 @@ from bt_tracking.sqlite import SCHEME
 
 _WORKFLOW = "workflowType=machine_learning"  # the UI has two faces; the other one is about traces
 _VIEW_TAG = "mlflow.sharedViewState."
-_EVERY_RUN, _BY_STRATEGY = "bt-runs", "bt-strategies"
+#: What a view shows: one row a pipeline run; one a strategy, averaged over its runs; one an arm of a sweep, likewise.
+View = Literal["runs", "strategies", "arms"]
 #: Column -> width in pixels, from left to right.
 _COLUMNS = {
     "attributes.`Run Name`": 290,
@@ -27,6 +28,15 @@ _COLUMNS = {
     "tags.`seed`": 60,
     "tags.`task`": 100,
     "attributes.`Dataset`": 220,
+}
+_ARM_COLUMNS = {
+    "attributes.`Run Name`": 290,
+    "metrics.`test/score`": 105,
+    "metrics.`val/score`": 105,
+    "metrics.`cost/prompt_tokens_per_example`": 200,
+    "tags.`strategy`": 120,
+    "tags.`seed`": 60,
+    "tags.`task`": 100,
 }
 
 
@@ -78,16 +88,15 @@ def save_views(client: RetryingClient, experiment: str) -> None:
             client.set_experiment_tag(experiment, name, value)
 
 
-def comparison_url(uri: str, experiment: str, by_strategy: bool = False) -> str:
-    """The experiment's page with task, strategy, seed and test scores as columns, one row a pipeline run.
+def comparison_url(uri: str, experiment: str, view: View = "runs") -> str:
+    """The experiment's page with scores, task, strategy and seed as columns.
 
     Args:
         uri: http(s) address of the server.
         experiment: the experiment's id.
-        by_strategy: one row a strategy, averaged over its seeds, instead.
+        view: what stands in a row.
     """
-    view = _BY_STRATEGY if by_strategy else _EVERY_RUN
-    return f"{_page(uri, experiment)}/runs?{_WORKFLOW}&viewStateShareKey={view}"
+    return f"{_page(uri, experiment)}/runs?{_WORKFLOW}&viewStateShareKey=bt-{view}"
 
 
 def run_url(uri: str, experiment: str, run_id: str) -> str:
@@ -112,17 +121,24 @@ def _tags() -> dict[str, str]:
 
 def _views() -> dict[str, str]:
     """The experiment tags that hold the views, in the UI's own format."""
-    state: dict[str, Any] = {
-        "searchFilter": "tags.kind = 'pipeline'",
-        "selectedColumns": list(_COLUMNS),
-        "columnOrder": list(_COLUMNS),
-        "columnWidths": _COLUMNS,
-        "viewMaximized": True,
-    }
     grouped = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "strategy"}]}
+    whole, arms = _state("pipeline", _COLUMNS), _state("score", _ARM_COLUMNS)
+    views: dict[View, str] = {
+        "runs": _view("Pipeline runs", whole),
+        "strategies": _view("Strategies, averaged over seeds", {**whole, "groupBy": grouped}),
+        "arms": _view("Arms of sweeps, averaged over seeds", {**arms, "groupBy": grouped}),
+    }
+    return {f"{_VIEW_TAG}bt-{name}": value for name, value in views.items()}
+
+
+def _state(kind: str, columns: dict[str, int]) -> dict[str, Any]:
+    """A table of the runs with this `kind` tag."""
     return {
-        _VIEW_TAG + _EVERY_RUN: _view("Pipeline runs", state),
-        _VIEW_TAG + _BY_STRATEGY: _view("Strategies, averaged over seeds", {**state, "groupBy": grouped}),
+        "searchFilter": f"tags.kind = '{kind}'",
+        "selectedColumns": list(columns),
+        "columnOrder": list(columns),
+        "columnWidths": columns,
+        "viewMaximized": True,
     }
 
 

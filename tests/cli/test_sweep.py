@@ -171,7 +171,7 @@ def test_mlflow_compares_the_arms_by_their_tag(sweep: Sweep) -> None:
     assert version.tags["program.sha256"] == winner["program_sha256"]
 
 
-@pytest.mark.parametrize("draw", [0, 1])
+@pytest.mark.parametrize("draw", range(5))
 def test_a_killed_sweep_goes_on_and_ends_with_the_same_figures(
     draw: int, sweep: Sweep, tiny_folder: Path, tmp_path: Path
 ) -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -137,15 +137,22 @@ def test_a_deleted_experiment_is_the_users_to_restore(
         bt_tracking.record(report, {})
 
 
-def test_views_are_saved_with_the_experiment(store: RetryingClient) -> None:
+@pytest.mark.parametrize(
+    ("view", "kind", "column"),
+    [("strategies", "pipeline", "metrics.`test/difference`"), ("arms", "score", "metrics.`test/score`")],
+)
+def test_views_are_saved_with_the_experiment(
+    view: Literal["strategies", "arms"], kind: str, column: str, store: RetryingClient
+) -> None:
     experiment = bt_tracking.open_experiment(store.settings.uri)
     assert bt_tracking.open_experiment(store.settings.uri) == experiment
-    url = bt_tracking.comparison_url("https://me:secret@mlflow.example/", experiment, by_strategy=True)
+    url = bt_tracking.comparison_url("https://me:secret@mlflow.example/", experiment, view)
     page, key = url.split("viewStateShareKey=")
     assert page == f"https://mlflow.example/#/experiments/{experiment}/runs?workflowType=machine_learning&"
     view = json.loads(store.get_experiment(experiment).tags[f"mlflow.sharedViewState.{key}"])
     state = json.loads(view["state"])
-    assert "metrics.`test/difference`" in state["selectedColumns"]
+    assert state["searchFilter"] == f"tags.kind = '{kind}'"
+    assert column in state["selectedColumns"]
     assert state["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "strategy"}]
 
 
