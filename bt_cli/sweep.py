@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from bt_cli import options
+from bt_cli.budget import at_most
 from bt_cli.console import print_json, stdout
 from bt_cli.run_folder import default_sweep_folder
 from bt_cli.settings import gather
@@ -35,6 +36,10 @@ def sweep(
             show_default="runs/TASK-sweep-TIME",
         ),
     ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(metavar="MINUTES", help="Stop after this time; the same command with --out goes on."),
+    ] = None,
     tracking_uri: options.TrackingUri = None,
     cache: options.Cache = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print sweep.json and nothing else on stdout.")] = False,
@@ -57,7 +62,8 @@ def sweep(
     from bt_cli.leaderboard import print_leaderboard
     from bt_cli.sweep_execution import execute_sweep
 
-    done, content = execute_sweep(order, folder, tracking_uri, cache)
+    with at_most(budget):
+        done, content = execute_sweep(order, folder, tracking_uri, cache)
     if as_json:
         print_json(content)
     else:

@@ -28,6 +28,8 @@ SAME = (*TASK, "--data", "none.jsonl", "--strategies", "p", "--seeds", "0", "--o
         (["--seeds", "0,1,2,3,4,5,6"], "The sweep has 155 tasks to compare"),
         (["--margin", "1"], "--margin is 1.0: give a difference of scores between 0 and 1"),
         (["--margin", "nan"], "--margin is nan"),
+        (["--budget", "0"], "--budget is 0: give a number of minutes above 0"),
+        (["--budget", "nan"], "--budget is nan"),
         (["--set", "seed=3"], "The settings name a `seed`, and a sweep has several"),
         (["--set", "w.rnak=3"], "1 mistake in the configuration: `w.rnak` is no setting"),
     ],

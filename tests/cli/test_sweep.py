@@ -191,6 +191,15 @@ def test_a_killed_sweep_goes_on_and_ends_with_the_same_figures(
     assert program_sha256(resumed.folder / "program") == program_sha256(sweep.folder / "program")
 
 
+def test_a_budget_stops_a_sweep_that_then_goes_on(sweep: Sweep, tiny_folder: Path, tmp_path: Path) -> None:
+    process = _start(tmp_path, _command(tiny_folder, "sweep", "--budget", "0.05"))
+    _, noted = process.communicate()
+    assert process.returncode == 1
+    assert "bt: The budget of 0.05 minutes is spent, and the sweep is not finished: the same command goes" in noted
+    assert not (tmp_path / "sweep" / "sweep.json").exists()
+    assert dict(_lasting(_sweep(tmp_path, tiny_folder, "sweep").content)) == dict(_lasting(sweep.content))
+
+
 def _lasting(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Every figure with its path, times aside."""
     if isinstance(value, dict):
