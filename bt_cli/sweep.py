@@ -12,6 +12,21 @@ from bt_cli.run_folder import default_sweep_folder
 from bt_cli.settings import gather
 from bt_cli.sweep_order import SWEEP_DEFAULTS, SweepOrder
 
+Force = Annotated[
+    bool, typer.Option("--force", help="Fine-tune also where sampling shows nothing to gain, or few traces pass.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="A new folder, or one of a sweep that was stopped: then it goes on.",
+        show_default="runs/TASK-sweep-TIME",
+    ),
+]
+Budget = Annotated[
+    float | None, typer.Option(metavar="MINUTES", help="Stop after this time; the same command with --out goes on.")
+]
+
 
 def sweep(
     strategies: options.Strategies = options.DEFAULT_STRATEGIES,
@@ -25,21 +40,9 @@ def sweep(
     val_rows: options.ValRows = None,
     test_rows: options.TestRows = None,
     margin: Annotated[float, typer.Option(help="The largest gain in test score that is not worth having.")] = 0.05,
-    force: Annotated[
-        bool, typer.Option("--force", help="Fine-tune also where sampling shows nothing to gain, or few traces pass.")
-    ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="A new folder, or one of a sweep that was stopped: then it goes on.",
-            show_default="runs/TASK-sweep-TIME",
-        ),
-    ] = None,
-    budget: Annotated[
-        float | None,
-        typer.Option(metavar="MINUTES", help="Stop after this time; the same command with --out goes on."),
-    ] = None,
+    force: Force = False,
+    out: Out = None,
+    budget: Budget = None,
     tracking_uri: options.TrackingUri = None,
     cache: options.Cache = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print sweep.json and nothing else on stdout.")] = False,
