@@ -1,6 +1,5 @@
 """`bt predict`: use an optimised program."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +14,7 @@ from bt_core.errors import ConfigError
 
 
 def predict(
-    program: Annotated[Path, typer.Argument(metavar="PROGRAM_DIR", help="A program directory that a run wrote.")],
+    program: options.Program,
     inputs: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="The program's inputs.")],
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
@@ -23,15 +22,20 @@ def predict(
 ) -> None:
     """Run an optimised program on one input.
 
-    Example: bt predict runs/my-run/program city=Nairobi
+    Examples:
+
+    bt predict runs/my-run/program city=Nairobi
+
+    bt predict s3://models/continents/1 city=Nairobi
     """
     values = _parse(inputs)
     settings = gather({}, config, assignments)
     find_own_tasks()
     quieten_libraries()
+    from bt_core.bundle import fetch
     from bt_core.steps import predict as step
 
-    prediction = step.predict(program, values, settings.chosen)
+    prediction = step.predict(fetch(program), values, settings.chosen)
     if as_json:
         print_json(prediction)
         return

@@ -18,6 +18,7 @@ def run(
     seed: Annotated[int | None, typer.Option(min=0, show_default="0")] = None,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
+    start: options.From = None,
     model: options.Model = None,
     data: options.Data = None,
     train_rows: options.TrainRows = None,
@@ -38,12 +39,14 @@ def run(
 
     bt run --task iris --strategy "p -> w" --seed 1 --set w.epochs=5
 
+    bt run --from s3://models/triage/1 --data newer.jsonl --strategy p
+
     bt run --task my_package.tasks:triage --data tickets.jsonl --model ./my-model --out runs/triage
     """
     steps = parse_strategy(strategy)
     rows = {"rows.train": train_rows, "rows.val": val_rows, "rows.test": test_rows}
-    chosen = {"task": task, "seed": seed, "model": model, "data": data, **rows}
-    settings = gather(chosen, config, assignments, options.DEFAULT_TASK)
+    chosen = {"task": task, "seed": seed, "start": start, "model": model, "data": data, **rows}
+    settings = gather(chosen, config, assignments, _task_of(start) if start else options.DEFAULT_TASK)
     folder = fresh_folder(out or default_folder(settings.config, steps))
 
     from bt_cli.execution import execute
@@ -54,3 +57,11 @@ def run(
         print_json(result)
     else:
         print_summary(stdout(), result, folder, tracking_uri)
+
+
+def _task_of(program: str) -> str:
+    """The task that a finished program was made for."""
+    from bt_core.bundle import fetch
+    from bt_core.program import read_program
+
+    return read_program(fetch(program), verify=False).task

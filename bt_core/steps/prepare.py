@@ -10,11 +10,12 @@ from bt_core.data import load_splits
 from bt_core.engine.base import Engine
 from bt_core.lm.binding import vanilla_states
 from bt_core.lm.runner import Runner
-from bt_core.models import resolve_model
-from bt_core.program import Program, write_program
+from bt_core.models import BaseModel, resolve_model
+from bt_core.program import Program, program_sha256, write_program
 from bt_core.records import StageReport, Usage, canonical_json, sha256_text, write_jsonl
 from bt_core.steps.common import open_engine
-from bt_core.task import load_task
+from bt_core.steps.start import Start
+from bt_core.task import Task, load_task
 
 
 def prepare(
@@ -25,8 +26,8 @@ def prepare(
     Args:
         overrides: the user's settings; `task` is required.
         train, val, test: JSONL files to write.
-        program: directory to write the vanilla program to; with `decoding.calibration` it gets its label
-            priors here, so that every later step finds them in the program.
+        program: directory to write the vanilla program to, or the finished one that `start` names; with
+            `decoding.calibration` it gets its label priors here, so that every later step finds them in the program.
         engine: one that is already loaded; else the base model is loaded if it is needed.
 
     Returns:
@@ -34,30 +35,31 @@ def prepare(
 
     Raises:
         ConfigError, TaskError, DataError, ModelError: when any of it is wrong.
+        ProgramError: when the program to start from is not usable, or does not fit the task.
+        WorldError: when S3 fails.
     """
     started = time.time()
-    first = resolve_config(overrides)
-    task = load_task(first.task)
-    config = resolve_config(task.config, overrides)
+    start, task, config = _resolved(overrides)
     data_seed = config.seed if config.data_seed is None else config.data_seed
-    splits = load_splits(task, config.data, config.rows, data_seed)
-    model = resolve_model(config.model)
-    decoding = config.decoding.model_dump(mode="json")
-    vanilla = Program(config.task, model.id, model.revision, vanilla_states(task), decoding)
+    splits = load_splits(task, config.data, config.rows, data_seed, config.columns)
+    model = resolve_model(config.model, start.program.model_revision if start else None)
+    vanilla = start.state(task, config, model) if start else _vanilla(task, config, model)
     usage = Usage()
     if config.decoding.calibration != "none":
-        runner = Runner(task, config, engine or open_engine(vanilla, config), program)
+        runner = Runner(task, config, engine or open_engine(vanilla, config), start.folder if start else program)
         (vanilla,) = runner.calibrate([vanilla], splits["train"], "prepare calibrate")
         usage = runner.usage
-    write_program(vanilla, program)
+    write_program(vanilla, program, start.adapters if start else None)
     for name, path in (("train", train), ("val", val), ("test", test)):
         write_jsonl(path, splits[name])
-    digests = {name: sha256_text(canonical_json(rows))[:16] for name, rows in splits.items()}
+    about = {"task": config.task, "seed": config.seed, "model": model.id, "model_revision": model.revision}
+    if start:
+        about |= {"start": start.address, "start_sha256": program_sha256(start.folder)}
+    digests = {f"data/{name}": sha256_text(canonical_json(rows))[:16] for name, rows in splits.items()}
     report = StageReport(
         "prepare",
         "prepare",
-        params={"task": config.task, "seed": config.seed, "model": model.id, "model_revision": model.revision}
-        | {f"data/{name}": digest for name, digest in digests.items()},
+        params=about | digests,
         metrics={f"rows/{name}": float(len(rows)) for name, rows in splits.items()},
         note=f"{task.description}\n\n{len(vanilla.predictors)} predictors: {', '.join(vanilla.predictors)}",
         usage=usage,
@@ -65,3 +67,19 @@ def prepare(
         ended=time.time(),
     )
     return config, report
+
+
+def _resolved(overrides: Mapping[str, Any]) -> tuple[Start | None, Task, Config]:
+    """The task and the whole configuration; over the task's defaults, what a program to start from was made with."""
+    first = resolve_config(overrides)
+    start = Start.open(first.start) if first.start else None
+    made_with = start.settings(first.task) if start else {}
+    task = load_task(first.task, resolve_config(made_with, overrides).task_settings)
+    return start, task, resolve_config(task.config, made_with, overrides)
+
+
+def _vanilla(task: Task, config: Config, model: BaseModel) -> Program:
+    """The task's own prompts on the base model."""
+    decoding = config.decoding.model_dump(mode="json")
+    states = vanilla_states(task)
+    return Program(config.task, model.id, model.revision, states, decoding, task_settings=config.task_settings)

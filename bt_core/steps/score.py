@@ -36,12 +36,12 @@ def score(
     write_jsonl(results, map(_row, rows, traces))
     known = {} if work.known_val is None else {"val/score": work.known_val}
     measured = {"test/score": mean_score(traces), "test/rows": float(len(rows))}
-    arm = arm_of(work.program.lineage)
+    arm = arm_of(work.program.steps)
     return work.report(
         params={
             "arm": arm,
             "seed": config.seed,
-            "outcomes": [step.outcome for step in work.program.lineage],
+            "outcomes": [step.outcome for step in work.program.steps],
             "examples": examples_digest([trace.example for trace in traces]),
         },
         metrics=measured | known | _cost(spent, len(rows)),

@@ -40,10 +40,10 @@ def select(incumbent: Path, challenger: Path, config: Config, stage: str, select
 
 
 def _scores(incumbent: Program, challenger: Program, folder: Path) -> tuple[float, float]:
-    """The incumbent's score stands in its own lineage or, for the vanilla program, in its successor's."""
-    if not challenger.lineage or challenger.lineage[-1].val_after is None:
+    """The incumbent's score stands in its own lineage or, for a run's first program, in its successor's."""
+    if not challenger.steps or challenger.lineage[-1].val_after is None:
         raise ProgramError(f"The program {folder} has no validation score in its lineage: make it by a step.")
-    own = incumbent.lineage[-1].val_after if incumbent.lineage else challenger.lineage[0].val_before
+    own = incumbent.lineage[-1].val_after if incumbent.steps else challenger.steps[0].val_before
     if own is None:
         raise ProgramError(f"The program {folder} does not say how its origin scored: make it by a step.")
     return own, challenger.lineage[-1].val_after

@@ -1,0 +1,125 @@
+"""The model card of a bundle, in the Hugging Face format (hub-docs, `modelcard.md`): a YAML header, then Markdown."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bt_core.program import LineageStep, Program, program_sha256
+
+CARD_FILE = "README.md"
+#: Ranks that vLLM takes for `--max-lora-rank` (vllm.config.lora, `MaxLoRARanks`).
+VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+
+
+def model_card(program: Program, folder: Path, address: str) -> str:
+    """The card.
+
+    It claims no licence and no language: the program does not say. Scores are those of the lineage.
+
+    Args:
+        program: what is published.
+        folder: its directory, with the adapters.
+        address: where it will be found.
+    """
+    parts = [
+        f"---\n{_header(program)}\n---",
+        f"# An LM program for `{program.task}`",
+        _intro(program, folder),
+        f"## Use it\n\n{_predict(program, address)}",
+        *(_serve(program, folder, address) if program.adapters else ()),
+        f"## Lineage\n\n{_lineage(program.lineage)}",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _header(program: Program) -> str:
+    from huggingface_hub import EvalResult, ModelCardData
+
+    results = [  # the last step's score is the program's
+        EvalResult(
+            task_type="text-generation",
+            dataset_type=program.task,
+            dataset_name=f"{program.task}, validation split",
+            metric_type="score",
+            metric_name="mean of the task's metric",
+            metric_value=step.val_after,
+        )
+        for step in program.lineage[-1:]
+        if step.val_after is not None
+    ]
+    card = ModelCardData(
+        base_model=program.model,
+        library_name="peft" if program.adapters else "dspy",
+        pipeline_tag="text-generation",
+        tags=["bettertogether", "dspy", *(["lora"] if program.adapters else [])],
+        model_name=program.task if results else None,
+        eval_results=results or None,
+    )
+    return str(card.to_yaml())
+
+
+def _intro(program: Program, folder: Path) -> str:
+    predictors = "\n".join(
+        f"- `{name}`: {', '.join(f.name for f in state.inputs)} -> {', '.join(f.name for f in state.outputs)};"
+        f" {len(state.demos)} demonstrations, {f'adapter `{state.adapter.path}`' if state.adapter else 'no adapter'}"
+        for name, state in program.predictors.items()
+    )
+    return (
+        f"A DSPy program whose prompts and weights were optimised together. Prompts and lineage stand in"
+        f" `program.json` (sha256 `{program_sha256(folder)}`), weights are LoRA adapters on `{program.model}`,"
+        f" revision `{program.model_revision}`.\n\n{predictors}"
+    )
+
+
+def _predict(program: Program, address: str) -> str:
+    made = {field.name for state in program.predictors.values() for field in state.outputs}
+    inputs = dict.fromkeys(
+        field.name for state in program.predictors.values() for field in state.inputs if field.name not in made
+    )
+    return _block("sh", f"bt predict {address} {' '.join(f'{name}=...' for name in inputs)}")
+
+
+def _serve(program: Program, folder: Path, address: str) -> list[str]:
+    modules = {path.replace("/", "-"): path for path in program.adapters}
+    configs = [json.loads((folder / path / "adapter_config.json").read_text("utf-8")) for path in modules.values()]
+    rank = _vllm_rank(max(int(config.get("r", 8)) for config in configs))  # 8 is the default of PEFT
+    first = next(iter(program.adapters))
+    named = " ".join(f"{name}=BUNDLE/{path}" for name, path in modules.items())
+    vllm = f"vllm serve BASE --enable-lora --max-lora-rank {rank} --lora-modules {named}"
+    peft = (
+        "from peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n"
+        "base = AutoModelForCausalLM.from_pretrained(BASE)\n"
+        f'model = PeftModel.from_pretrained(base, f"{{BUNDLE}}/{first}")'
+    )
+    return [
+        "## Serve the weights\n\n"
+        f"`BUNDLE` is a local copy (`bt publish {address} BUNDLE`), `BASE` the base model's folder or hub id. The"
+        " weights answer as the program does when they get its prompts: instructions and demonstrations of"
+        " `program.json`.",
+        f"With vLLM:\n\n{_block('sh', vllm)}",
+        f"With PEFT:\n\n{_block('python', peft)}",
+    ]
+
+
+def _vllm_rank(rank: int) -> int:
+    return next((allowed for allowed in VLLM_RANKS if allowed >= rank), rank)
+
+
+def _lineage(lineage: tuple[LineageStep, ...]) -> str:
+    if not lineage:
+        return "No step has changed this program: these are the task's own prompts."
+    rows = [
+        f"| {step.stage} | {step.kind} | {step.seed} | {_number(step.val_before)} | {_number(step.val_after)} |"
+        f" `{step.parent[:12]}` |"
+        for step in lineage
+    ]
+    head = "| stage | kind | seed | validation before | validation after | made from |\n|---|---|---|---|---|---|"
+    return "\n".join([head, *rows])
+
+
+def _number(value: Any) -> str:
+    return "not measured" if value is None else f"{value:.3f}"
+
+
+def _block(language: str, text: str) -> str:
+    return f"```{language}\n{text}\n```"

@@ -1,0 +1,103 @@
+"""The manifest: which program a bundle holds, and the sha256 of every file of it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bt_core.errors import ProgramError
+from bt_core.program import PROGRAM_FILE, program_sha256
+from bt_core.records import canonical_json
+from bt_core.storage import MissingObject, Store, is_remote, under
+
+MANIFEST_FILE = "manifest.json"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """Size in bytes and sha256 of a file."""
+
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> "FileEntry":
+        with path.open("rb") as file:
+            return cls(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`files`: path in the bundle, with slashes -> what it has to be. The manifest itself is not among them."""
+
+    program_sha256: str
+    files: Mapping[str, FileEntry]
+
+    @classmethod
+    def of(cls, folder: Path) -> "Manifest":
+        """The manifest of all that lies in a folder."""
+        paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_FILE)
+        files = {path.relative_to(folder).as_posix(): FileEntry.of(path) for path in paths}
+        return cls(program_sha256(folder), files)
+
+    def check(self, folder: Path, address: str) -> None:
+        """Compare a copy of the bundle with the manifest.
+
+        Raises:
+            ProgramError: when a file is missing or another; names it below `address`.
+        """
+        for relative, expected in self.files.items():
+            path = folder / relative
+            found = FileEntry.of(path) if path.is_file() else None
+            if found != expected:
+                what = "is missing" if found is None else f"has sha256 {found.sha256[:12]}"
+                raise ProgramError(
+                    f"{under(address, relative)} {what}, but the manifest of the bundle names"
+                    f" {expected.sha256[:12]}: publish the program to another place."
+                )
+
+    def dump(self) -> str:
+        return canonical_json({"schema_version": SCHEMA_VERSION, **asdict(self)})
+
+
+def find_manifest(address: str, store: Store | None = None) -> Manifest | None:
+    """The manifest at a bundle's address, a folder or `s3://bucket/prefix`; None where there is none.
+
+    Raises:
+        ProgramError: when it is damaged or of another release.
+        DataError, WorldError: when the store refuses or fails.
+    """
+    if is_remote(address):
+        try:
+            text = (store or Store()).read_bytes(under(address, MANIFEST_FILE)).decode(errors="replace")
+        except MissingObject:
+            return None
+    else:
+        path = Path(address) / MANIFEST_FILE
+        if not path.is_file():
+            return None
+        text = path.read_text(encoding="utf-8", errors="replace")
+    return _parsed(text, under(address, MANIFEST_FILE))
+
+
+def _parsed(text: str, address: str) -> Manifest:
+    try:
+        value = json.loads(text)
+        version = value["schema_version"]
+        files = {name: FileEntry(**entry) for name, entry in value["files"].items()}
+        manifest, program = Manifest(value["program_sha256"], files), files[PROGRAM_FILE].sha256
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ProgramError(
+            f"{address} is damaged ({type(error).__name__}: {error}): publish the program to another place."
+        ) from None
+    if version != SCHEMA_VERSION:
+        raise ProgramError(
+            f"{address} has schema version {version}, this release reads {SCHEMA_VERSION}: use the release that wrote"
+            " it."
+        )
+    outside = [name for name in files if {"", ".", ".."} & set(name.split("/"))]
+    if outside or program != manifest.program_sha256:
+        raise ProgramError(f"{address} is damaged (it names {outside or program}): publish to another place.")
+    return manifest
