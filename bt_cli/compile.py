@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bt_cli import options
+from bt_cli import cluster_options, options
 from bt_cli.console import stderr
 from bt_cli.settings import gather
 from bt_cli.sweep_order import SWEEP_DEFAULTS, check_settings
@@ -22,9 +22,10 @@ def compile_command(
     task: options.Task = None,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
-    image: Annotated[str, typer.Option(help="Container image of every task; else the release's own.")] = "",
+    profile: cluster_options.Profile = None,
+    image: Annotated[str, typer.Option(help="Container image of every task.", show_default="the profile's")] = "",
     tracking_uri: Annotated[str, typer.Option(help="MLflow's address as the cluster sees it.")] = "",
-    gpus: Annotated[int, typer.Option(min=0, help="NVIDIA GPUs for each task that runs the model.")] = 0,
+    gpus: Annotated[int, typer.Option(min=0, help="Accelerators for each task that runs the model.")] = 0,
     fresh_data: Annotated[bool, typer.Option(help="Read the data again in every run (scheduled runs).")] = False,
 ) -> None:
     """Compile a strategy, or a sweep, to a pipeline file: the same bytes for the same strategies and options.
@@ -32,6 +33,8 @@ def compile_command(
     Examples:
 
     bt compile --strategy "p -> w -> p" --task continents -o pipeline.yaml
+
+    bt compile --strategy "p -> w" --task my_package.tasks:triage --profile gpu.yaml -o pipeline.yaml
 
     bt compile --sweep --strategies "p; w; p -> w" --seeds 0,1,2 --task continents -o sweep.yaml
     """
@@ -44,8 +47,10 @@ def compile_command(
         check_settings(settings)
     from pipelines.better_together import Options
     from pipelines.compile import compile_strategy, compile_sweep
+    from pipelines.profile import read_profile
 
-    chosen = Options(image=image, tracking_uri=tracking_uri, gpus=gpus, fresh_data=fresh_data)
+    found = read_profile(profile) if profile else None
+    chosen = Options(image=image, tracking_uri=tracking_uri, gpus=gpus, fresh_data=fresh_data, profile=found)
     if steps is None:
         compile_sweep(arms, numbers, output, chosen, settings.parameters)
         what = f"a sweep of {'; '.join(map(format_strategy, arms))} under seeds {', '.join(map(str, numbers))}"

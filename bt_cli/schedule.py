@@ -1,0 +1,115 @@
+"""`bt schedule`: a recurring run on Kubeflow."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bt_cli import cluster_options as cluster
+from bt_cli import options
+from bt_cli.console import stderr, stdout
+from bt_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bt_cluster.api import Api
+    from bt_cluster.cron import Cron
+    from bt_cluster.schedules import Kept, Schedule
+
+
+CronText = Annotated[
+    str | None, typer.Option(help="Six fields: second, minute, hour, day of the month, month, day of the week.")
+]
+Every = Annotated[str | None, typer.Option(metavar="TIME", help="Instead: 30m, 12h, 7d.")]
+Name = Annotated[str, typer.Option(help="Of the schedule; one that is there is replaced.")]
+CatchUp = Annotated[bool, typer.Option("--catch-up", help="Start each run that was missed, one by one.")]
+AtOnce = Annotated[int, typer.Option(min=1, max=10, help="Runs that may go on at the same time.")]
+Disable = Annotated[bool, typer.Option("--disable", help="Let it start no more runs.")]
+Delete = Annotated[bool, typer.Option("--delete", help="Take it away; its runs stay.")]
+
+
+def schedule(
+    file: cluster.File = None,
+    strategy: options.OptionalStrategy = None,
+    task: options.Task = None,
+    config: options.ConfigFile = None,
+    assignments: options.Assignments = None,
+    profile: cluster.Profile = None,
+    pipeline: cluster.Pipeline = cluster.DEFAULT_NAME,
+    version: cluster.VersionName = "",
+    cron: CronText = None,
+    every: Every = None,
+    name: Name = cluster.DEFAULT_NAME,
+    parameters: cluster.Parameters = None,
+    experiment: cluster.Experiment = cluster.DEFAULT_NAME,
+    catch_up: CatchUp = False,
+    at_once: AtOnce = 1,
+    service_account: cluster.ServiceAccount = "",
+    disable: Disable = False,
+    delete: Delete = False,
+    host: cluster.Host = None,
+    namespace: cluster.Namespace = None,
+    ca_file: cluster.CaFile = None,
+    token_file: cluster.TokenFile = None,
+) -> None:
+    """Run a compiled pipeline, a strategy, or what is on Kubeflow already, again and again.
+
+    A scheduled strategy reads its data in every run. A schedule of the same name is replaced, without a gap.
+
+    Examples:
+
+    bt schedule pipeline.yaml --cron "0 0 2 * * *"
+
+    bt schedule --name triage --disable
+    """
+    source = cluster.Source(file, strategy, task, config, assignments, profile, fresh_data=True)
+    if disable or delete:
+        if cron or every or source.is_given or (disable and delete):
+            raise ConfigError("--disable and --delete stand alone, with --name and --experiment.")
+        _end(cluster.connect(host, namespace, ca_file, token_file), experiment, name, delete)
+        return
+    when = _when(cron, every)
+    api = cluster.connect(host, namespace, ca_file, token_file)
+    from bt_cluster import runs, schedules
+
+    used = source.on_kubeflow(api, pipeline, version)
+    chosen = cluster.arguments(used, parameters)
+    place = runs.experiment_id(api, experiment)
+    wanted = schedules.Schedule(name, used, place, when, chosen, catch_up, at_once, service_account)
+    _tell(api, wanted, schedules.put(api, wanted))
+
+
+def _tell(api: "Api", wanted: "Schedule", kept: "Kept") -> None:
+    done = "runs" if kept.is_new else "runs already, as wanted,"
+    stdout().print(f"The schedule {wanted.name} {done} {wanted.version.name}: {_words(wanted.when)}", markup=False)
+    if kept.replaced:
+        stderr().print(f"Replaced {kept.replaced} older one{'s' if kept.replaced > 1 else ''}.", markup=False)
+    print(api.connection.schedule_link(kept.id))
+
+
+def _when(cron: str | None, every: str | None) -> "Cron | int":
+    from bt_cluster.cron import parse_cron
+    from bt_cluster.schedules import parse_interval
+
+    if cron is not None and every is None:
+        return parse_cron(cron)
+    if every is not None and cron is None:
+        return parse_interval(every)
+    raise ConfigError('Say when: either --cron "0 0 2 * * *" (every day at 02:00) or --every 12h.')
+
+
+def _words(when: "Cron | int") -> str:
+    if isinstance(when, int):
+        return f"every {when} seconds, the first time {when} seconds from now."
+    times = ", ".join(f"{time:%Y-%m-%d %H:%M:%S}" for time in when.next_times(datetime.now(UTC)))
+    return f"{when.words}.\nNext, in UTC: {times} (unless Kubeflow's CRON_SCHEDULE_TIMEZONE is another)."
+
+
+def _end(api: "Api", experiment: str, name: str, delete: bool) -> None:
+    from bt_cluster import runs, schedules
+
+    for one in schedules.existing(api, runs.find_experiment(api, experiment), name):
+        if delete:
+            schedules.remove(api, one)
+        else:
+            schedules.disable(api, one)
+    stderr().print(f"The schedule {name} is {'deleted' if delete else 'disabled'}.", markup=False)

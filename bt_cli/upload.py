@@ -1,0 +1,38 @@
+"""`bt upload`: a pipeline version on Kubeflow."""
+
+from bt_cli import cluster_options as cluster
+from bt_cli import options
+from bt_cli.console import stderr
+
+
+def upload(
+    file: cluster.File = None,
+    strategy: options.OptionalStrategy = None,
+    task: options.Task = None,
+    config: options.ConfigFile = None,
+    assignments: options.Assignments = None,
+    profile: cluster.Profile = None,
+    pipeline: cluster.Pipeline = cluster.DEFAULT_NAME,
+    host: cluster.Host = None,
+    namespace: cluster.Namespace = None,
+    ca_file: cluster.CaFile = None,
+    token_file: cluster.TokenFile = None,
+) -> None:
+    """Make a compiled pipeline, or a strategy, a version of a pipeline on Kubeflow; the same content only once.
+
+    Examples:
+
+    bt upload pipeline.yaml
+
+    bt upload --strategy "p -> w" --task my_package.tasks:triage --profile gpu.yaml --pipeline triage
+    """
+    source = cluster.Source(file, strategy, task, config, assignments, profile)
+    api = cluster.connect(host, namespace, ca_file, token_file)
+    from bt_cluster import pipelines
+
+    with source.package() as package:
+        version = pipelines.upload(api, package, pipeline)
+    named = f"{version.name} of the pipeline {pipeline}"
+    done = f"Uploaded {named}." if version.is_new else f"{named} is there already, with this very content."
+    stderr().print(done, markup=False)
+    print(api.connection.version_link(version.pipeline_id, version.version_id))

@@ -1,0 +1,177 @@
+"""One client of Kubeflow's API whose troubles are one sentence each.
+
+It is the client below `kfp.Client`, with the same API objects: that class waits without end for an answer, prints, and
+asks the server for its health five times before it says that a token is wrong.
+"""
+
+import json
+from collections.abc import Callable, Collection
+from typing import Any
+from urllib.parse import urlsplit
+
+import kfp_server_api as kfp
+import urllib3
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, ProxyError, ReadTimeoutError, SSLError
+
+from bt_cluster.connection import TOKEN, Connection
+from bt_core.errors import BtError, UserError, WorldError
+
+#: Reading and deleting is tried again, anything where the connection was never made too; nothing that may have
+#: happened already.
+_RETRY = urllib3.Retry(
+    total=3,
+    read=2,
+    backoff_factor=0.2,
+    status_forcelist=(502, 503, 504),
+    allowed_methods=("GET", "DELETE"),
+    raise_on_status=False,
+)
+
+PAGE = 100
+
+
+class Api:
+    """The services of one Kubeflow.
+
+    Attributes:
+        pipelines, uploads, experiments, runs, recurring_runs: `kfp_server_api`'s services; call them by `call`.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        client = _Client(_configuration(connection))
+        self.pipelines = kfp.PipelineServiceApi(client)
+        self.uploads = kfp.PipelineUploadServiceApi(client)
+        self.experiments = kfp.ExperimentServiceApi(client)
+        self.runs = kfp.RunServiceApi(client)
+        self.recurring_runs = kfp.RecurringRunServiceApi(client)
+
+    def call(
+        self, doing: str, function: Callable[..., Any], *args: Any, expected: Collection[int] = (), **kwargs: Any
+    ) -> Any:
+        """Call a function of a service.
+
+        Args:
+            doing: what for, as in "Kubeflow cannot ...".
+            function: of one of the services.
+            expected: statuses that are no error here; the answer is None then.
+
+        Raises:
+            UserError: when Kubeflow refuses.
+            WorldError: when it fails, or cannot be reached.
+        """
+        seconds = self.connection.seconds
+        kwargs = {name: value for name, value in kwargs.items() if value not in ("", None)}
+        try:
+            return function(*args, _request_timeout=(min(seconds, 10.0), seconds), **kwargs)
+        except kfp.ApiException as error:
+            if error.status in expected:
+                return None
+            raise self._refused(doing, error) from None
+        except HTTPError as error:
+            raise self._unreached(doing, error) from None
+
+    def every(self, doing: str, function: Callable[..., Any], field: str, *args: Any, **kwargs: Any) -> list[Any]:
+        """All pages of a listing; `field` is the attribute of an answer that holds its items."""
+        found: list[Any] = []
+        token = ""
+        while True:
+            page = self.call(doing, function, *args, page_token=token, page_size=PAGE, **kwargs)
+            found += getattr(page, field) or []
+            token = page.next_page_token or ""
+            if not token:
+                return found
+
+    def _refused(self, doing: str, error: kfp.ApiException) -> BtError:
+        where, status, said = f"Kubeflow at {self.connection.host}", error.status, _said(error)
+        if status == 401:
+            token = "the token that it was sent" if self.connection.token else "requests without a token"
+            return UserError(f"{where} does not accept {token} (401): set {TOKEN}, or name a --token-file.")
+        if status == 403:
+            namespace = f" in the namespace {self.connection.namespace}" if self.connection.namespace else ""
+            return UserError(f"{where} does not allow you to {doing}{namespace} (403{said}): ask for the right to.")
+        if status == 404:
+            return UserError(
+                f"{where} cannot {doing}, since something of it is not there (404{said}): check the names."
+            )
+        if status == 409:
+            return UserError(f"{where} cannot {doing}, since there is one already (409{said}): choose another name.")
+        if 400 <= (status or 0) < 500:
+            return UserError(f"{where} cannot {doing} ({status}{said}): mend what it names.")
+        if status:
+            return WorldError(f"{where} failed to {doing} ({status}{said}): try again later.")
+        return self._untrusted(doing, str(error.reason))
+
+    def _unreached(self, doing: str, error: Exception) -> BtError:
+        reason = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+        where = f"Kubeflow at {self.connection.host}"
+        if isinstance(reason, SSLError):
+            return self._untrusted(doing, str(reason))
+        if isinstance(reason, ProxyError):
+            return WorldError(
+                f"{where} cannot be reached through the proxy: check HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
+            )
+        if isinstance(reason, ReadTimeoutError):
+            return WorldError(
+                f"{where} did not {doing} within {self.connection.seconds:g} s; it may do so yet: look before you try"
+                " again."
+            )
+        if isinstance(reason, urllib3.exceptions.NewConnectionError | ConnectTimeoutError):
+            return WorldError(f"{where} cannot be reached to {doing}: check --host and the network.")
+        return WorldError(
+            f"{where} cut the connection when asked to {doing}; it may have done so: look before you try again."
+        )
+
+    def _untrusted(self, doing: str, reason: str) -> BtError:
+        first = reason.strip().splitlines()[-1] if reason.strip() else "unknown"
+        return UserError(
+            f"Kubeflow at {self.connection.host} cannot be trusted to {doing} ({first[:200].rstrip('.')}): name the"
+            " certificate of who signed for it by --ca-file."
+        )
+
+
+class _Client(kfp.ApiClient):
+    """Refuses answers that are no JSON: a login page, for example, which comes with status 200."""
+
+    def deserialize(self, response: Any, response_type: Any) -> Any:
+        try:
+            json.loads(response.data or "null")
+        except ValueError:
+            raise UserError(
+                f"{self.configuration.host} answers with a page that is not the API's, perhaps a login: check --host"
+                f" (https://.../pipeline where Kubeflow's dashboard is in front), and set {TOKEN}."
+            ) from None
+        return super().deserialize(response, response_type)
+
+
+def _configuration(connection: Connection) -> kfp.Configuration:
+    found = kfp.Configuration(host=connection.host)
+    found.retries = _RETRY
+    if connection.token:
+        found.api_key["authorization"] = connection.token
+        found.api_key_prefix["authorization"] = "Bearer"
+    if connection.ca_file:
+        found.ssl_ca_cert = connection.ca_file
+    if connection.proxy:
+        found.proxy = connection.proxy
+        parts = urlsplit(connection.proxy)
+        if parts.username:
+            found.proxy_headers = urllib3.make_headers(proxy_basic_auth=f"{parts.username}:{parts.password or ''}")
+    return found
+
+
+def _said(error: kfp.ApiException) -> str:
+    """Kubeflow's own words, first line."""
+    try:
+        content = json.loads(error.body or "null")
+    except ValueError:
+        content = None
+    text = ""
+    if isinstance(content, dict):
+        text = str(content.get("message") or content.get("error_message") or content.get("error") or "")
+    return f": {text.strip().splitlines()[0][:300].rstrip('.')}" if text.strip() else ""
+
+
+def equals(key: str, value: str) -> str:
+    """A filter of a listing."""
+    return json.dumps({"predicates": [{"operation": "EQUALS", "key": key, "string_value": value}]})

@@ -1,0 +1,137 @@
+"""A compiled pipeline file as something to upload: its name, the version it makes, the arguments it takes."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bt_core.errors import ConfigError
+
+#: Kubeflow stores a pipeline in its database; larger ones are refused there.
+MOST_BYTES = 1_000_000
+#: The safe loader, ten times faster where PyYAML has libyaml; a sweep is most of a megabyte.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_PREFIX = "better-together-"
+_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Package:
+    """A file to upload.
+
+    Attributes:
+        path: the file.
+        version: its strategy and the sha256 of its bytes, `p-w-p-3f9a0c1d2e4b`.
+        parameters: name -> Kubeflow's type of it.
+    """
+
+    path: Path
+    version: str
+    parameters: Mapping[str, str]
+
+
+def read_package(path: Path) -> Package:
+    """Read what a compiler wrote.
+
+    Raises:
+        ConfigError: when the file is missing or too large, or holds no pipeline.
+    """
+    if not path.is_file():
+        raise ConfigError(f"The pipeline file {path} does not exist: compile one by `bt compile`, or check the path.")
+    content = path.read_bytes()
+    if len(content) > MOST_BYTES:
+        raise ConfigError(
+            f"The pipeline file {path} has {len(content):,} bytes, and Kubeflow takes {MOST_BYTES:,}: name fewer seeds"
+            " or strategies."
+        )
+    spec = _first_document(path, content)
+    slug = str(spec["pipelineInfo"]["name"]).removeprefix(_PREFIX)
+    version = f"{slug}-{hashlib.sha256(content).hexdigest()[:_DIGITS]}"
+    return Package(path, version, parameters_of(spec))
+
+
+def _first_document(path: Path, content: bytes) -> dict[str, Any]:
+    try:
+        found = next(yaml.load_all(content, Loader=_LOADER), None)
+    except (yaml.YAMLError, UnicodeDecodeError):
+        found = None
+    if not isinstance(found, dict) or not {"pipelineInfo", "root", "deploymentSpec"} <= found.keys():
+        raise ConfigError(f"{path} holds no compiled pipeline: write one by `bt compile`.")
+    return found
+
+
+def parameters_of(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Name -> Kubeflow's type of every parameter of a pipeline's specification."""
+    whole = spec.get("pipeline_spec", spec)  # Kubeflow answers with the platform part beside it
+    found = whole.get("root", {}).get("inputDefinitions", {}).get("parameters", {})
+    return {name: str(one.get("parameterType", "STRING")) for name, one in found.items()}
+
+
+def strategy_of(version: str) -> str:
+    """The strategy in the name of a version that `bt` made, `p -> w -> p`; empty for other names."""
+    found = re.fullmatch(rf"([a-z][-a-z]*)-[0-9a-f]{{{_DIGITS}}}", version)
+    if found is None:
+        return ""
+    parts = found[1].split("-")
+    return " -> ".join(parts) if all(len(part) == 1 for part in parts) else found[1]
+
+
+def read_arguments(assignments: Sequence[str], parameters: Mapping[str, str]) -> dict[str, Any]:
+    """`name=value` texts as arguments of a pipeline, each of its parameter's type.
+
+    Raises:
+        ConfigError: with every text that has no `=`, no such parameter, or a value of another type.
+    """
+    arguments: dict[str, Any] = {}
+    wrong = []
+    for text in assignments:
+        name, equals, value = text.partition("=")
+        kind = parameters.get(name.strip())
+        if not equals or kind is None:
+            wrong.append(f"`{text}` names no parameter ({', '.join(sorted(parameters)) or 'there are none'})")
+            continue
+        try:
+            arguments[name.strip()] = _READ[kind](value)
+        except ValueError:
+            wrong.append(f"`{text}` is no {_WORDS[kind]}")
+    if wrong:
+        raise ConfigError(f"The arguments are wrong: {'; '.join(wrong)}. Write --param seed=1.")
+    return arguments
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(text)
+    return text.lower() == "true"
+
+
+def _of_json(kind: type) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        value = json.loads(text)
+        if not isinstance(value, kind):
+            raise ValueError(text)
+        return value
+
+    return read
+
+
+_READ: dict[str, Callable[[str], Any]] = {
+    "STRING": str,
+    "NUMBER_INTEGER": int,
+    "NUMBER_DOUBLE": float,
+    "BOOLEAN": _boolean,
+    "LIST": _of_json(list),
+    "STRUCT": _of_json(dict),
+}
+_WORDS = {
+    "NUMBER_INTEGER": "whole number",
+    "NUMBER_DOUBLE": "number",
+    "BOOLEAN": "true or false",
+    "LIST": "JSON list",
+    "STRUCT": "JSON object",
+}

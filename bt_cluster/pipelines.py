@@ -1,0 +1,125 @@
+"""Pipelines and their versions on a cluster."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import kfp_server_api as kfp
+
+from bt_cluster.api import Api, equals
+from bt_cluster.package import Package, parameters_of
+from bt_core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Version:
+    """A pipeline version on the cluster.
+
+    Attributes:
+        pipeline, name: what a person reads.
+        parameters: name -> Kubeflow's type of it.
+        is_new: whether this call uploaded it.
+    """
+
+    pipeline: str
+    pipeline_id: str
+    name: str
+    version_id: str
+    parameters: Mapping[str, str]
+    is_new: bool = False
+
+    @property
+    def reference(self) -> kfp.V2beta1PipelineVersionReference:
+        return kfp.V2beta1PipelineVersionReference(pipeline_id=self.pipeline_id, pipeline_version_id=self.version_id)
+
+
+def upload(api: Api, package: Package, pipeline: str) -> Version:
+    """Make the file a version of a pipeline, which is made too where it is missing; the same content only once.
+
+    Versions of one pipeline share their cache in Kubeflow.
+
+    Raises:
+        UserError: when Kubeflow refuses.
+        WorldError: when it fails, or cannot be reached.
+    """
+    pipeline_id = _pipeline_id(api, pipeline) or _create(api, pipeline)
+    is_new = False
+    found = _named(api, pipeline_id, package.version)
+    if found is None:
+        doing = f"upload the version {package.version}"
+        names = {"name": package.version, "display_name": package.version, "pipelineid": pipeline_id}
+        upload_one = api.uploads.upload_pipeline_version
+        found = api.call(doing, upload_one, str(package.path), expected=(409,), **names)
+        is_new = found is not None
+        found = found or _named(api, pipeline_id, package.version)  # somebody else was quicker with the same content
+    if found is None:
+        raise UserError(
+            f"Kubeflow cannot upload the version {package.version}, and does not list it either: try again."
+        )
+    return Version(pipeline, pipeline_id, package.version, found.pipeline_version_id, package.parameters, is_new)
+
+
+def find_version(api: Api, pipeline: str, version: str = "") -> Version:
+    """A version that is on the cluster: the one of that name, or the newest.
+
+    Raises:
+        UserError: when there is no such pipeline or version, or Kubeflow refuses.
+        WorldError: when it fails, or cannot be reached.
+    """
+    pipeline_id = _pipeline_id(api, pipeline)
+    if pipeline_id is None:
+        raise UserError(
+            f"Kubeflow at {api.connection.host} has no pipeline `{pipeline}`: upload it by `bt upload`, or check"
+            " --pipeline and --namespace."
+        )
+    found = _named(api, pipeline_id, version) if version else _newest(api, pipeline_id)
+    if found is None:
+        named = f"version `{version}`" if version else "version"
+        raise UserError(f"The pipeline `{pipeline}` has no {named}: upload it by `bt upload`, or check --version.")
+    name = found.name or found.display_name
+    return Version(pipeline, pipeline_id, name, found.pipeline_version_id, parameters_of(found.pipeline_spec or {}))
+
+
+def version_names(api: Api, pipeline_id: str) -> dict[str, str]:
+    """Version id -> name, of every version of a pipeline; none where the pipeline is gone."""
+    listing = api.pipelines.pipeline_service_list_pipeline_versions
+    page = api.call("list versions", listing, pipeline_id, page_size=1, expected=(404,))
+    if page is None:
+        return {}
+    found = api.every("list versions", listing, "pipeline_versions", pipeline_id)
+    return {one.pipeline_version_id: one.name or one.display_name for one in found}
+
+
+def _pipeline_id(api: Api, name: str) -> str | None:
+    get = api.pipelines.pipeline_service_get_pipeline_by_name
+    found = api.call(f"look for the pipeline {name}", get, name, namespace=api.connection.namespace, expected=(404,))
+    return None if found is None else str(found.pipeline_id)
+
+
+def _create(api: Api, name: str) -> str:
+    body = kfp.V2beta1Pipeline(
+        name=name,
+        display_name=name,
+        description="Optimises an LM program's prompts and weights.",
+        namespace=api.connection.namespace or None,
+    )
+    doing = f"create the pipeline {name}"
+    made = api.call(doing, api.pipelines.pipeline_service_create_pipeline, body, expected=(409,))
+    if made is not None:
+        return str(made.pipeline_id)
+    found = _pipeline_id(api, name)  # somebody else was quicker
+    if found is None:
+        raise UserError(f"Kubeflow cannot {doing}, and does not find it either: choose another --pipeline.")
+    return found
+
+
+def _named(api: Api, pipeline_id: str, name: str) -> Any:
+    listing = api.pipelines.pipeline_service_list_pipeline_versions
+    found = api.call("list versions", listing, pipeline_id, filter=equals("name", name)).pipeline_versions
+    return found[0] if found else None
+
+
+def _newest(api: Api, pipeline_id: str) -> Any:
+    listing = api.pipelines.pipeline_service_list_pipeline_versions
+    found = api.call("list versions", listing, pipeline_id, sort_by="created_at desc", page_size=1).pipeline_versions
+    return found[0] if found else None

@@ -1,0 +1,158 @@
+"""Schedules, which Kubeflow calls recurring runs. They cannot be changed there: a new one takes the place of the old.
+
+The new one is made, enabled, before the old one is deleted, so that no time is missed when something fails between the
+two; then both are there, which is said, and the same call again deletes the old one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import kfp_server_api as kfp
+from pydantic import TypeAdapter, ValidationError
+
+from bt_cluster.api import Api, equals
+from bt_cluster.cron import Cron
+from bt_cluster.pipelines import Version
+from bt_core.errors import BtError, ConfigError, UserError, WorldError
+from pipelines.profile_values import Seconds
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What is wanted.
+
+    Attributes:
+        name: there is one schedule of a name in an experiment.
+        when: a cron expression, or seconds between two runs.
+        catch_up: start what was missed, run by run, while the schedule or Kubeflow was off.
+        most_at_once: runs that may be going on at the same time, 1 to 10.
+    """
+
+    name: str
+    version: Version
+    experiment: str
+    when: Cron | int
+    arguments: Mapping[str, Any]
+    catch_up: bool = False
+    most_at_once: int = 1
+    service_account: str = ""
+
+    @property
+    def body(self) -> kfp.V2beta1RecurringRun:
+        if isinstance(self.when, Cron):
+            trigger = kfp.V2beta1Trigger(cron_schedule=kfp.V2beta1CronSchedule(cron=self.when.expression))
+        else:
+            interval = kfp.V2beta1PeriodicSchedule(interval_second=str(self.when))
+            trigger = kfp.V2beta1Trigger(periodic_schedule=interval)
+        return kfp.V2beta1RecurringRun(
+            display_name=self.name,
+            experiment_id=self.experiment,
+            pipeline_version_reference=self.version.reference,
+            runtime_config=kfp.V2beta1RuntimeConfig(parameters=dict(self.arguments)),
+            trigger=trigger,
+            mode="ENABLE",
+            no_catchup=not self.catch_up,
+            max_concurrency=str(self.most_at_once),
+            service_account=self.service_account or None,
+        )
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What came of it: the schedule's id, whether it is new, and how many it replaced."""
+
+    id: str
+    is_new: bool
+    replaced: int
+
+
+def parse_interval(text: str) -> int:
+    """Seconds of `30m`, `12h` or `7d`.
+
+    Raises:
+        ConfigError: when the text is no such time.
+    """
+    try:
+        return int(TypeAdapter(Seconds).validate_python(text))
+    except ValidationError:
+        raise ConfigError(f"The interval `{text}` is none: write a time above zero, such as 30m, 12h or 7d.") from None
+
+
+def put(api: Api, schedule: Schedule) -> Kept:
+    """Let exactly this schedule run under its name.
+
+    Raises:
+        UserError: when Kubeflow refuses; an older schedule then goes on.
+        WorldError: when it fails, or cannot be reached; the sentence says what goes on.
+    """
+    there = named(api, schedule.experiment, schedule.name)
+    same = [one for one in there if _content(one) == _content(schedule.body) and one.status == "ENABLED"]
+    kept = str(same[0].recurring_run_id) if same else _create(api, schedule, bool(there))
+    old = [one for one in there if one.recurring_run_id != kept]
+    for one in old:
+        try:
+            remove(api, one)
+        except BtError as error:
+            raise WorldError(
+                f"The schedule `{schedule.name}` runs as wanted now ({kept}), but the one it replaces"
+                f" ({one.recurring_run_id}) is still there, and both start runs: {error} Give the same command again to"
+                " delete the old one."
+            ) from None
+    return Kept(kept, not same, len(old))
+
+
+def named(api: Api, experiment: str, name: str) -> list[Any]:
+    """The schedules of a name, newest first; more than one only where a replacement was cut short."""
+    listing = api.recurring_runs.recurring_run_service_list_recurring_runs
+    chosen = {"experiment_id": experiment, "filter": equals("display_name", name), "sort_by": "created_at desc"}
+    return api.every("list schedules", listing, "recurring_runs", **chosen)
+
+
+def existing(api: Api, experiment: str | None, name: str) -> list[Any]:
+    """The same, of which there has to be one.
+
+    Raises:
+        UserError: when there is none.
+    """
+    found = named(api, experiment, name) if experiment else []
+    if not found:
+        raise UserError(f"Kubeflow at {api.connection.host} has no schedule `{name}`: check --name and --experiment.")
+    return found
+
+
+def remove(api: Api, schedule: Any) -> None:
+    """Delete a schedule; runs that it started stay. One that is gone already is no error."""
+    delete = api.recurring_runs.recurring_run_service_delete_recurring_run
+    api.call(f"delete the schedule {schedule.display_name}", delete, schedule.recurring_run_id, expected=(404,))
+
+
+def disable(api: Api, schedule: Any) -> None:
+    """Let a schedule start no more runs, until the command that made it is given again."""
+    stop = api.recurring_runs.recurring_run_service_disable_recurring_run
+    api.call(f"disable the schedule {schedule.display_name}", stop, schedule.recurring_run_id)
+
+
+def _create(api: Api, schedule: Schedule, is_change: bool) -> str:
+    doing = f"create the schedule {schedule.name}"
+    try:
+        made = api.call(doing, api.recurring_runs.recurring_run_service_create_recurring_run, schedule.body)
+    except BtError as error:
+        if not is_change:
+            raise
+        raise type(error)(f"{error} The schedule that was there goes on unchanged.") from None
+    return str(made.recurring_run_id)
+
+
+def _content(schedule: Any) -> tuple[Any, ...]:
+    """What makes two schedules the same; Kubeflow fills in the rest, such as times and ids."""
+    trigger, used = schedule.trigger, schedule.pipeline_version_reference
+    return (
+        used and used.pipeline_version_id,
+        dict((schedule.runtime_config and schedule.runtime_config.parameters) or {}),
+        trigger and trigger.cron_schedule and trigger.cron_schedule.cron,
+        str((trigger and trigger.periodic_schedule and trigger.periodic_schedule.interval_second) or ""),
+        bool(schedule.no_catchup),
+        int(schedule.max_concurrency or 1),
+        schedule.service_account or "",
+    )

@@ -1,0 +1,88 @@
+"""Values in a profile: times, amounts, names, and environment that may be read by anyone."""
+
+import re
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator
+from pydantic_core import PydanticCustomError
+
+from bt_core.config import PLAIN
+
+#: Variables that the pipeline itself sets, and where a profile sets what they say.
+OWN_VARIABLES = {
+    "KFP_RUN_ID": "the pipeline sets it itself",
+    "BT_STRATEGY": "the pipeline sets it itself",
+    "MLFLOW_TRACKING_URI": "use `tracking_uri`",
+    "BT_CACHE": "use `model_cache`",
+}
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+#: A user name or password in an address.
+CREDENTIALS = re.compile(r"://[^/\s'\"]*@")
+_SECRET_NAME = re.compile(
+    r"PASSWORD|PASSWD|SECRET|TOKEN(?!S|IZ)|CREDENTIAL|API_?KEY|ACCESS_KEY|PRIVATE_KEY|WEBHOOK", re.IGNORECASE
+)
+
+
+def refuse(message: str) -> PydanticCustomError:
+    """A mistake in a value, which its sentence does not repeat: it may be a secret."""
+    return PydanticCustomError(PLAIN, "{message}", {"message": message})
+
+
+def _text(value: Any) -> Any:
+    """`cpu: 2` is a number in YAML, and a quantity here."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _seconds(value: Any) -> Any:
+    found = re.fullmatch(r"(\d+)([smhd]?)", str(value))
+    if found is None or isinstance(value, bool) or int(found[1]) == 0:
+        raise refuse("must be a time above zero, such as 90s, 30m, 12h or 7d")
+    return int(found[1]) * _SECONDS[found[2] or "s"]
+
+
+def _matching(pattern: str, message: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if re.fullmatch(pattern, value) is None:
+            raise refuse(message)
+        return value
+
+    return AfterValidator(check)
+
+
+def _without_credentials(uri: str) -> str:
+    if "@" in urlsplit(uri).netloc:
+        raise refuse(
+            "holds a user name or password, which anyone could read in the compiled file: leave them out, and take "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD from a secret of the cluster under `secrets`"
+        )
+    return uri
+
+
+def _public(values: dict[str, str]) -> dict[str, str]:
+    """Environment that may stand in a file which anyone can read."""
+    wrong = [f"may not set {name} ({OWN_VARIABLES[name]})" for name in values if name in OWN_VARIABLES]
+    secret = [name for name, value in values.items() if _SECRET_NAME.search(name) or CREDENTIALS.search(value)]
+    if secret:
+        wrong.append(f"may not hold {', '.join(secret)}, a secret by its look: take it from the cluster by `secrets`")
+    if wrong:
+        raise refuse(" and ".join(wrong))
+    return values
+
+
+Seconds = Annotated[int, BeforeValidator(_seconds)]
+Cpu = Annotated[str, BeforeValidator(_text), _matching(r"\d+(\.\d+)?|\d+m", "must be cores: 2, 0.5 or 500m")]
+Memory = Annotated[
+    str, BeforeValidator(_text), _matching(r"\d+([EPTGMK]i?)?", "must be bytes with a unit: 512Mi or 8Gi")
+]
+Name = Annotated[
+    str, _matching(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", "must be a Kubernetes name: a-z, 0-9, `-` and `.`")
+]
+Variable = Annotated[str, _matching(r"[A-Za-z_][A-Za-z0-9_]*", "must be the name of an environment variable")]
+Label = Annotated[
+    str, _matching(r"([A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?)?", "must be a label: at most 63 letters, digits, `-_.`")
+]
+FolderPath = Annotated[str, _matching(r"/[^:]+", "must be an absolute path")]
+Uri = Annotated[str, AfterValidator(_without_credentials)]
+Environment = Annotated[dict[Variable, str], AfterValidator(_public)]
