@@ -97,7 +97,9 @@ def _mark_failed(sentence: str, environment: Mapping[str, str]) -> None:
 
 def _task_count(pipeline: Path) -> int:
     first = next(yaml.safe_load_all(pipeline.read_text(encoding="utf-8")))
-    return len(first["root"]["dag"]["tasks"])
+    parts = first["components"]
+    groups = [part["dag"]["tasks"] for part in (first["root"], *parts.values()) if "dag" in part]
+    return sum("dag" not in parts[task["componentRef"]["name"]] for group in groups for task in group.values())
 
 
 def _collect(done: LocalRun, steps: int, folder: RunFolder) -> dict[str, Any]:

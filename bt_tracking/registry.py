@@ -95,7 +95,7 @@ def register_model(
         return None
     name = registry_name(task)
     with connect(settings, f"a version of the model {name}", safe) as client:
-        _create_unless_there(client.create_registered_model, name)
+        create_unless_there(client.create_registered_model, name)
         known = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
         source = f"runs:/{run_id}/{artifact}"
         version = known[0] if known else client.create_model_version(name, source, run_id, await_creation_for=0)
@@ -130,7 +130,7 @@ def _prompt_version(client: RetryingClient, name: str, text: str, tags: Mapping[
 def _latest_prompt(client: RetryingClient, name: str) -> Any:
     from mlflow.exceptions import MlflowException
 
-    _create_unless_there(client.create_prompt, name)
+    create_unless_there(client.create_prompt, name)
     try:
         return client.get_prompt_version(name, "latest")
     except MlflowException as error:
@@ -145,7 +145,8 @@ def _show_in_experiment(client: RetryingClient, name: str, experiment: str) -> N
         client.set_prompt_tag(name, _EXPERIMENTS_TAG, f",{','.join([*known, experiment])},")
 
 
-def _create_unless_there(create: Any, name: str) -> None:
+def create_unless_there(create: Any, name: str) -> None:
+    """Call the client's method that makes an entry of that name; one that is there is as good."""
     from mlflow.exceptions import MlflowException
 
     try:

@@ -11,6 +11,7 @@ from bt_core.config import Config
 from bt_core.program import program_sha256, read_program
 from bt_core.records import StageReport
 from bt_core.strategy import STEP_KINDS
+from bt_tracking.ledger import ROLES_FILE, ledger_tags
 
 #: The strategy as the pipeline's pods carry it, `p-w-p`.
 STRATEGY_VARIABLE = "BT_STRATEGY"
@@ -30,6 +31,8 @@ def track_stage(
     tags: dict[str, str] = {}
     if slug == SWEEP:
         report, tags = _in_sweep(report, config)
+    if ROLES_FILE in artifacts:
+        tags |= ledger_tags(config.task)
     used = [
         bt_tracking.DataSet.from_jsonl(path, split, config.task, config.data or config.task)
         for split, path in data.items()

@@ -6,8 +6,11 @@ from typing import Any
 
 from kfp import compiler
 
+from bt_core.errors import ConfigError
 from bt_core.strategy import Strategy
 from pipelines.better_together import DEFAULT_OPTIONS, Options, build
+from pipelines.profile_values import CREDENTIALS
+from pipelines.retrain import build_retrain
 from pipelines.sweep import build_sweep
 
 
@@ -40,7 +43,23 @@ def compile_sweep(
     return _compile(build_sweep(strategies, seeds, options), path, parameters)
 
 
+def compile_retrain(
+    strategy: Strategy,
+    path: Path,
+    options: Options = DEFAULT_OPTIONS,
+    parameters: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the retraining pipeline of a strategy to a YAML file; `parameters` as for one strategy."""
+    return _compile(build_retrain(strategy, options), path, parameters)
+
+
 def _compile(pipeline: Any, path: Path, parameters: Mapping[str, Any] | None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     compiler.Compiler().compile(pipeline, str(path), pipeline_parameters=dict(parameters or {}))
+    if CREDENTIALS.search(path.read_text(encoding="utf-8")):
+        path.unlink()
+        raise ConfigError(
+            "An address in the settings or the profile holds a user name or password, which anyone could read in the "
+            "compiled file: leave them out, and give pods their credentials from a secret of the cluster."
+        )
     return path

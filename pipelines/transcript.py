@@ -67,7 +67,7 @@ class Transcript:
 
     def _take_output(self, line: str) -> None:
         found = _SENTENCE.search(line)
-        if found:
+        if found and self.failed is None:
             self._sentence = int(found[1]), found[2]
         if not line.startswith(TASK_INDENT):
             if line:  # the end of what a task printed, and perhaps the start of what the next one prints
@@ -98,7 +98,8 @@ class Transcript:
             self._running = label
             self._task_lines.clear()
             self._in_kfp_dump = False
-            self._sentence = None
+            if self.failed is None:  # an exit handler follows a task that failed
+                self._sentence = None
             self._on_event(TaskStarted(label, title))
             return
         artifacts = {name: Path(path) for name, path in event["artifacts"].items()}
@@ -108,5 +109,5 @@ class Transcript:
         if ended.ok:
             self.tasks[label] = ended
         else:
-            self.failed = label
+            self.failed = self.failed or label
         self._on_event(ended)

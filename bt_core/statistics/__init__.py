@@ -1,7 +1,9 @@
 """The honest comparison: which strategy was worth it, with error rates that hold. See docs/statistics.md."""
 
 from bt_core.statistics.arms import VANILLA, Arm
+from bt_core.statistics.drift import ColumnDrift, input_drift
 from bt_core.statistics.paired import Difference, paired_difference
+from bt_core.statistics.promotion import Challenge, challenge
 from bt_core.statistics.proportion import proportion_interval
 from bt_core.statistics.table import ArmSummary, Contrast, Table, compare
 from bt_core.statistics.verdict import DEFAULT_MARGIN, Verdict, Word, judge
@@ -11,12 +13,16 @@ __all__ = [
     "VANILLA",
     "Arm",
     "ArmSummary",
+    "Challenge",
+    "ColumnDrift",
     "Contrast",
     "Difference",
     "Table",
     "Verdict",
     "Word",
+    "challenge",
     "compare",
+    "input_drift",
     "judge",
     "paired_difference",
     "proportion_interval",

@@ -24,6 +24,7 @@ PLAIN_TYPES = {
     "Boolean": "bool",
     "List[Integer]": "list[int]",
     "List[String]": "list[str]",
+    "PipelineTaskFinalStatus": "dsl.PipelineTaskFinalStatus",
 }
 
 

@@ -1,0 +1,81 @@
+"""`bt retrain`: a challenger from the newest data, promoted only if it is better than the champion."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bt_cli import options
+from bt_cli.cluster_options import Profile
+from bt_cli.console import print_json, stderr, stdout
+from bt_cli.run_folder import default_folder, fresh_folder
+from bt_cli.settings import Settings, gather
+from bt_core.errors import ConfigError
+from bt_core.strategy import Strategy as Steps
+from bt_core.strategy import format_strategy, parse_strategy
+
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Files whose names sort by age, in a folder or under s3://bucket/prefix; or hub:ID@REVISION.",
+    ),
+]
+Out = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="A new folder.", show_default="runs/TASK-STRATEGY-SEED-TIME")
+]
+CompileTo = Annotated[
+    Path | None, typer.Option("--compile", metavar="FILE", help="Write the pipeline for a cluster, and run nothing.")
+]
+
+
+def retrain(
+    task: options.Task = None,
+    strategy: options.Strategy = "p -> w",
+    seed: Annotated[int | None, typer.Option(min=0, show_default="0")] = None,
+    config: options.ConfigFile = None,
+    assignments: options.Assignments = None,
+    model: options.Model = None,
+    data: Data = None,
+    out: Out = None,
+    tracking_uri: options.TrackingUri = None,
+    cache: options.Cache = True,
+    compile_to: CompileTo = None,
+    profile: Profile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print result.json and nothing else on stdout.")] = False,
+) -> None:
+    """Optimise on data that grows, and promote the result in MLflow if it beats the champion on fresh sealed rows.
+
+    Examples:
+
+    bt retrain --task my_package.tasks:triage --data s3://tickets/daily
+
+    bt retrain --task my_package.tasks:triage --data s3://tickets/daily --compile retrain.yaml
+    """
+    steps = parse_strategy(strategy)
+    if profile and not compile_to:
+        raise ConfigError("--profile says what pods ask of a cluster: give it together with --compile FILE.")
+    chosen = {"task": task, "seed": seed, "model": model, "data": data}
+    settings = gather(chosen, config, assignments, options.DEFAULT_TASK)
+
+    if compile_to:
+        _compile(steps, settings, compile_to, tracking_uri, profile)
+        return
+    folder = fresh_folder(out or default_folder(settings.config, steps))
+    from bt_cli.retrain_execution import execute_retrain, print_outcome
+
+    result = execute_retrain(steps, settings, folder, tracking_uri, cache)
+    if as_json:
+        print_json(result)
+    else:
+        print_outcome(stdout(), result, folder)
+
+
+def _compile(steps: Steps, settings: Settings, path: Path, tracking_uri: str | None, profile: Path | None) -> None:
+    from pipelines.better_together import Options
+    from pipelines.compile import compile_retrain
+    from pipelines.profile import read_profile
+
+    chosen = Options(tracking_uri=tracking_uri or "", profile=read_profile(profile) if profile else None)
+    compile_retrain(steps, path, chosen, settings.parameters)
+    stderr().print(f"Wrote the retraining of {format_strategy(steps)} to {path}.", markup=False)

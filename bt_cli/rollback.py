@@ -1,0 +1,36 @@
+"""`bt rollback`: the previous champion is champion again."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bt_cli import options
+from bt_cli.console import stdout
+from bt_cli.run_folder import RUNS
+from bt_core.errors import ConfigError
+
+
+def rollback(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="The task whose champion is to be taken back.")],
+    tracking_uri: options.TrackingUri = None,
+) -> None:
+    """Move the alias `champion` in MLflow back to the version before it; again, to the one before that.
+
+    Example: bt rollback my_package.tasks:triage
+    """
+    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _local_store()
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    from bt_tracking.champion import roll_back
+
+    left, now = roll_back(task)
+    stdout().print(f"Version {now} of {task} is champion again, instead of version {left}.", markup=False)
+
+
+def _local_store() -> str:
+    from bt_tracking.server import local_store
+
+    if not Path(RUNS, "mlflow.db").exists():
+        raise ConfigError("There is no MLflow store in runs/: name the server with --tracking-uri.")
+    return local_store(RUNS)

@@ -1,0 +1,73 @@
+"""Have the inputs changed? One test a column, Holm's correction over all of them."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import chi2_contingency, ks_2samp
+
+from bt_core.statistics.correction import holm
+
+#: A column with at most this many values, each seen five times on average, is compared value by value.
+MOST_CATEGORIES = 20
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class ColumnDrift:
+    """One column, earlier rows against new ones. `before` and `after` say in words what it looks like."""
+
+    column: str
+    #: `shares` (chi-squared test of the values' counts), `lengths` or `values` (two-sample Kolmogorov-Smirnov test).
+    method: str
+    p_value: float
+    adjusted: float
+    before: str
+    after: str
+
+
+def input_drift(before: Rows, after: Rows, columns: Sequence[str]) -> list[ColumnDrift]:
+    """Test every column: the shares of its values where they are few, numbers by their size, texts by their length.
+
+    Pearson's chi-squared test and the Kolmogorov-Smirnov test are scipy's (`chi2_contingency`, `ks_2samp`); the p
+    values are adjusted by Holm's procedure, so that a report of many columns raises no more false alarms than one.
+    What they cannot see: texts that change and keep their length.
+    """
+    if not before or not after:
+        return []
+    found = [_tested(column, [row[column] for row in before], [row[column] for row in after]) for column in columns]
+    adjusted = holm([p_value for _, _, p_value, _, _ in found])
+    return [
+        ColumnDrift(column, method, p_value, new, old_text, new_text)
+        for (column, method, p_value, old_text, new_text), new in zip(found, adjusted, strict=True)
+    ]
+
+
+def _tested(column: str, before: Sequence[Any], after: Sequence[Any]) -> tuple[str, str, float, str, str]:
+    old, new = Counter(map(str, before)), Counter(map(str, after))
+    values = sorted(old | new)
+    if len(values) <= MOST_CATEGORIES and len(before) + len(after) >= 5 * len(values):
+        return column, "shares", _chi_squared(old, new, values), _shares(old), _shares(new)
+    is_number = all(isinstance(value, int | float) for value in (*before, *after))
+    method, measure = ("values", float) if is_number else ("lengths", lambda value: float(len(str(value))))
+    first, second = list(map(measure, before)), list(map(measure, after))
+    return column, method, float(ks_2samp(first, second, method="asymp").pvalue), _median(first), _median(second)
+
+
+def _chi_squared(old: Counter[str], new: Counter[str], values: Sequence[str]) -> float:
+    if len(values) < 2:
+        return 1.0
+    return float(chi2_contingency([[counts[value] for value in values] for counts in (old, new)]).pvalue)
+
+
+def _shares(counts: Counter[str], most: int = 4) -> str:
+    total = sum(counts.values())
+    shown = [f"{value} {count / total:.0%}" for value, count in counts.most_common(most)]
+    return ", ".join(shown) + (", ..." if len(counts) > most else "")
+
+
+def _median(values: Sequence[float]) -> str:
+    return f"median {np.median(values):g}"

@@ -1,0 +1,71 @@
+"""May a challenger replace the champion? A paired comparison on one set of rows, against a margin."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import ttest_ind_from_stats
+
+from bt_core.statistics.exact import mcnemar, sign_flip
+from bt_core.statistics.paired import Difference, paired_difference
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """The challenger less the champion, row by row."""
+
+    difference: Difference
+    #: Of the two-sided exact test that the two are alike: McNemar's for scores of 0 and 1, else of random signs.
+    p_value: float
+    margin: float
+    confidence: float
+
+    @property
+    def is_better(self) -> bool:
+        """The interval lies above the margin, and the exact test agrees.
+
+        The bootstrap's interval is too short for a handful of rows (its width is 0 where all differences are equal);
+        the exact test does not depend on their number.
+        """
+        return self.difference.low > self.margin and self.p_value <= 1.0 - self.confidence
+
+
+def challenge(
+    champion: Sequence[float], challenger: Sequence[float], margin: float, confidence: float, seed: int
+) -> Challenge:
+    """Compare two programs' scores in [0, 1] on the same rows, at least one; `seed` draws the resamples."""
+    differences = np.asarray(challenger, dtype=float) - np.asarray(champion, dtype=float)
+    if bool(np.isin([*champion, *challenger], (0.0, 1.0)).all()):
+        p_value = mcnemar(int((differences > 0).sum()), int((differences < 0).sum()))
+    else:
+        p_value = sign_flip(differences, seed)
+    return Challenge(paired_difference(champion, challenger, seed, confidence), p_value, margin, confidence)
+
+
+@dataclass(frozen=True)
+class ScoreSummary:
+    """A program's score on some rows; `deviation` is the standard deviation of a row's score."""
+
+    mean: float
+    deviation: float
+    rows: int
+
+    @classmethod
+    def of(cls, scores: Sequence[float]) -> "ScoreSummary":
+        """Of at least one score."""
+        values = np.asarray(scores, dtype=float)
+        deviation = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+        return cls(float(values.mean()), deviation, len(values))
+
+
+def score_shift(then: ScoreSummary, now: ScoreSummary) -> float:
+    """Two-sided p value of Welch's t-test that the score is the same as it was on other rows (1947, Biometrika 34).
+
+    Where neither score varied, there is nothing to weigh a difference by: 1 for the same score, else 0.
+    """
+    if min(then.rows, now.rows) < 2:
+        return 1.0
+    if not then.deviation and not now.deviation:
+        return float(then.mean == now.mean)
+    sides = (value for summary in (then, now) for value in (summary.mean, summary.deviation, summary.rows))
+    return float(ttest_ind_from_stats(*sides, equal_var=False).pvalue)

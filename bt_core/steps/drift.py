@@ -1,0 +1,83 @@
+"""Drift: do the new rows look like the earlier ones, and does the champion still score as it did when promoted?
+
+It reads only rows that may be learnt from; the sealed ones stay sealed.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bt_core.config import Config
+from bt_core.engine.base import Engine
+from bt_core.records import StageReport, read_jsonl
+from bt_core.statistics import ColumnDrift, input_drift
+from bt_core.statistics.promotion import ScoreSummary, score_shift
+from bt_core.steps.challenge import open_as_made
+from bt_core.steps.common import failures
+from bt_core.steps.fresh import EARLIER, NEW
+from bt_core.task import load_task
+
+
+def drift(
+    rows: Path,
+    champion: Path | None,
+    promoted: Mapping[str, Any],
+    config: Config,
+    stage: str,
+    engine: Engine | None = None,
+) -> StageReport:
+    """Report on inputs, labels and the champion's score; it decides nothing.
+
+    Args:
+        rows: the folder of rows that `fresh` wrote.
+        champion: its program directory; None where there is none.
+        promoted: the champion's test score when it was promoted: `mean`, `deviation`, `rows`; may be empty.
+        config: the merged configuration.
+
+    Raises:
+        BtError: when an input is not usable or the engine failed.
+    """
+    started = time.time()
+    alpha = config.retrain.drift_alpha
+    task = load_task(config.task, config.task_settings)
+    new, earlier = read_jsonl(rows / NEW), read_jsonl(rows / EARLIER)
+    columns = input_drift(earlier, new, [*task.inputs, *task.labels])
+    found = {f"drift/{column.column}": column.adjusted for column in columns}
+    lines, warnings = _table(columns, alpha), [_warning(column) for column in columns if column.adjusted <= alpha]
+    if champion is None or not new:
+        note = "\n".join(lines)
+        return StageReport(
+            stage, "drift", metrics=found, note=note, warnings=tuple(warnings), started=started, ended=time.time()
+        )
+    work = open_as_made(champion, config, stage, "drift", engine)
+    traces = work.runner.run(work.program, new[-config.rows.test :], stage)
+    now = ScoreSummary.of([trace.score for trace in traces])
+    found |= {"drift/champion_score": now.mean, "drift/champion_rows": float(now.rows)}
+    lines += ["", f"The champion scores {now.mean:.3f} on {now.rows} new rows."]
+    if promoted:
+        then = ScoreSummary(**promoted)
+        p_value = score_shift(then, now)
+        found |= {"drift/promoted_score": then.mean, "drift/score_p": p_value}
+        lines[-1] += f" It was promoted with {then.mean:.3f} on {then.rows} (p = {p_value:.3f}, Welch's t-test)."
+        if p_value <= alpha and now.mean < then.mean:
+            warnings.append(f"The champion scores {now.mean:.3f} on new rows, {then.mean:.3f} when it was promoted.")
+    return work.report(metrics=found, note="\n".join(lines), warnings=(*warnings, *failures(traces)))
+
+
+def _table(columns: Sequence[ColumnDrift], alpha: float) -> list[str]:
+    if not columns:
+        return ["There are no earlier rows to compare the new ones with."]
+    lines = ["| column | test of | earlier | new | adjusted p | |", "|---|---|---|---|---|---|"]
+    return lines + [
+        f"| {c.column} | {c.method} | {c.before} | {c.after} | {c.adjusted:.3g} |"
+        f" {'**drift**' if c.adjusted <= alpha else ''} |"
+        for c in columns
+    ]
+
+
+def _warning(column: ColumnDrift) -> str:
+    return (
+        f"The {column.method} of `{column.column}` differ from those of earlier rows (adjusted p ="
+        f" {column.adjusted:.3g}): {column.before} before, {column.after} now."
+    )

@@ -1,0 +1,87 @@
+"""A program as an MLflow model that answers as `bt predict` does.
+
+The model's files are the program directory and MLflow's own descriptions. They hold no code and no pickle: MLflow
+imports this module, from the installation, and calls `_load_pyfunc`.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bt_core.config import resolve_config
+from bt_core.program import read_program
+from bt_core.task import load_task
+from bt_tracking.connection import quieten
+
+#: Where the program directory lies in a saved model.
+PROGRAM = "data/program"
+
+
+def save_model(program: Path, folder: Path) -> None:
+    """Write a program directory as an MLflow model to a folder, which must not exist.
+
+    Raises:
+        ProgramError: when the program directory is damaged.
+    """
+    read_program(program)
+    quieten()
+    from mlflow import pyfunc
+
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch, Path(PROGRAM).name)
+        shutil.copytree(program, copy)
+        pyfunc.save_model(
+            path=str(folder),
+            loader_module=__name__,
+            data_path=str(copy),
+            pip_requirements=[f"bettertogether-kfp=={version('bettertogether-kfp')}"],
+        )
+
+
+class ServedProgram:
+    """What `mlflow.pyfunc.load_model` puts behind `predict`; the base model is loaded with the first question."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._engine: Any = None
+
+    def predict(self, questions: Any, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Answer rows of inputs: a data frame, a mapping, or several mappings; a prediction each, field by field.
+
+        Raises:
+            DataError: when an input is missing or unknown.
+        """
+        from bt_core.steps.predict import predict  # what runs a program is slow to import, and saving one needs none
+
+        return [predict(self.folder, row, engine=self.engine) for row in _rows(questions)]
+
+    def get_raw_model(self) -> "ServedProgram":
+        """This object, for those who have MLflow's wrapper around it."""
+        return self
+
+    @property
+    def engine(self) -> Any:
+        """The base model's engine, kept for all questions."""
+        if self._engine is None:
+            from bt_core.steps.common import load_engine
+
+            state = read_program(self.folder)
+            task = load_task(state.task, state.task_settings)
+            made_with = {"task": state.task, "task_settings": state.task_settings, "decoding": state.decoding}
+            self._engine = load_engine(state, resolve_config(task.config, made_with))
+        return self._engine
+
+
+def _rows(questions: Any) -> Iterable[Mapping[str, Any]]:
+    if isinstance(questions, Mapping):
+        return [questions]
+    to_dict = getattr(questions, "to_dict", None)  # of a pandas data frame
+    found: Iterable[Mapping[str, Any]] = to_dict("records") if to_dict else questions
+    return found
+
+
+def _load_pyfunc(path: str) -> ServedProgram:
+    return ServedProgram(Path(path))

@@ -1,0 +1,1 @@
+"""Component: champion and challenger on the same fresh sealed rows."""

@@ -1,0 +1,1 @@
+"""Component: do the new rows look like the earlier ones, and does the champion still score?"""

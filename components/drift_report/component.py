@@ -1,0 +1,29 @@
+"""Component: do the new rows look like the earlier ones, and does the champion still score?"""
+
+from kfp import dsl
+
+from components.images import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def drift_report(
+    rows: dsl.Input[dsl.Dataset],
+    champion: dsl.Input[dsl.Model],
+    incumbent: str,
+    config: str,
+    stage: str,
+    metrics: dsl.Output[dsl.Metrics],
+) -> str:
+    """Compare new rows with earlier ones, column by column, and the champion's score with that at its promotion."""
+    from pathlib import Path
+
+    from bt_core.config import read_config
+    from bt_core.errors import one_sentence
+    from bt_core.steps.drift import drift
+    from components.retraining import promoted_score
+    from components.runtime import finish
+
+    with one_sentence():
+        holder = Path(champion.path) if incumbent else None
+        report = drift(Path(rows.path), holder, promoted_score(incumbent), read_config(config), stage)
+        return finish(report, config, metrics, {})

@@ -1,0 +1,39 @@
+"""Component: the rows of a retraining, the program to start from, and the champion."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from components.images import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def fresh_data(
+    task: str,
+    seed: int,
+    model: str,
+    data: str,
+    config: str,
+    train: dsl.Output[dsl.Dataset],
+    val: dsl.Output[dsl.Dataset],
+    test: dsl.Output[dsl.Dataset],
+    rows: dsl.Output[dsl.Dataset],
+    program: dsl.Output[dsl.Model],
+    champion: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
+) -> NamedTuple("Outputs", [("config", str), ("report", str), ("incumbent", str)]):  # type: ignore[valid-type]
+    """Read the newest data, keep sealed rows sealed, and say whether there is enough to do."""
+    from pathlib import Path
+
+    from bt_core.errors import one_sentence
+    from bt_core.steps.fresh import ROLES
+    from components.retraining import begin
+    from components.runtime import UNSET, finish, overrides
+
+    with one_sentence():
+        wanted = overrides(task, [seed, UNSET], model, data, [UNSET] * 3, config)
+        splits = {"train": train.path, "val": val.path, "test": test.path}
+        places = Path(program.path), Path(champion.path), Path(rows.path)
+        resolved, report, incumbent = begin(wanted, {name: Path(path) for name, path in splits.items()}, *places)
+        merged = resolved.model_dump_json()
+        return merged, finish(report, merged, metrics, {ROLES: f"{rows.path}/{ROLES}"}, splits), incumbent

@@ -1,0 +1,1 @@
+"""Component: whether a retraining goes on."""

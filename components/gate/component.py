@@ -1,0 +1,23 @@
+"""Component: whether a retraining goes on."""
+
+from kfp import dsl
+
+from components.images import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def gate(report: str, config: str, metrics: dsl.Output[dsl.Metrics]) -> str:
+    """Return nothing to let the run go on, or the report that says why it ends here."""
+    from pathlib import Path
+
+    from bt_core.config import read_config
+    from bt_core.errors import one_sentence
+    from bt_core.steps.fresh import REASON
+    from components.reports import read_report
+    from components.retraining import stop_early
+
+    with one_sentence():
+        reason = read_report(report).params[REASON]
+        stop_early(read_config(config), reason)
+        Path(metrics.path).write_text("{}", encoding="utf-8")
+        return report if reason else ""

@@ -1,0 +1,1 @@
+"""Component: the Model Registry after a challenge."""

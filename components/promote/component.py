@@ -1,0 +1,34 @@
+"""Component: the Model Registry after a challenge."""
+
+from kfp import dsl
+
+from components.images import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def promote(
+    program: dsl.Input[dsl.Model],
+    begun: str,
+    comparison: str,
+    incumbent: str,
+    config: str,
+    model: dsl.Output[dsl.Model],
+    outcome: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+) -> str:
+    """Register the challenger as a model that serves, and make it the champion if it has won."""
+    from pathlib import Path
+
+    from bt_core.config import read_config
+    from bt_core.errors import one_sentence
+    from components.reports import read_report
+    from components.retraining import make_model, settle, write_outcome
+    from components.runtime import finish
+
+    with one_sentence():
+        compared, settings, challenger = read_report(comparison), read_config(config), Path(program.path)
+        made = make_model(challenger, Path(model.path), compared)
+        text = finish(made, config, metrics, {"model": model.path})
+        found = settle(read_report(text), read_report(begun), compared, settings, incumbent, challenger)
+        write_outcome(found, Path(outcome.path))
+        return text

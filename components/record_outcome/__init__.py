@@ -1,0 +1,1 @@
+"""Component: the exit handler of a retraining."""
