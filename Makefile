@@ -6,14 +6,16 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 TORCH := $(shell grep '^torch==' constraints.txt)
+VLLM_VENV ?= .venv-vllm
+IMAGE ?= bettertogether-python:0.1.0
 # More arguments for a target: make run ARGS="--task iris", make test ARGS="-m 'not slow'".
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test lint format docs bench mlflow clean
+.PHONY: help venv run test test-vllm lint format docs bench mlflow images images-check clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## make .venv and install the pinned dependencies
 
@@ -25,6 +27,9 @@ mlflow: $(STAMP) ## serve the MLflow UI on the runs of this folder
 
 test: lint ## every check: style, types, architecture, tests with coverage
 	@$(BIN)/python -m pytest --cov $(ARGS)
+
+test-vllm: ## the vLLM engines on vLLM's CPU build, in an environment of its own (.venv-vllm)
+	@tests/vllm/run $(PYTHON) $(VLLM_VENV) $(ARGS)
 
 lint: $(STAMP) ## style, types and architecture alone
 	@$(BIN)/ruff check --quiet .
@@ -38,6 +43,13 @@ format: $(STAMP) ## mend the style
 
 docs: $(STAMP) ## write the generated docs again
 	@for tool in docs/tools/*_docs.py; do $(BIN)/python $$tool || exit 1; done
+
+images: ## build the container images with Docker (docs/images.md; ARGS="--secret id=pip_conf,src=pip.conf")
+	@for kind in cpu gpu; do docker build --build-arg REVISION="$$(git rev-parse HEAD)" \
+	    --file docker/Dockerfile.$$kind --tag $(IMAGE)-$$kind $(ARGS) . || exit 1; done
+
+images-check: $(STAMP) ## lint the Dockerfiles, without Docker
+	@$(BIN)/hadolint docker/Dockerfile.*
 
 bench: $(STAMP) ## measure: hours on two cores (ARGS="--quick", ARGS="engine train"); see docs/benchmarks.md
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -1,4 +1,7 @@
-"""Run a compiled pipeline file on this machine: the same YAML that a cluster gets, under `kfp.local`."""
+"""Run a compiled pipeline file on this machine: the same YAML that a cluster gets, under `kfp.local`.
+
+Tasks import what the caller can import, from its working directory too; in containers, what the image holds.
+"""
 
 import json
 import os
@@ -14,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bt_core.errors import ConfigError
+from pipelines.containers import Containers, containment
 from pipelines.events import LocalRun, OnEvent
 from pipelines.transcript import Transcript
 
@@ -30,10 +34,9 @@ def run(
     cache: Path | None = None,
     on_event: OnEvent = lambda event: None,
     warm: bool = True,
+    containers: Containers | None = None,
 ) -> LocalRun:
     """Run a compiled pipeline file, task by task, each in a process of its own.
-
-    Tasks import what this process can import, from its working directory too.
 
     Args:
         pipeline: the YAML file that `compile_strategy` wrote.
@@ -46,6 +49,7 @@ def run(
         on_event: called from this thread when a task starts, prints a line, or ends.
         warm: fork the tasks from a process that has imported the heavy libraries once, instead of starting a fresh
             interpreter for each; what they do is the same. Without effect where there is no `os.fork`.
+        containers: run every task in a container of its compiled image, which sees `environment` alone.
 
     Raises:
         BtError: with the failed task's sentence, as `UserError` (exit status 2) or `WorldError` (1).
@@ -58,11 +62,15 @@ def run(
         "pipeline_root": str(pipeline_root.resolve()),
         "arguments": dict(arguments or {}),
         "cache": str(cache.resolve()) if cache else None,
-        "warm": warm,
+        "warm": warm and not containers,
     }
     started = time.monotonic()
     transcript = Transcript(pipeline_root / "run.log", on_event)
-    with tempfile.TemporaryDirectory(prefix="bt-") as scratch, _worker(request, environment or {}, scratch) as worker:
+    with (
+        tempfile.TemporaryDirectory(prefix="bt-") as scratch,
+        containment(containers, pipeline_root, {**QUIET_THREADS, **(environment or {})}) as request["containers"],
+        _worker(request, environment or {}, scratch) as worker,
+    ):
         transcript.follow(worker.stdout)
         succeeded = worker.wait() == 0
     if not succeeded or transcript.failed:

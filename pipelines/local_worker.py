@@ -13,11 +13,12 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from bt_core.errors import ConfigError, one_sentence
+from bt_core.errors import ConfigError, WorldError, one_sentence
+from pipelines.containers import docker_runner, remove_containers
 from pipelines.transcript import EVENT_MARK
 from pipelines.warm import TaskServer, task_server
 
@@ -25,7 +26,7 @@ from pipelines.warm import TaskServer, task_server
 def main() -> None:
     """Read the request from stdin and run the pipeline that it names."""
     request = json.loads(sys.stdin.readline())
-    end_with_caller(os.dup(sys.stdin.fileno()))
+    end_with_caller(os.dup(sys.stdin.fileno()), request["containers"])
     os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())  # what the tasks get
     with task_server() if request["warm"] and hasattr(os, "fork") else nullcontext() as server:
         run(request, server)
@@ -50,8 +51,9 @@ def run(request: Mapping[str, Any], server: TaskServer | None) -> None:
         subprocess_task_handler.run_local_subprocess = server.in_place_of(subprocess_task_handler.run_local_subprocess)
     # kfp.local reports no single tasks, only the pipeline's outputs; this is the one function they all go through.
     task_executor.execute_single_task = announced(task_executor.execute_single_task)
+    boxes = request["containers"]
     local.init(
-        runner=local.SubprocessRunner(use_venv=False),
+        runner=docker_runner(boxes) if boxes else local.SubprocessRunner(use_venv=False),
         pipeline_root=request["pipeline_root"],
         enable_caching=bool(request["cache"]),
         cache_root=request["cache"],
@@ -59,11 +61,14 @@ def run(request: Mapping[str, Any], server: TaskServer | None) -> None:
     pipeline(**request["arguments"])
 
 
-def end_with_caller(lifeline: int) -> None:
+def end_with_caller(lifeline: int, boxes: Mapping[str, Any] | None) -> None:
     """End this process and its tasks when the caller is gone, which closes its end of the pipe."""
 
     def watch() -> None:
         os.read(lifeline, 1)
+        if boxes:  # containers are no processes of this group
+            with suppress(WorldError):
+                remove_containers(boxes["run"])
         os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,90 @@
+"""The user's own code in an image that does not hold it: a wheel in S3, named together with its sha256.
+
+    BT_WHEEL=s3://bucket/triage-1.0-py3-none-any.whl#sha256=<64 hex digits>
+
+The images' interpreter calls `activate` when it starts (docker/bt_wheel.pth), whatever it is started for. It cannot be
+the image's entry point, since Kubeflow replaces that with its own.
+"""
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from bt_core.errors import ConfigError, DataError, one_sentence
+from bt_core.models import cache_dir
+from bt_core.storage import Store
+
+WHEEL_VARIABLE = "BT_WHEEL"
+_DIGEST_MARK = "#sha256="
+
+
+def activate() -> None:
+    """Make the wheel that BT_WHEEL names importable; where that fails, end this process with the sentence."""
+    try:
+        with one_sentence():
+            sys.path.append(str(install(os.environ[WHEEL_VARIABLE], cache_dir() / "wheels")))
+    except SystemExit as end:
+        os._exit(int(end.code or 0))  # any exception here would become a fatal error of the interpreter
+
+
+def install(address: str, folder: Path) -> Path:
+    """Download a wheel, compare its sha256 with the one in the address, and unpack it without dependencies.
+
+    Args:
+        address: `s3://bucket/name.whl#sha256=...`.
+        folder: what has been installed before is kept here, by sha256.
+
+    Returns:
+        the folder with the wheel's packages.
+
+    Raises:
+        ConfigError: when the address names no wheel or no sha256.
+        DataError: when the file is not to be had, is another one, or is no wheel.
+        WorldError: when S3 fails.
+    """
+    place, mark, digest = address.partition(_DIGEST_MARK)
+    if not mark or not re.fullmatch("[0-9a-f]{64}", digest) or not place.endswith(".whl"):
+        raise ConfigError(
+            f"{WHEEL_VARIABLE} is {address!r}: write s3://bucket/name.whl{_DIGEST_MARK} and what `sha256sum` prints."
+        )
+    installed = folder / digest
+    if installed.is_dir():
+        return installed
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        wheel = Path(scratch, PurePosixPath(place).name)
+        Store().download(place, wheel)
+        _verify(wheel, place, digest)
+        unpacked = Path(scratch, "code")
+        _unpack(wheel, place, unpacked)
+        with suppress(OSError):  # another process was faster
+            unpacked.rename(installed)
+    return installed
+
+
+def _verify(wheel: Path, place: str, digest: str) -> None:
+    with wheel.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != digest:
+        raise DataError(
+            f"{place} has sha256 {found[:12]}..., but {WHEEL_VARIABLE} says {digest[:12]}...: nothing of it was"
+            " installed; upload the right file, or name its sha256."
+        )
+
+
+def _unpack(wheel: Path, place: str, folder: Path) -> None:
+    command = [sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check", "install", "--quiet"]
+    options = ["--no-index", "--no-deps", "--no-cache-dir", "--no-compile", "--target", str(folder)]
+    # Without the variable, or that interpreter would wait for what it is to install.
+    environment = {name: value for name, value in os.environ.items() if name != WHEEL_VARIABLE}
+    done = subprocess.run(
+        [*command, *options, str(wheel)], env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["pip failed"])[-1].removeprefix("ERROR: ")
+        raise DataError(f"{place} cannot be installed ({reason}): build the wheel again.")
