@@ -25,21 +25,45 @@ Strategy = Annotated[str, _STRATEGY]
 OptionalStrategy = Annotated[str | None, _STRATEGY]
 Task = Annotated[
     str | None,
-    typer.Option(help="A built-in task (see bt tasks) or package.module:attribute.", show_default=DEFAULT_TASK),
+    typer.Option(
+        help="A built-in task (see bt tasks), package.module:attribute, or a YAML file that declares one.",
+        show_default=DEFAULT_TASK,
+    ),
 ]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="YAML or JSON settings; options win over it.")
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="YAML or JSON settings, or the name of some that come with the task (paper); options win over them.",
+    ),
 ]
 Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as w.epochs=5; may be given again."),
 ]
 Model = Annotated[
-    str | None, typer.Option(help="Embedded model, local folder or Hugging Face id.", show_default="embedded")
+    str | None, typer.Option(help="Embedded model, local or s3:// folder, or Hugging Face id.", show_default="embedded")
+]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="PROGRAM",
+        help="Start from a finished program (a directory or s3://bucket/prefix) instead of the task's own prompts.",
+    ),
+]
+Program = Annotated[
+    str,
+    typer.Argument(metavar="PROGRAM", help="A program directory that a run wrote, or a bundle: s3://bucket/prefix."),
 ]
 Data = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="JSONL, CSV or Parquet rows (or s3://bucket/key), instead of the task's own."),
+    typer.Option(
+        metavar="FILE",
+        help="JSONL, CSV or Parquet rows (or s3://bucket/key, or hub:ID of the Hugging Face hub), instead of the"
+        " task's own.",
+    ),
 ]
 TrainRows = Annotated[int | None, _ROWS]
 ValRows = Annotated[int | None, _ROWS]

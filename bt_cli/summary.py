@@ -74,7 +74,8 @@ def _verdict(test: Mapping[str, Any]) -> Text:
 def _next_commands(result: Mapping[str, Any], folder: RunFolder, tracking_uri: str | None) -> Sequence[Sequence[str]]:
     program, runs = short(folder.program), short(folder.path.parent)
     example = next(iter(read_jsonl(folder.results)))["row"]
-    inputs = [f"{name}={example[name]}" for name in load_task(result["task"]).inputs]
+    settings = result.get("config", {}).get("task_settings", {})
+    inputs = [f"{name}={example[name]}" for name in load_task(result["task"], settings).inputs]
     serve = ["bt", "mlflow"] + ([] if Path(runs) == RUNS else [runs])
     return [["bt", "show", program], ["bt", "predict", program, *inputs], *([] if tracking_uri else [serve])]
 

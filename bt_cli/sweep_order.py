@@ -44,7 +44,7 @@ class SweepOrder:
         arms = "; ".join(map(format_strategy, self.strategies))
         seeds = ",".join(map(str, self.seeds))
         compared = ["--strategies", arms, "--seeds", seeds, "--margin", str(self.margin)]
-        chosen = [part for setting in _settings(self.settings.chosen) for part in ("--set", setting)]
+        chosen = [part for setting in _settings(self.settings.typed) for part in ("--set", setting)]
         return shlex.join(["bt", "sweep", "--task", self.settings.config.task, *compared, *chosen])
 
 

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bt_cli.console import print_json, stdout
+from bt_cli.named_configs import config_names
 from bt_core.task import BUILTIN_PACKAGE, Task, load_task
 
 
@@ -21,15 +22,18 @@ def tasks(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for m
     if as_json:
         print_json([_plain(name, task) for name, task in found.items()])
         return
-    table = Table("task", "inputs", "labels", "what it is", box=None, pad_edge=False, header_style="bold")
+    headings = ("task", "inputs", "labels", "--config", "what it is")
+    table = Table(*headings, box=None, pad_edge=False, header_style="bold")
     for name, task in found.items():
-        table.add_row(name, ", ".join(task.inputs), ", ".join(task.labels), Text(task.description))
+        lists = (", ".join(part) for part in (task.inputs, task.labels, config_names(name)))
+        table.add_row(name, *lists, Text(task.description))
     stdout().print(table)
 
 
 def _names() -> list[str]:
     package = importlib.import_module(BUILTIN_PACKAGE)
-    return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_"))
+    found = pkgutil.iter_modules(package.__path__)
+    return sorted(module.name for module in found if not module.ispkg and not module.name.startswith("_"))
 
 
 def _plain(name: str, task: Task) -> dict[str, object]:
@@ -39,4 +43,5 @@ def _plain(name: str, task: Task) -> dict[str, object]:
         "labels": list(task.labels),
         "description": task.description,
         "config": dict(task.config),
+        "configurations": config_names(name),
     }

@@ -1,10 +1,12 @@
-"""Rows: reading them, checking them, and splitting them so that no example stands in two splits."""
+"""Rows: reading them, naming their columns, checking them, and splitting them so that no example is in two splits."""
 
 import random
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 
 from bt_core.config import Rows
 from bt_core.errors import DataError
@@ -12,37 +14,48 @@ from bt_core.records import Row, canonical_json, read_jsonl
 from bt_core.storage import is_remote, local_copy
 from bt_core.task import Task
 
+NO_COLUMNS: Mapping[str, str] = MappingProxyType({})
 SPLITS = ("train", "val", "test")
+#: What others call the split that chooses between candidates.
+VAL_NAMES = ("validation", "valid", "dev")
+#: Marks the id of a data set that the `datasets` library loads.
+HUB = "hub:"
 Splits = dict[str, list[Row]]
+Source = Sequence[Row] | Mapping[str, Sequence[Row]]
+"""Rows, or the rows of named splits."""
 
 
-def load_splits(task: Task, data: str, rows: Rows, seed: int) -> Splits:
+def load_splits(task: Task, data: str, rows: Rows, seed: int, columns: Mapping[str, str] = NO_COLUMNS) -> Splits:
     """The task's train, val and test rows.
 
     Args:
         task: its `data` gives the rows unless `data` names a file.
-        data: a JSONL, CSV or Parquet file, also as `s3://bucket/key`; a folder with train, val and test files;
-            or empty.
+        data: as for `read_source`, or empty.
         rows: how many examples each split gets.
         seed: of the shuffle; the same rows and seed give the same splits.
+        columns: the task's column -> the column of `data` that it is called there.
 
     Raises:
         DataError: when rows are missing, malformed, duplicated across splits, or too few.
         WorldError: when S3 cannot be reached.
     """
     source = data or f"The data of task `{task.name}`"
-    found = _read(task, data)
+    found = with_columns(read_source(data), columns, data) if data else _own_rows(task)
+    sizes = rows.model_dump()
+    if isinstance(found, Mapping) and "val" not in found and {"train", "test"} <= found.keys():
+        learnt = _checked(task, list(found["train"]), f"{source}, split train")
+        given = {name: sizes[name] for name in ("train", "val")}
+        found = {**found, **_divided(task, learnt, given, seed, f"{source}, split train, for train and val")}
     if isinstance(found, Mapping):
         missing = [name for name in SPLITS if name not in found]
         if missing:
             raise DataError(f"{source} has no split {', '.join(missing)}: give train, val and test, or plain rows.")
         splits = {name: _checked(task, list(found[name]), f"{source}, split {name}") for name in SPLITS}
-        sizes = rows.model_dump()
         for name in SPLITS:
             _enough(len(splits[name]), sizes[name], f"{source}, split {name}")
         splits = {name: _shuffled(splits[name], seed, name)[: sizes[name]] for name in SPLITS}
     else:
-        splits = _split(task, _checked(task, list(found), source), rows, seed, source)
+        splits = _divided(task, _checked(task, list(found), source), sizes, seed, source)
     check_disjoint(task, splits)
     return splits
 
@@ -84,14 +97,81 @@ def check_disjoint(task: Task, splits: Mapping[str, Sequence[Row]]) -> None:
                 )
 
 
-def _read(task: Task, data: str) -> Sequence[Row] | Mapping[str, Sequence[Row]]:
-    if is_remote(data):
-        return _read_remote(data)
-    if data:
-        path = Path(data)
-        if path.is_dir():
-            return {name: read_rows(_split_file(path, name)) for name in SPLITS}
+def read_source(address: str) -> Source:
+    """Rows from wherever they lie.
+
+    Args:
+        address: a JSONL, CSV, Parquet or JSON file, also as `s3://bucket/key`; a folder, also as `s3://bucket/prefix/`,
+            with `train` and `test` files, and a `val` file if val is not to be taken out of train; or `hub:ID`,
+            `hub:ID:CONFIG`, each also with `@REVISION`, for a data set of the Hugging Face hub or any other folder
+            that `datasets` loads.
+
+    Returns:
+        Rows, or rows by split. A hub's split that is called `validation` is `val`; where there is no `test` split,
+        it is `test`, since the labels of the real one are not public then.
+
+    Raises:
+        DataError: when it is not to be had, or malformed.
+        WorldError: when S3 cannot be reached.
+    """
+    if address.startswith(HUB):
+        return _read_hub(address)
+    if is_remote(address):
+        return _read_remote(address)
+    path = Path(address)
+    if not path.is_dir():
         return read_rows(path)
+    names = [name for name in SPLITS if name != "val" or _split_files(path, name)]
+    return {name: read_rows(_split_file(path, name)) for name in names}
+
+
+def with_columns(found: Source, columns: Mapping[str, str], source: str) -> Source:
+    """The rows with their columns called as the task calls them; columns that are not named stay as they are.
+
+    Raises:
+        DataError: when a row lacks a column that is named.
+    """
+    if not columns:
+        return found
+    if isinstance(found, Mapping):
+        return {name: _renamed(rows, columns, f"{source}, split {name}") for name, rows in found.items()}
+    return _renamed(found, columns, source)
+
+
+def _renamed(rows: Sequence[Row], columns: Mapping[str, str], source: str) -> list[Row]:
+    taken = set(columns.values())
+    for number, row in enumerate(rows, start=1):
+        missing = [f"`{name}` (for `{own}`)" for own, name in columns.items() if name not in row]
+        if missing:
+            has = ", ".join(sorted(row)) or "none"
+            raise DataError(f"{source}, row {number}: no column {', '.join(missing)} (it has {has}): mend `columns`.")
+    return [
+        {name: value for name, value in row.items() if name not in taken}
+        | {own: row[name] for own, name in columns.items()}
+        for row in rows
+    ]
+
+
+def _read_hub(address: str) -> dict[str, list[Row]]:
+    from datasets import load_dataset
+
+    text, _, revision = address.removeprefix(HUB).partition("@")
+    name, _, config = text.partition(":")
+    try:
+        loaded = load_dataset(name, config or None, revision=revision or None)
+        found = {split: [dict(row) for row in rows] for split, rows in loaded.items()}
+    except Exception as error:  # datasets, the hub's client and the parsers each have many errors of their own
+        reason = (str(error.__cause__ or error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise DataError(
+            f"The data set `{address}` cannot be loaded ({reason}): check id and network, or give a file."
+        ) from None
+    other = next((split for split in VAL_NAMES if split in found), None)
+    if other and "val" not in found:
+        found["val" if "test" in found else "test"] = found.pop(other)
+    return found
+
+
+def _own_rows(task: Task) -> Source:
     if task.data is None:
         raise DataError(f"The task `{task.name}` brings no data: give a file with `--data`.")
     try:
@@ -100,19 +180,21 @@ def _read(task: Task, data: str) -> Sequence[Row] | Mapping[str, Sequence[Row]]:
         raise DataError(f"The data of task `{task.name}` cannot be read ({error}): check its loader.") from None
 
 
-def _read_remote(address: str) -> list[Row]:
+def _read_remote(address: str) -> Source:
     with tempfile.TemporaryDirectory() as folder:
-        path = local_copy(address, Path(folder))
+        path = local_copy(address, Path(folder), [f"{name}.*" for name in SPLITS])
         try:
-            return read_rows(path)
+            return read_source(str(path))
         except DataError as error:  # names the copy, which is gone by then
-            raise DataError(str(error).replace(str(path), address)) from None
+            raise DataError(str(error).replace(str(path), address.rstrip("/"))) from None
+
+
+def _split_files(folder: Path, name: str) -> list[Path]:
+    return [path for path in sorted(folder.glob(f"{name}.*")) if path.suffix in (".jsonl", ".csv", ".parquet", ".json")]
 
 
 def _split_file(folder: Path, name: str) -> Path:
-    found = [
-        path for path in sorted(folder.glob(f"{name}.*")) if path.suffix in (".jsonl", ".csv", ".parquet", ".json")
-    ]
+    found = _split_files(folder, name)
     if not found:
         raise DataError(f"The data folder {folder} has no {name}.jsonl (or .csv, .parquet): add it, or give one file.")
     return found[0]
@@ -136,14 +218,12 @@ def _enough(have: int, want: int, source: str) -> None:
         raise DataError(f"{source} has {have} rows, but {want} were asked for: lower `rows` or bring more.")
 
 
-def _split(task: Task, rows: list[Row], sizes: Rows, seed: int, source: str) -> Splits:
+def _divided(task: Task, rows: list[Row], sizes: Mapping[str, int], seed: int, source: str) -> Splits:
+    """Shares of the rows, an example in one of them at most."""
     unique = list({canonical_json({c: row[c] for c in task.inputs}): row for row in reversed(rows)}.values())[::-1]
-    wanted = sizes.train + sizes.val + sizes.test
-    _enough(len(unique), wanted, f"{source} (duplicates aside)")
-    ordered = _interleaved(_shuffled(unique, seed, "split"), task.stratify)
-    val_end = sizes.train + sizes.val
-    parts = {"train": ordered[: sizes.train], "val": ordered[sizes.train : val_end], "test": ordered[val_end:wanted]}
-    return {name: _shuffled(part, seed, name) for name, part in parts.items()}
+    _enough(len(unique), sum(sizes.values()), f"{source} (duplicates aside)")
+    ordered = iter(_interleaved(_shuffled(unique, seed, "split"), task.stratify))
+    return {name: _shuffled(list(islice(ordered, size)), seed, name) for name, size in sizes.items()}
 
 
 def _interleaved(rows: list[Row], column: str) -> list[Row]:

@@ -1,20 +1,27 @@
 """Tasks: what a user brings. A program factory, a metric, and rows.
 
-A task is named by an import path, `package.module:attribute`; a bare name is one of the built-in ones.
+A task is named by an import path, `package.module:attribute`; a bare name is one of the built-in ones or a module whose
+task is called `task`, and the name of a YAML or JSON file is a task that the file declares (docs/tasks.md).
 """
 
 import importlib
+import importlib.util
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from bt_core.errors import TaskError
+from bt_core.config import Section, load_config_file, validated
+from bt_core.errors import ConfigError, TaskError
 from bt_core.records import Row
 
-#: Where a bare task name is looked for.
+#: Where a bare task name is looked for first.
 BUILTIN_PACKAGE = "bt_tasks"
+#: What makes a task of a declaration, and the ends of such files' names.
+DECLARED = "bt_tasks.support.declared:task"
+DECLARATIONS = (".yaml", ".yml", ".json")
 
 
 @dataclass(frozen=True)
@@ -47,15 +54,65 @@ class Task:
     description: str = ""
 
 
-def load_task(reference: str) -> Task:
-    """Import a task.
+@dataclass(frozen=True)
+class TaskFactory:
+    """A task that has settings of its own: `task_settings` in the configuration.
+
+    Attributes:
+        settings: their names, types and defaults.
+        make: settings -> task. It is called in every step and should read no files: leave that to `Task.data` and to
+            what the program calls.
+    """
+
+    settings: type[Section]
+    make: Callable[[Any], Task]
+
+
+def load_task(reference: str, settings: Mapping[str, Any] | None = None) -> Task:
+    """Import a task and give it its settings.
+
+    Args:
+        reference: import path, built-in name, or the file name of a declared task.
+        settings: the `task_settings` of the configuration; those of a declared task hold the whole declaration.
 
     Raises:
         TaskError: when the path does not import, or what it names is no complete task.
+        ConfigError: when the task has no such settings; names each key.
     """
-    module_name, _, attribute = reference.partition(":")
-    if ":" not in reference:
-        module_name, attribute = f"{BUILTIN_PACKAGE}.{reference}", "task"
+    given = dict(settings or {})
+    if is_declaration(reference) and not given:
+        given = {"name": Path(reference).stem} | load_config_file(Path(reference))
+    found = _imported(DECLARED if is_declaration(reference) else reference)
+    return _checked(_with_settings(found, given, reference), reference)
+
+
+def is_declaration(reference: str) -> bool:
+    """Whether a task's name is that of a file that declares it."""
+    return reference.endswith(DECLARATIONS)
+
+
+def _with_settings(found: Any, settings: Mapping[str, Any], reference: str) -> Any:
+    if isinstance(found, TaskFactory):
+        where = f"the settings of task `{reference}`"
+        known = "`, `".join(found.settings.model_fields)
+        prefix = "" if is_declaration(reference) else "task_settings."
+        return found.make(validated(found.settings, settings, where, f"its settings are `{known}`", prefix))
+    if settings:
+        keys = "`, `".join(f"task_settings.{key}" for key in settings)
+        raise ConfigError(f"`{keys}` is no setting of task `{reference}`, which has none of its own: take it out.")
+    return found
+
+
+def module_of(reference: str) -> str:
+    """The module that a task's name leads to, found or not; nothing but packages above it is imported."""
+    module, colon, _ = reference.partition(":")
+    built_in = f"{BUILTIN_PACKAGE}.{reference}"
+    is_own = reference.isidentifier() and not importlib.util.find_spec(built_in) and importlib.util.find_spec(reference)
+    return module if colon or is_own else built_in
+
+
+def _imported(reference: str) -> Any:
+    module_name, attribute = module_of(reference), reference.partition(":")[2]
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -71,7 +128,7 @@ def load_task(reference: str) -> Task:
         ) from None
     if not hasattr(module, attribute or "task"):
         raise TaskError(f"The module {module_name} has no `{attribute}`: name its `bt_core.task.Task` there.")
-    return _checked(getattr(module, attribute or "task"), reference)
+    return getattr(module, attribute or "task")
 
 
 def _checked(found: Any, reference: str) -> Task:

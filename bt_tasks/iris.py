@@ -1,12 +1,17 @@
-"""Iris (Fisher 1936), the paper's third task: one module, a closed set of three answers."""
+"""Iris (Fisher 1936), the paper's third task: one module, three species.
+
+With the paper's prompts all four measurements are shown and the answer is free text after reasoning; with the short
+ones the petal alone is, and the answer is closed.
+"""
 
 from typing import Any, Literal
 
 import dspy
 
-from bt_core.lm.adapters import LineAdapter
+from bt_core.metrics import label_accuracy
 from bt_core.records import Row
-from bt_core.task import Task
+from bt_core.task import Task, TaskFactory
+from bt_tasks.support.prompting import Prompting
 
 
 class Species(dspy.Signature):
@@ -16,9 +21,14 @@ class Species(dspy.Signature):
     species: Literal["setosa", "versicolor", "virginica"] = dspy.OutputField()
 
 
-def exact_match(example: Any, prediction: Any) -> bool:
-    """Whether the species is the labelled one."""
-    return bool(prediction.species == example.species)
+class Measured(dspy.Signature):
+    """Given the petal and sepal dimensions in cm, predict the iris species."""
+
+    petal_length: str = dspy.InputField()
+    petal_width: str = dspy.InputField()
+    sepal_length: str = dspy.InputField()
+    sepal_width: str = dspy.InputField()
+    answer: str = dspy.OutputField(desc="setosa, versicolor, or virginica")
 
 
 class Identify(dspy.Module):
@@ -30,6 +40,24 @@ class Identify(dspy.Module):
 
     def forward(self, sepal: str, petal: str) -> Any:
         return self.species(petal=petal)
+
+
+class Reason(dspy.Module):
+    """The paper's program."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classify = dspy.ChainOfThought(Measured)
+
+    def forward(self, sepal: str, petal: str) -> Any:
+        sizes = {**_centimetres("petal", petal), **_centimetres("sepal", sepal)}
+        return dspy.Prediction(species=self.classify(**sizes).answer)
+
+
+def _centimetres(part: str, size: str) -> dict[str, str]:
+    """`14 x 2 mm` as `petal_length` 1.4 and `petal_width` 0.2."""
+    length, width = (f"{int(number) / 10:.1f}" for number in size.removesuffix(" mm").split(" x "))
+    return {f"{part}_length": length, f"{part}_width": width}
 
 
 def flowers() -> list[Row]:
@@ -45,19 +73,27 @@ def flowers() -> list[Row]:
     return rows
 
 
-task = Task(
-    name="iris",
-    program=Identify,
-    metric=exact_match,
-    inputs=("sepal", "petal"),
-    labels=("species",),
-    data=flowers,
-    stratify="species",
-    adapter=LineAdapter,
-    config={
-        "rows": {"train": 40, "val": 35, "test": 74},
-        "decoding": {"closed": "scored", "calibration": "train"},
-        "w": {"sft_prompt": "optimised"},
-    },
-    description="petal size -> iris species; one module, closed answers, as in the paper",
-)
+SHORT = {
+    "rows": {"train": 40, "val": 35, "test": 74},
+    "decoding": {"closed": "scored", "calibration": "train"},
+    "w": {"sft_prompt": "optimised"},
+}
+
+
+def make(settings: Prompting) -> Task:
+    """The task."""
+    return Task(
+        name="iris",
+        program=Reason if settings.is_paper else Identify,
+        metric=label_accuracy("species"),
+        inputs=("sepal", "petal"),
+        labels=("species",),
+        data=flowers,
+        stratify="species",
+        adapter=settings.adapter,
+        config={} if settings.is_paper else SHORT,
+        description="petal size -> iris species; one module, closed answers",
+    )
+
+
+task = TaskFactory(Prompting, make)

@@ -1,0 +1,131 @@
+"""`bt reproduce`: the paper's Table 1 for a model, one sweep a task, and the figures beside the paper's."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from bt_cli import options
+from bt_cli.console import print_json, stderr, stdout
+from bt_cli.run_folder import RUNS, SweepFolder
+from bt_cli.settings import gather
+from bt_cli.sweep_order import SweepOrder
+from bt_core.errors import ConfigError
+from bt_core.strategy import Strategy, format_strategy
+
+#: The tasks of Soylu, Potts, Khattab 2024 (arXiv 2407.10930), and the rows of its Table 1 besides vanilla.
+PAPER_TASKS = ("hotpotqa", "gsm8k", "iris")
+PAPER_ARMS: tuple[Strategy, ...] = tuple(tuple(arm) for arm in ("p", "w", "pp", "ww", "pw", "wp", "pwp"))
+DEFAULT_TASKS = ",".join(PAPER_TASKS)
+DEFAULT_STRATEGIES = "; ".join(map(format_strategy, PAPER_ARMS))
+MARGIN = 0.05
+
+Tasks = Annotated[str, typer.Option(help="The paper's tasks to run, separated by commas.")]
+Size = Annotated[
+    Literal["paper", "small"],
+    typer.Option(help="The paper's sizes, prompts and settings, or some for the embedded model on two cores."),
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="[TASK.]KEY=VALUE", help="One setting, of every task or of one: gsm8k.data=FILE."),
+]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="A folder a task, and table1.md; the same command goes on.")]
+Compiled = Annotated[
+    Path | None, typer.Option("--compile", metavar="DIR", help="Write a pipeline a task for a cluster instead.")
+]
+
+
+def reproduce(
+    model: options.Model = None,
+    tasks: Tasks = DEFAULT_TASKS,
+    size: Size = "paper",
+    strategies: options.Strategies = DEFAULT_STRATEGIES,
+    seeds: options.Seeds = options.DEFAULT_SEEDS,
+    assignments: Assignments = None,
+    out: Out = RUNS / "reproduce",
+    compiled: Compiled = None,
+    image: Annotated[str, typer.Option(help="With --compile: container image of every task.")] = "",
+    gpus: Annotated[int, typer.Option(min=0, help="With --compile: GPUs for each task that runs the model.")] = 0,
+    table: Annotated[
+        bool, typer.Option("--table", help="Run nothing: make the table of the sweep.json files in --out/TASK.")
+    ] = False,
+    tracking_uri: options.TrackingUri = None,
+    cache: options.Cache = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the table's figures as JSON.")] = False,
+) -> None:
+    """Run the paper's tasks and strategies on a model, and put the scores beside the paper's.
+
+    Examples:
+
+    bt reproduce --model meta-llama/Meta-Llama-3-8B-Instruct --set hotpotqa.task_settings.retriever=http://colbert:8893/api/search
+
+    bt reproduce --size small --tasks iris --strategies "p; p -> w -> p" --seeds 0 --out runs/small
+
+    bt reproduce --compile pipelines --image registry.example.com/bt-python:1 --gpus 1
+    """
+    orders = {} if table else dict(_orders(_named(tasks), size, strategies, seeds, model, assignments or ()))
+    if compiled is not None:
+        _compile(orders, compiled, image, gpus, tracking_uri or "")
+        return
+    if not table:
+        from bt_cli.sweep_execution import execute_sweep
+
+        for name, order in orders.items():
+            stderr().print(f"{name}: {len(order.strategies)} strategies, seeds {seeds}", style="bold")
+            execute_sweep(order, out / name, tracking_uri, cache)
+    from bt_cli.paper_table import figures, markdown
+
+    found = figures({name: SweepFolder(out / name).sweep for name in _named(tasks)})
+    text = markdown(found)
+    (out / "table1.md").write_text(text, encoding="utf-8")
+    if as_json:
+        print_json(found)
+    else:
+        stdout().print(text, markup=False)
+
+
+def _named(tasks: str) -> list[str]:
+    """The tasks by name.
+
+    Raises:
+        ConfigError: when one is not in the paper, or none is named.
+    """
+    names = [name.strip() for name in tasks.split(",") if name.strip()]
+    strange = [name for name in names if name not in PAPER_TASKS]
+    if strange or not names:
+        what = f"`{strange[0]}` is no task of the paper" if strange else "no task is named"
+        raise ConfigError(f"--tasks: {what}, which has {', '.join(PAPER_TASKS)}: name some of these.")
+    return names
+
+
+def _orders(
+    names: Sequence[str], size: str, strategies: str, seeds: str, model: str | None, assignments: Sequence[str]
+) -> Iterator[tuple[str, SweepOrder]]:
+    """A sweep a task; nothing that a sweep sets by itself, so that every weight step trains as in the paper."""
+    arms, numbers = options.parse_sweep(strategies, seeds)
+    for name in names:
+        own = [text.removeprefix(f"{name}.") for text in assignments if _concerns(text, name)]
+        settings = gather({"task": name, "model": model}, Path(size), own)
+        yield name, SweepOrder(tuple(arms), tuple(numbers), settings, MARGIN)
+
+
+def _concerns(assignment: str, task: str) -> bool:
+    """Whether a setting is that task's: its own, or one of every task."""
+    owner = assignment.partition(".")[0]
+    return owner == task or owner not in PAPER_TASKS
+
+
+def _compile(orders: dict[str, SweepOrder], folder: Path, image: str, gpus: int, tracking_uri: str) -> None:
+    from pipelines.better_together import Options
+    from pipelines.compile import compile_sweep
+
+    chosen = Options(image=image, tracking_uri=tracking_uri, gpus=gpus)
+    for name, order in orders.items():
+        path = compile_sweep(order.strategies, order.seeds, folder / f"{name}.yaml", chosen, order.parameters)
+        stderr().print(f"Wrote the sweep of {name} to {path}.", markup=False)
+    stderr().print(
+        "When a sweep is done, put the sweep.json of its last task into runs/reproduce/TASK and run"
+        " bt reproduce --table.",
+        markup=False,
+    )

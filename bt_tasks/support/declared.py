@@ -1,0 +1,192 @@
+"""Tasks that a YAML or JSON file declares, with no Python written; docs/tasks.md shows one.
+
+The file's content is the task's settings, so it travels inside the configuration and the program directory. Labels that
+are to be read from the data are read once, when the data are prepared, and travel as `known_labels` from then on.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal, cast
+
+import dspy
+from pydantic import Field, model_validator
+
+from bt_core.config import Section, merge
+from bt_core.errors import TaskError
+from bt_core.task import Task, TaskFactory
+from bt_tasks.support.declared_data import DataNames, labels_of, rows_of
+from bt_tasks.support.declared_metric import MetricChoice, metric_of
+from bt_tasks.support.prompting import Format, module_of, prompt_format
+
+#: What a field's type may be.
+TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list[str]}
+FROM_DATA = "data"
+
+
+class Module(Section):
+    """One predictor of the program."""
+
+    name: str = Field("", description="by which its prompt is known; empty: that of its first output")
+    signature: str = Field(description="its fields, such as `message, gist -> intent` or `text -> score: int`")
+    instructions: str = Field("", description="what the LM is told to do; empty: DSPy's sentence that names the fields")
+    reasoning: bool = Field(False, description="whether the LM reasons before it answers")
+
+
+class Declared(Section):
+    """A task in a file. Modules run one after the other; each reads inputs and what the ones before it answered."""
+
+    name: str = Field("", description="for tables; empty: that of the file")
+    description: str = ""
+    signature: str = Field("", description="of a program of one module; else `modules`")
+    instructions: str = Field("", description="of a program of one module")
+    reasoning: bool = Field(False, description="of a program of one module")
+    modules: tuple[Module, ...] = ()
+    fields: dict[str, str] = Field({}, description="field -> its description in the prompt")
+    labels: dict[str, Literal["data"] | tuple[str, ...]] = Field(
+        {}, description="closed field -> its possible answers, or `data`: those that the data hold"
+    )
+    known_labels: dict[str, tuple[str, ...]] = Field({}, description="filled in when the data are prepared")
+    metric: MetricChoice = Field(description="its kind, or a mapping with more")
+    data: str | DataNames = Field("", description="a file, folder, s3:// or hub: address, or one for train, val, test")
+    columns: dict[str, str] = Field({}, description="the task's column -> what the data call it")
+    stratify: str = Field("", description="column whose values are spread evenly over the splits")
+    format: Format = Field("lines", description="of prompts: short lines, or DSPy's chat format")
+    config: dict[str, Any] = Field({}, description="settings that suit the task, such as rows and decoding")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_metric(cls, values: Any) -> Any:
+        """`metric: f1` is short for `metric: {kind: f1}`."""
+        if isinstance(values, Mapping) and isinstance(values.get("metric"), str):
+            return {**values, "metric": {"kind": values["metric"]}}
+        return values
+
+    @property
+    def parts(self) -> tuple[Module, ...]:
+        """The modules, named.
+
+        Raises:
+            TaskError: when there is none, or both ways of naming them are used.
+        """
+        if bool(self.signature) == bool(self.modules):
+            raise TaskError(f"The task `{self.name}` needs either `signature` or `modules`: write one of them.")
+        alone = Module(signature=self.signature, instructions=self.instructions, reasoning=self.reasoning)
+        return self.modules or (alone,)
+
+
+def make(settings: Declared) -> Task:
+    """The task that a file declares.
+
+    Raises:
+        TaskError: when a signature cannot be read, a field is unknown, or labels cannot be found.
+    """
+    modules = [(part, *_sides(part, settings)) for part in settings.parts]
+    made = {name for _, _, outputs in modules for name in outputs}
+    read = dict.fromkeys(name for _, inputs, _ in modules for name in inputs)
+    inputs = tuple(name for name in read if name not in made)
+    answer = settings.metric.field or next(iter(modules[-1][2]))
+    unknown = ({answer, *settings.labels} - made) | (settings.fields.keys() - made - read.keys())
+    if unknown:
+        raise TaskError(f"The task `{settings.name}` has no field `{'`, `'.join(sorted(unknown))}`: mend its file.")
+    known = {**_found_labels(settings), **_listed(settings)}
+    return Task(
+        name=settings.name,
+        program=partial(_Chain, settings, known),
+        metric=metric_of(settings.metric, answer),
+        inputs=inputs,
+        labels=(settings.metric.label or answer,),
+        data=partial(rows_of, settings.data, settings.columns) if settings.data else None,
+        stratify=settings.stratify,
+        adapter=prompt_format(settings.format),
+        config=merge(
+            {"decoding": {"stop": ["\n"]}} if settings.format == "lines" and not _reasons(settings) else {},
+            {"columns": settings.columns} if settings.columns else {},
+            {"task_settings": {"known_labels": known}} if known else {},
+            settings.config,
+        ),
+        description=settings.description,
+    )
+
+
+def _reasons(settings: Declared) -> bool:
+    return any(part.reasoning for part in settings.parts)
+
+
+def _listed(settings: Declared) -> dict[str, list[str]]:
+    found = {field: list(labels) for field, labels in settings.labels.items() if not isinstance(labels, str)}
+    for field, labels in found.items():
+        if len(set(labels)) < 2:
+            raise TaskError(f"The task `{settings.name}` lists fewer than two labels for `{field}`: list all of them.")
+    return found
+
+
+def _found_labels(settings: Declared) -> dict[str, list[str]]:
+    """The labels that the data hold, or those that were found there before."""
+    wanted = [field for field, labels in settings.labels.items() if labels == FROM_DATA]
+    if all(field in settings.known_labels for field in wanted):
+        return {field: list(settings.known_labels[field]) for field in wanted}
+    if not settings.data:
+        raise TaskError(f"The labels of `{wanted[0]}` are to come from the data, and the file names none: list them.")
+    rows = rows_of(settings.data, settings.columns)
+    return {field: labels_of(rows, field) for field in wanted}
+
+
+def _sides(part: Module, settings: Declared) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Input and output fields with their types."""
+    left, arrow, right = part.signature.partition("->")
+    if not arrow:
+        raise TaskError(
+            f"The signature {part.signature!r} of task `{settings.name}` has no `->`: write `text -> label`."
+        )
+    return _fields(left, part, settings), _fields(right, part, settings)
+
+
+def _fields(text: str, part: Module, settings: Declared) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for field in text.split(","):
+        name, _, kind = (piece.strip() for piece in field.partition(":"))
+        if not name.isidentifier() or (kind or "str") not in TYPES:
+            raise TaskError(
+                f"The signature {part.signature!r} of task `{settings.name}` cannot be read at {field.strip()!r}: write"
+                f" names separated by commas, each perhaps with a type ({', '.join(TYPES)})."
+            )
+        found[name] = TYPES[kind or "str"]
+    return found
+
+
+class _Chain(dspy.Module):
+    """The declared modules, one after the other."""
+
+    def __init__(self, settings: Declared, known: Mapping[str, list[str]]) -> None:
+        super().__init__()
+        self.steps: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = []
+        for part in settings.parts:
+            inputs, outputs = _sides(part, settings)
+            closed = {name: cast(Any, Literal)[tuple(known[name])] for name in outputs if name in known}
+            marked = {
+                **{name: (kind, dspy.InputField(**_description(name, settings))) for name, kind in inputs.items()},
+                **{
+                    name: (closed.get(name, kind), dspy.OutputField(**_description(name, settings)))
+                    for name, kind in outputs.items()
+                },
+            }
+            name = part.name or next(iter(outputs))
+            setattr(
+                self, name, module_of(dspy.make_signature(marked), part.instructions, part.reasoning, settings.format)
+            )
+            self.steps.append((name, tuple(inputs), tuple(outputs)))
+
+    def forward(self, **given: Any) -> Any:
+        answers: dict[str, Any] = {}
+        for name, inputs, outputs in self.steps:
+            state = {**given, **answers}
+            found = getattr(self, name)(**{field: state[field] for field in inputs})
+            answers |= {field: found[field] for field in outputs}
+        return dspy.Prediction(**answers)
+
+
+def _description(name: str, settings: Declared) -> dict[str, str]:
+    return {"desc": settings.fields[name]} if name in settings.fields else {}
+
+
+task = TaskFactory(Declared, make)

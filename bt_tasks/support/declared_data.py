@@ -1,0 +1,49 @@
+"""The rows of a declared task."""
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import Field
+
+from bt_core.config import Section
+from bt_core.data import Source, read_source, with_columns
+from bt_core.errors import DataError
+from bt_core.records import Row
+
+
+class DataNames(Section):
+    """An address for each split."""
+
+    train: str = Field(description="rows that steps learn from")
+    val: str = Field("", description="rows that choose; empty: taken out of `train`")
+    test: str = Field(description="sealed rows")
+
+
+def rows_of(data: str | DataNames, columns: Mapping[str, str]) -> Source:
+    """The rows, their columns called as the task calls them.
+
+    Raises:
+        DataError: when they are not to be had, or lack a column.
+    """
+    if isinstance(data, str):
+        return with_columns(read_source(data), columns, data)
+    named = {split: address for split, address in data.model_dump().items() if address}
+    return {split: _plain(with_columns(read_source(address), columns, address)) for split, address in named.items()}
+
+
+def labels_of(source: Source, column: str) -> list[str]:
+    """The values of a column in all rows, sorted.
+
+    Raises:
+        DataError: when there are fewer than two, or rows lack the column.
+    """
+    rows = _plain(source)
+    if any(row.get(column) is None for row in rows):
+        raise DataError(f"Rows without `{column}`, whose labels are to come from the data: mend `columns` or the rows.")
+    found = sorted({str(row[column]) for row in rows})
+    if len(found) < 2:
+        raise DataError(f"The data hold fewer than two labels for `{column}`: bring more rows, or list the labels.")
+    return found
+
+
+def _plain(source: Source) -> Sequence[Row]:
+    return [row for rows in source.values() for row in rows] if isinstance(source, Mapping) else source

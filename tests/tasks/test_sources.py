@@ -1,0 +1,80 @@
+"""Rows from wherever they lie, their columns called as the task calls them."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bt_core.config import Rows
+from bt_core.data import load_splits, read_source
+from bt_core.errors import DataError
+from bt_core.records import row_id
+from tests.core import toy
+
+SIZES = Rows(train=12, val=8, test=8)
+COLUMNS = {"thing": "text", "colour": "category"}
+FOREIGN = [{"text": row["thing"], "category": row["colour"], "page": n} for n, row in enumerate(toy.rows())]
+TASK = toy.make(data=None)
+
+Write = Callable[..., Path]
+
+
+def test_columns_are_called_as_the_task_calls_them(write: Write) -> None:
+    splits = load_splits(TASK, str(write("rows.jsonl", FOREIGN)), SIZES, 0, COLUMNS)
+    assert {name: len(rows) for name, rows in splits.items()} == SIZES.model_dump()
+    assert splits["test"][0].keys() == {"thing", "colour", "page"}
+    plain = [{"thing": row["text"], "colour": row["category"], "page": row["page"]} for row in FOREIGN]
+    assert splits == load_splits(TASK, str(write("plain.jsonl", plain)), SIZES, 0)
+
+
+def test_a_column_that_is_not_there(write: Write) -> None:
+    path = write("rows.jsonl", FOREIGN)
+    with pytest.raises(DataError, match=r"row 1: no column `label` \(for `colour`\) \(it has category, page, text\)"):
+        load_splits(TASK, str(path), SIZES, 0, COLUMNS | {"colour": "label"})
+
+
+def test_val_is_taken_out_of_train_where_there_is_none(write: Write) -> None:
+    write("splits/train.jsonl", FOREIGN[:20])
+    folder = write("splits/test.jsonl", FOREIGN[20:]).parent
+    splits = load_splits(TASK, str(folder), SIZES, 3, COLUMNS)
+    assert {name: len(rows) for name, rows in splits.items()} == SIZES.model_dump()
+    pages = {name: {row["page"] for row in rows} for name, rows in splits.items()}
+    assert pages["test"] == set(range(20, 28))
+    assert pages["train"] | pages["val"] == set(range(20))
+    assert max(Counter(row["colour"] for row in splits["val"]).values()) == 3, "stratified"
+    assert splits == load_splits(TASK, str(folder), SIZES, 3, COLUMNS)
+    with pytest.raises(DataError, match=r"split train, for train and val .* has 20 rows, but 21 were asked for"):
+        load_splits(TASK, str(folder), Rows(train=13, val=8, test=8), 3, COLUMNS)
+
+
+def test_a_test_split_is_never_made_up(write: Write) -> None:
+    folder = write("splits/train.jsonl", FOREIGN).parent
+    with pytest.raises(DataError, match=r"has no test\.jsonl"):
+        load_splits(TASK, str(folder), SIZES, 0, COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (("train", "test"), {"train", "test"}),
+        (("train", "validation", "test"), {"train", "val", "test"}),
+        (("train", "validation"), {"train", "test"}),
+        (("train",), {"train"}),
+    ],
+    ids=["train-test", "all", "no-test", "train"],
+)
+def test_a_data_set_of_the_datasets_library(names: tuple[str, ...], wanted: set[str], write: Write) -> None:
+    """Folders are loaded by the code that loads ids of the hub."""
+    for name in names:
+        folder = write(f"set/{name}.jsonl", FOREIGN).parent
+    found = read_source(f"hub:{folder}")
+    assert isinstance(found, dict)
+    assert found.keys() == wanted
+    assert {row_id(row) for row in found["train"]} == {row_id(row) for row in FOREIGN}
+
+
+def test_a_data_set_that_is_not_to_be_had(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot be loaded .*: check id and network, or give a file") as caught:
+        read_source(f"hub:{tmp_path / 'none'}")
+    assert "\n" not in str(caught.value)
