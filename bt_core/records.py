@@ -15,6 +15,10 @@ from bt_core.errors import DataError
 Row = dict[str, Any]
 """One example: column name -> JSON value."""
 
+#: Types of what a trace and its calls hold, in files made elsewhere too.
+_TRACE = {"example": str, "score": int | float, "prediction": dict, "error": str | None, "attempt": int}
+_CALL = {"predictor": str, "inputs": dict, "outputs": dict, "label_logprobs": dict | None}
+
 #: Beginnings of the series that hold a training's losses.
 LOSSES = ("train/loss", "train/val_loss")
 #: Points of a loss curve in a compact report, which travels as a parameter.
@@ -65,6 +69,8 @@ class Trace:
     prediction: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
     attempt: int = 0
+    #: The base model that made it; empty: not recorded.
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -152,11 +158,18 @@ def read_traces(path: Path) -> list[Trace]:
     traces = []
     for number, row in enumerate(read_jsonl(path), start=1):
         try:
-            calls = tuple(Call(**call) for call in row.pop("calls", ()))
-            traces.append(Trace(calls=calls, **row))
+            calls = tuple(Call(**_checked(call, _CALL)) for call in row.pop("calls", ()))
+            traces.append(Trace(calls=calls, **_checked(row, _TRACE)))
         except TypeError as error:
             raise DataError(f"{path}, row {number}: not a trace ({error}); see docs/formats.md.") from None
     return traces
+
+
+def _checked(values: dict[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]:
+    for name, kind in kinds.items():
+        if name in values and not isinstance(values[name], kind):
+            raise TypeError(f"`{name}` is {str(values[name])[:40]!r}")
+    return values
 
 
 def dump_report(report: StageReport, compact: bool = False) -> str:

@@ -1,49 +1,75 @@
 """Between program directories and DSPy: read a module's prompts, and make a module that runs a program state.
 
-Every predictor gets an LM of its own, bound to its adapter and its closed answers, so that no call can go
-to other weights than the program names (the released DSPy optimiser scores on the global LM instead).
+Every predictor's calls go through one engine that knows the predictor's adapter and closed answers, so that no call
+can go to other weights than the program names (the released DSPy optimiser scores on the global LM instead).
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import dspy
-from dspy.lm15 import ContextLengthError
-from dspy.lm15 import Message as DspyMessage
-from dspy.lm15 import Request as DspyRequest
-from dspy.lm15 import Response as DspyResponse
-from dspy.lm15 import Usage as DspyUsage
 
 from bt_core.config import Decoding
-from bt_core.engine.base import Completion, EngineAdapter, Message, Request, Sampling
+from bt_core.engine.base import EngineAdapter, Request, Sampling
 from bt_core.errors import ProgramError
+from bt_core.lm.program_engine import ProgramEngine, Refuse, Submit
+from bt_core.lm.recording import NAME
+from bt_core.lm.values import fields_of, typed
 from bt_core.program import Field, PredictorState, Program
 from bt_core.task import Task
 
-Submit = Callable[[str, Request], Completion]
-"""Sends a predictor's request and waits: (predictor name, request) -> completion."""
-
 
 def predictors_of(module: Any) -> dict[str, Any]:
+    """The predictors of a program by their names.
+
+    Raises:
+        ProgramError: when it is no DSPy module.
+    """
+    if not isinstance(module, dspy.Module):
+        hint = " (`dspy.streamify` and `dspy.asyncify` make functions: a run calls programs plainly)"
+        raise ProgramError(
+            f"The program is a {type(module).__name__}, not a `dspy.Module`{hint if callable(module) else ''}: let the"
+            " task's `program` make a module."
+        )
     return dict(module.named_predictors())
 
 
-def vanilla_states(task: Task) -> dict[str, PredictorState]:
-    """The prompts that the task's own code gives its predictors."""
-    states = {}
-    for name, predictor in predictors_of(task.program()).items():
-        signature = predictor.signature
-        states[name] = PredictorState(
-            instructions=signature.instructions,
-            inputs=_fields(signature.input_fields),
-            outputs=_fields(signature.output_fields),
-            demos=tuple(dict(demo) for demo in predictor.demos),
-        )
-    if not states:
+def fresh_program(task: Task) -> tuple[Any, dict[str, Any]]:
+    """The module that the task's code makes, and its predictors.
+
+    Raises:
+        ProgramError: when it is no DSPy module, has no predictor, or one brings an LM of its own.
+    """
+    module = task.program()
+    predictors = predictors_of(module)
+    if not predictors:
         raise ProgramError(f"The program of task `{task.name}` has no predictor: nothing could be optimised.")
-    return states
+    for name, predictor in predictors.items():
+        if predictor.lm is not None:
+            raise ProgramError(
+                f"Predictor `{name}` brings an LM of its own ({getattr(predictor.lm, 'model', 'unnamed')}), which"
+                " cannot be optimised: leave its `lm` unset, every predictor runs on the run's `model`."
+            )
+    return module, predictors
+
+
+def vanilla_states(task: Task) -> dict[str, PredictorState]:
+    """The prompts that the task's own code gives its predictors.
+
+    Raises:
+        ProgramError: when the program cannot be optimised.
+    """
+    return {
+        name: PredictorState(
+            instructions=predictor.signature.instructions,
+            inputs=_fields(predictor.signature.input_fields),
+            outputs=_fields(predictor.signature.output_fields),
+            demos=tuple(fields_of(demo) for demo in predictor.demos),
+        )
+        for name, predictor in fresh_program(task)[1].items()
+    }
 
 
 def adapter_of(task: Task) -> Any:
@@ -63,29 +89,48 @@ def closed_values(predictor: Any) -> tuple[Any, ...]:
     return values if len(values) > 1 else ()
 
 
-def bind(task: Task, program: Program, folder: Path, decoding: Decoding, seed: int, submit: Submit) -> Any:
+def bind(
+    task: Task,
+    program: Program,
+    folder: Path,
+    decoding: Decoding,
+    seed: int,
+    submit: Submit,
+    refuse: Refuse | None = None,
+) -> Any:
     """Make the task's module with the program's prompts, each predictor calling through `submit`.
+
+    Args:
+        folder: where the program's adapters lie.
+        submit: sends a request and waits for its answer.
+        refuse: told why a call cannot be served, before that is raised inside the program.
 
     Raises:
         ProgramError: when the program was made for other predictors or fields than the task has now.
     """
-    module = task.program()
-    predictors = predictors_of(module)
+    module, predictors = fresh_program(task)
     check_fit(task, module, program)
     adapter = adapter_of(task)
+    free = Request(messages=(), sampling=Sampling(top_p=decoding.top_p, stop=decoding.stop, seed=seed))
+    templates = {
+        name: _template(predictor, program.predictors[name], adapter, folder, decoding, free)
+        for name, predictor in predictors.items()
+    }
+    lm = dspy.LM(
+        model=f"bt/{program.model}",
+        engine=(engine := ProgramEngine(templates, free, submit, refuse)),
+        async_engine=engine.in_coroutines,
+        cache=False,  # DSPy's cache does not know which adapter answered
+        num_retries=0,
+        temperature=decoding.temperature,
+        max_tokens=decoding.max_tokens,
+    )
     for name, predictor in predictors.items():
         state = program.predictors[name]
+        setattr(predictor, NAME, name)
         predictor.signature = predictor.signature.with_instructions(state.instructions)
-        predictor.demos = [dspy.Example(**demo) for demo in state.demos]
-        engine = _PredictorEngine(name, _template(predictor, state, adapter, folder, decoding, seed), submit)
-        predictor.lm = dspy.LM(
-            model=f"bt/{program.model}",
-            engine=engine,
-            cache=False,  # DSPy's cache does not know which adapter answered
-            num_retries=0,
-            temperature=decoding.temperature,
-            max_tokens=decoding.max_tokens,
-        )
+        predictor.demos = [dspy.Example(**typed(predictor.signature, demo)) for demo in state.demos]
+        predictor.lm = lm
     return module
 
 
@@ -141,7 +186,7 @@ def _type_name(annotation: Any) -> str:
 
 
 def _template(
-    predictor: Any, state: PredictorState, adapter: Any, folder: Path, decoding: Decoding, seed: int
+    predictor: Any, state: PredictorState, adapter: Any, folder: Path, decoding: Decoding, free: Request
 ) -> Request:
     """The predictor's request less its messages: adapter, sampling and closed answers."""
     values = closed_values(predictor) if decoding.closed != "free" else ()
@@ -150,57 +195,10 @@ def _template(
         adapter.format_assistant_message_content(predictor.signature, {output: value}).rstrip() for value in values
     )
     prior = tuple((state.label_prior or {}).get(str(value), 0.0) for value in values)
-    return Request(
-        messages=(),
+    return replace(
+        free,
         adapter=EngineAdapter(folder / state.adapter.path, state.adapter.sha256) if state.adapter else None,
-        sampling=Sampling(top_p=decoding.top_p, stop=decoding.stop, seed=seed),
         labels=labels,
         label_prior=prior,
         walk=decoding.closed == "greedy",
     )
-
-
-@dataclass(frozen=True)
-class _PredictorEngine:
-    """A DSPy engine (`complete(Request) -> Response`) for one predictor."""
-
-    predictor: str
-    template: Request
-    submit: Submit
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_PredictorEngine":
-        return self  # DSPy copies LMs; there is one engine
-
-    def complete(self, request: DspyRequest) -> DspyResponse:
-        completion = self.submit(self.predictor, self._translate(request))
-        if completion.error is not None:
-            raise ContextLengthError(completion.error)
-        usage = DspyUsage(input_tokens=completion.prompt_tokens, output_tokens=completion.completion_tokens)
-        message = DspyMessage.assistant(completion.text or " ")  # DSPy refuses an empty part
-        return DspyResponse(id=None, model=request.model, message=message, finish_reason="stop", usage=usage)
-
-    def _translate(self, request: DspyRequest) -> Request:
-        messages = [Message(message.role, message.text or "") for message in request.messages]
-        if request.system is not None:
-            system = request.system if isinstance(request.system, str) else "".join(p.text for p in request.system)
-            messages.insert(0, Message("system", system))
-        config, sampling = request.config, self.template.sampling
-        temperature = config.temperature if config.temperature is not None else sampling.temperature
-        seed = config.seed if config.seed is not None else sampling.seed
-        if self.template.labels:
-            chosen = Sampling(temperature=temperature, seed=seed) if temperature else Sampling()
-        else:
-            chosen = Sampling(
-                temperature=temperature,
-                top_p=config.top_p if config.top_p is not None else sampling.top_p,
-                max_tokens=config.max_tokens or sampling.max_tokens,
-                stop=tuple(config.stop) or sampling.stop,
-                seed=seed,
-            )
-        return replace(self.template, messages=tuple(messages), sampling=chosen)
-
-    def stream(self, request: DspyRequest) -> Any:
-        raise ProgramError(f"Predictor `{self.predictor}` streams, which optimised programs do not: call it plainly.")
-
-    def close(self) -> None:
-        pass

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from bt_core.engine.base import Message, TrainingRow
 from bt_core.lm.binding import adapter_of, predictors_of
+from bt_core.lm.values import typed
 from bt_core.program import PredictorState
 from bt_core.records import Trace
 from bt_core.task import Task
@@ -25,8 +26,9 @@ def training_rows(
     rows = []
     for call in (call for trace in traces for call in trace.calls if call.predictor in signatures):
         signature = signatures[call.predictor]
-        messages = adapter.format(signature, [dict(demo) for demo in prompts[call.predictor].demos], dict(call.inputs))
-        completion = adapter.format_assistant_message_content(signature, dict(call.outputs)).rstrip()
+        demos = [typed(signature, demo) for demo in prompts[call.predictor].demos]
+        messages = adapter.format(signature, demos, typed(signature, call.inputs))
+        completion = adapter.format_assistant_message_content(signature, typed(signature, call.outputs)).rstrip()
         prompt = tuple(Message(message["role"], message["content"]) for message in messages)
         rows.append((call.predictor, TrainingRow(prompt, completion)))
     return rows

@@ -1,29 +1,31 @@
 """Running programs on examples: everything in flight at once, every run a trace, every failure data."""
 
 import sys
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dspy
-from pydantic_core import to_jsonable_python
 from tqdm import tqdm
 
 from bt_core.config import Config
 from bt_core.engine.base import Completion, Engine, Request
 from bt_core.engine.batcher import Batcher
-from bt_core.errors import BtError
+from bt_core.errors import BtError, ProgramError
 from bt_core.lm.binding import adapter_of, bind, closed_values, predictors_of
-from bt_core.program import PredictorState, Program
-from bt_core.records import Call, Row, Trace, Usage, row_id
+from bt_core.lm.calibration import CONTENT_FREE, mean_logprobs, with_priors
+from bt_core.lm.program_engine import ProgramEngine
+from bt_core.lm.recording import Recording
+from bt_core.lm.tracing import calls_of, run_program, told
+from bt_core.lm.values import fields_of
+from bt_core.program import Program
+from bt_core.records import Row, Trace, Usage, row_id
 from bt_core.task import Task, checked_score, metric_arity
 
-#: Content-free inputs of Zhao et al. 2021 (arXiv 2102.09690, section 4).
-CONTENT_FREE = ("N/A", "", "[MASK]")
+Watch = Callable[[Row, Recording, Any], None]
+"""Sees an example's run: (row, what it asked, what the program returned)."""
 
 
 class Runner:
@@ -39,8 +41,8 @@ class Runner:
     def __init__(self, task: Task, config: Config, engine: Engine, folder: Path) -> None:
         self.task, self.config, self.engine, self.folder = task, config, engine, folder
         self._before = engine.usage
-        self._batcher = Batcher(engine, config.engine.in_flight)
-        self._journal: dict[int, list[tuple[str, Completion]]] = {}
+        self._batcher = _Batches(engine, config.engine.in_flight)
+        self._refusals: list[ProgramError] = []
 
     @property
     def usage(self) -> Usage:
@@ -57,6 +59,7 @@ class Runner:
         label: str = "",
         bootstrapping: bool = False,
         attempt: int = 0,
+        watch: Watch | None = None,
     ) -> list[Trace]:
         """Run programs on examples, all in flight together, and score the results.
 
@@ -66,9 +69,11 @@ class Runner:
             label: shown beside the progress bar.
             bootstrapping: whether the metric is given the trace (so that it may be stricter).
             attempt: 0 decodes as configured; later ones sample at `bootstrap.temperature`.
+            watch: called with each example, everything it asked, and what the program returned.
 
         Raises:
             TaskError: when the metric answers nonsense.
+            ProgramError: when the program does what cannot be optimised (another LM, streaming).
             EngineError: when the engine failed.
         """
         decoding = self.config.decoding
@@ -77,12 +82,13 @@ class Runner:
         seed = self.config.seed * 1_000 + attempt
         distinct = {id(program): program for program, _ in pairs}
         modules = {
-            key: bind(self.task, program, self.folder, decoding, seed, self._submit)
+            key: bind(self.task, program, self.folder, decoding, seed, self._submit, self._refusals.append)
             for key, program in distinct.items()
         }
         adapter = adapter_of(self.task)
         jobs = [
-            partial(self._example, modules[id(program)], row, adapter, bootstrapping, attempt) for program, row in pairs
+            partial(self._example, modules[id(program)], row, adapter, bootstrapping, attempt, watch)
+            for program, row in pairs
         ]
         return self._run_jobs(jobs, label)
 
@@ -94,123 +100,121 @@ class Runner:
         """
         if self.config.decoding.calibration == "none" or self.config.decoding.closed == "free":
             return list(programs)
-        bare = [_with_priors(program, {}) for program in programs]
+        bare = [with_priors(program, {}) for program in programs]
         if self.config.decoding.calibration == "content_free":
-            return [_with_priors(program, self._content_free(program, label)) for program in bare]
+            return [with_priors(program, self._content_free(program, label)) for program in bare]
         traces = self.run_pairs([(program, row) for program in bare for row in rows], label)
         return [
-            _with_priors(program, _mean_logprobs(traces[start : start + len(rows)]))
+            with_priors(program, mean_logprobs(traces[start : start + len(rows)]))
             for program, start in zip(bare, range(0, len(traces), len(rows)), strict=True)
         ]
 
     def predict(self, program: Program, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Run the program once on the inputs and return its prediction's fields, as JSON values."""
-        module = bind(self.task, program, self.folder, self.config.decoding, self.config.seed, self._submit)
+        """Run the program once on the inputs and return its prediction's fields, as JSON values.
+
+        Raises:
+            ProgramError: when the program raises.
+        """
+        module = self._bound(program)
         adapter = adapter_of(self.task)
 
         def job() -> dict[str, Any]:
-            with _dspy_context(adapter):
-                prediction = module(**{name: inputs[name] for name in self.task.inputs})
-            return _plain(prediction)
+            with self._recorded(module, adapter) as (recording, _):
+                try:
+                    prediction = run_program(module, {name: inputs[name] for name in self.task.inputs})
+                except BtError:
+                    raise
+                except Exception as failure:  # the user's program may raise anything
+                    self._refuse(recording)
+                    raise ProgramError(f"The program failed on this input ({told(failure)}).") from failure
+                self._refuse(recording)
+            return fields_of(prediction)
 
         return self._batcher.run([job])[0]
 
+    def _bound(self, program: Program) -> Any:
+        decoding, seed = self.config.decoding, self.config.seed
+        return bind(self.task, program, self.folder, decoding, seed, self._submit, self._refusals.append)
+
     def _run_jobs(self, jobs: Sequence[Any], label: str) -> list[Trace]:
-        self._journal.clear()
         with tqdm(
             total=len(jobs), desc=label or "examples", unit="ex", file=sys.stdout, mininterval=2, ascii=True
         ) as bar:
             return self._batcher.run(jobs, bar.update)
 
     def _submit(self, predictor: str, request: Request) -> Completion:
-        completion = self._batcher.submit(request)
-        self._journal.setdefault(self._batcher.job, []).append((predictor, completion))
-        return completion
+        return self._batcher.submit(request)
 
-    def _example(self, module: Any, row: Row, adapter: Any, bootstrapping: bool, attempt: int) -> Trace:
+    def _example(
+        self, module: Any, row: Row, adapter: Any, bootstrapping: bool, attempt: int, watch: Watch | None
+    ) -> Trace:
         name = row_id(row)
         example = dspy.Example(**row).with_inputs(*self.task.inputs)
         prediction, error, score = None, None, 0.0
-        with _dspy_context(adapter) as steps:
+        with self._recorded(module, adapter) as (recording, steps):
             try:
-                prediction = module(**{key: row[key] for key in self.task.inputs})
+                prediction = run_program(module, {key: row[key] for key in self.task.inputs})
+                error = "The program returned nothing." if prediction is None else None
             except BtError:
                 raise
             except Exception as failure:  # the user's program may raise anything; that is data, not a fault
-                error = f"{type(failure).__name__}: {str(failure).strip()[:500]}"
-            calls = self._calls(module, steps)
+                error = told(failure)
+            self._refuse(recording)
+            calls = calls_of(module, recording, steps)
             if prediction is not None:
                 score, error = self._score(example, prediction, list(steps) if bootstrapping else None, name)
-        return Trace(name, score, calls, _plain(prediction) if prediction is not None else {}, error, attempt)
+        if watch is not None:
+            watch(row, recording, prediction)
+        return Trace(name, score, calls, fields_of(prediction) if prediction is not None else {}, error, attempt)
+
+    @contextmanager
+    def _recorded(self, module: Any, adapter: Any) -> Iterator[tuple[Recording, list[Any]]]:
+        """A DSPy context of this example alone: what it asks, and the list that DSPy keeps its trace in.
+
+        Predictors that the program makes while it runs use the context's LM: they are answered, not optimised.
+        """
+        recording, steps = Recording(self._batcher.job, ProgramEngine), list[Any]()
+        lm = next(iter(predictors_of(module).values())).lm
+        callbacks = [*(dspy.settings.get("callbacks") or ()), recording]
+        before = dict(vars(module))
+        with dspy.context(adapter=adapter, trace=steps, disable_history=True, lm=lm, callbacks=callbacks):
+            yield recording, steps
+        recording.kept = {name for name, value in vars(module).items() if before.get(name, vars) is not value}
+
+    def _refuse(self, recording: Recording) -> None:
+        """Raise what showed that the program cannot be optimised, even if the program caught it."""
+        found = recording.refusal or next(iter(self._refusals), None)
+        if found is not None:
+            raise found
 
     def _score(self, example: Any, prediction: Any, steps: Any, name: str) -> tuple[float, str | None]:
         arguments = (example, prediction, steps)[: metric_arity(self.task.metric)]
         try:
             value = self.task.metric(*arguments)
+        except BtError:
+            raise
         except Exception as failure:  # a metric that trips over an odd answer scores it 0, and says so
-            return 0.0, f"metric: {type(failure).__name__}: {str(failure).strip()[:500]}"
+            return 0.0, f"metric: {told(failure)}"
         return checked_score(value, name), None
 
-    def _calls(self, module: Any, steps: Sequence[Any]) -> tuple[Call, ...]:
-        """The trace's calls by predictor name, closed answers with their labels' log-probabilities."""
-        predictors = predictors_of(module)
-        names = {id(predictor): name for name, predictor in predictors.items()}
-        completions: dict[str, list[Completion]] = defaultdict(list)
-        for caller, completion in self._journal.get(self._batcher.job, ()):
-            completions[caller].append(completion)
-        calls = []
-        for predictor, inputs, prediction in steps:
-            name = names.get(id(predictor))
-            if name is None:
-                continue  # a predictor made inside forward(): it has no state to optimise
-            values = closed_values(predictors[name])
-            logprobs = None
-            if values and completions[name] and completions[name][0].label_logprobs:
-                logprobs = dict(zip(map(str, values), completions[name].pop(0).label_logprobs, strict=True))
-            calls.append(Call(name, to_jsonable_python(dict(inputs), fallback=str), _plain(prediction), logprobs))
-        return tuple(calls)
-
     def _content_free(self, program: Program, label: str) -> dict[str, dict[str, float]]:
-        module = bind(self.task, program, self.folder, self.config.decoding, self.config.seed, self._submit)
+        module = self._bound(program)
         adapter = adapter_of(self.task)
 
         def job(predictor: Any, text: str) -> Trace:
-            with _dspy_context(adapter) as steps:
+            with self._recorded(module, adapter) as (recording, steps):
                 predictor(**dict.fromkeys(predictor.signature.input_fields, text))
-                return Trace("content-free", 0.0, self._calls(module, steps))
+                return Trace("content-free", 0.0, calls_of(module, recording, steps))
 
         closed = [predictor for predictor in predictors_of(module).values() if closed_values(predictor)]
         jobs = [lambda p=p, t=text: job(p, t) for p in closed for text in CONTENT_FREE]
-        return _mean_logprobs(self._run_jobs(jobs, label))
+        return mean_logprobs(self._run_jobs(jobs, label))
 
 
-@contextmanager
-def _dspy_context(adapter: Any) -> Iterator[list[Any]]:
-    """A DSPy context of this thread alone; yields the list that DSPy records its trace in."""
-    steps: list[Any] = []
-    with dspy.context(adapter=adapter, trace=steps, disable_history=True, lm=None):
-        yield steps
+class _Batches(Batcher):
+    """Counts calls from threads and coroutines that an example's program started as the example's."""
 
-
-def _plain(prediction: Any) -> dict[str, Any]:
-    value: dict[str, Any] = to_jsonable_python(dict(prediction.items()), fallback=str)
-    return value
-
-
-def _mean_logprobs(traces: Iterable[Trace]) -> dict[str, dict[str, float]]:
-    seen: dict[str, list[dict[str, float]]] = defaultdict(list)
-    for trace in traces:
-        for call in trace.calls:
-            if call.label_logprobs:
-                seen[call.predictor].append(call.label_logprobs)
-    return {
-        name: {label: round(sum(one[label] for one in many) / len(many), 6) for label in many[0]}
-        for name, many in seen.items()
-    }
-
-
-def _with_priors(program: Program, priors: Mapping[str, dict[str, float]]) -> Program:
-    states: dict[str, PredictorState] = {
-        name: replace(state, label_prior=priors.get(name)) for name, state in program.predictors.items()
-    }
-    return replace(program, predictors=states)
+    @property
+    def job(self) -> int:
+        recording = Recording.here()
+        return recording.job if recording is not None else super().job

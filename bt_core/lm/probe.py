@@ -1,0 +1,55 @@
+"""What a check asks of a program and its metric without running an LM."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, Literal, get_args, get_origin
+
+import dspy
+
+from bt_core.errors import TaskError
+from bt_core.lm.binding import fresh_program
+from bt_core.records import Row
+from bt_core.task import Task, checked_score, metric_arity
+
+
+def closed_fields(task: Task) -> dict[str, tuple[Any, ...]]:
+    """Output field -> its possible values, for all fields of a closed type (`Literal` or bool)."""
+    fields: dict[str, tuple[Any, ...]] = {}
+    for predictor in fresh_program(task)[1].values():
+        for name, field in predictor.signature.output_fields.items():
+            if field.annotation is bool:
+                fields[name] = (True, False)
+            elif get_origin(field.annotation) is Literal:
+                fields[name] = get_args(field.annotation)
+    return fields
+
+
+def judge(task: Task, row: Row, values: Mapping[str, Any]) -> float:
+    """The metric's answer to a prediction that holds these values.
+
+    Raises:
+        TaskError: when the answer is no number in [0, 1].
+        Exception: whatever the metric raises.
+    """
+    example = dspy.Example(**row).with_inputs(*task.inputs)
+    arguments: Sequence[Any] = (example, dspy.Prediction(**values), None)
+    return checked_score(task.metric(*arguments[: metric_arity(task.metric)]), _shown(row, task))
+
+
+def lenient(task: Task, nonsense: list[str]) -> Callable[..., float]:
+    """The task's metric, whose nonsense (no number in [0, 1]) is noted and scored 0 instead of ending the run."""
+
+    @wraps(task.metric)
+    def metric(example: Any, prediction: Any, *trace: Any) -> float:
+        value = task.metric(example, prediction, *trace)
+        try:
+            return checked_score(value, _shown(dict(example.items()), task))
+        except TaskError as error:
+            nonsense.append(str(error))
+            return 0.0
+
+    return metric
+
+
+def _shown(row: Mapping[str, Any], task: Task) -> str:
+    return ", ".join(f"{column}={str(row[column])[:40]!r}" for column in task.inputs)

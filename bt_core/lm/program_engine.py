@@ -1,0 +1,128 @@
+"""The LM of a bound program: DSPy's side of a call turned into a request of ours, and the answer back."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NoReturn
+
+from dspy.lm15 import ContextLengthError, TextPart
+from dspy.lm15 import Message as DspyMessage
+from dspy.lm15 import Request as DspyRequest
+from dspy.lm15 import Response as DspyResponse
+from dspy.lm15 import Usage as DspyUsage
+
+from bt_core.engine.base import Completion, Message, Request, Sampling
+from bt_core.errors import ProgramError
+from bt_core.lm.recording import Exchange, Recording
+
+Submit = Callable[[str, Request], Completion]
+"""Sends a predictor's request and waits: (predictor name, request) -> completion."""
+Refuse = Callable[[ProgramError], None]
+
+#: Between the seeds of the same sampled request asked again inside one example (`dspy.BestOfN`, self-consistency).
+SEED_STEP = 1_000_003
+
+
+class ProgramEngine:
+    """A DSPy engine (`complete(Request) -> Response`) for all predictors of one bound program.
+
+    Args:
+        templates: by predictor, its request less the messages.
+        free: the template for calls that no predictor of the program made: base weights, free text.
+        submit: sends a request and waits for its answer.
+        refuse: is told why a call cannot be served; DSPy would wrap, and the program may swallow, what is raised.
+    """
+
+    def __init__(
+        self, templates: Mapping[str, Request], free: Request, submit: Submit, refuse: Refuse | None = None
+    ) -> None:
+        self.templates, self.free, self.submit, self._refuse = templates, free, submit, refuse
+        self.in_coroutines = _Coroutines(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ProgramEngine":
+        return self  # DSPy copies LMs; there is one engine
+
+    def complete(self, request: DspyRequest) -> DspyResponse:
+        recording = Recording.here()
+        exchange = recording.exchange() if recording else None
+        if recording is None:
+            self.refuse(
+                "The program calls a module from a thread that it started by itself, or under callbacks of its own,"
+                " where calls cannot be traced: use `dspy.Parallel`, or start the thread with"
+                " `contextvars.copy_context().run`."
+            )
+        asked = self._translate(request, exchange)
+        if recording and asked.sampling.temperature:
+            again = recording.repeats((exchange.predictor if exchange else "", asked))
+            asked = replace(asked, sampling=replace(asked.sampling, seed=asked.sampling.seed + SEED_STEP * again))
+        completion = self.submit(exchange.predictor if exchange else "", asked)
+        if exchange is not None:
+            exchange.answers.append((asked, completion))
+        if completion.error is not None:
+            raise ContextLengthError(completion.error)
+        usage = DspyUsage(input_tokens=completion.prompt_tokens, output_tokens=completion.completion_tokens)
+        message = DspyMessage.assistant(completion.text or " ")  # DSPy refuses an empty part
+        return DspyResponse(id=None, model=request.model, message=message, finish_reason="stop", usage=usage)
+
+    def stream(self, request: DspyRequest) -> NoReturn:
+        self.refuse("The program streams, which cannot be optimised: call its modules plainly.")
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def refuse(self, sentence: str) -> NoReturn:
+        """Say that the program cannot be optimised.
+
+        Raises:
+            ProgramError: always.
+        """
+        error = ProgramError(sentence)
+        if self._refuse is not None:
+            self._refuse(error)
+        raise error
+
+    def _translate(self, request: DspyRequest, exchange: Exchange | None) -> Request:
+        template = self.templates.get(exchange.predictor, self.free) if exchange else self.free
+        config, sampling = request.config, template.sampling
+        temperature = config.temperature if config.temperature is not None else sampling.temperature
+        seed = config.seed if config.seed is not None else sampling.seed
+        if template.labels:
+            chosen = Sampling(temperature=temperature, seed=seed) if temperature else Sampling()
+        else:
+            chosen = Sampling(
+                temperature=temperature,
+                top_p=config.top_p if config.top_p is not None else sampling.top_p,
+                max_tokens=config.max_tokens or sampling.max_tokens,
+                stop=tuple(config.stop) or sampling.stop,
+                seed=seed,
+            )
+        return replace(template, messages=self._messages(request), sampling=chosen)
+
+    def _messages(self, request: DspyRequest) -> tuple[Message, ...]:
+        media = [part for message in request.messages for part in message.parts if not isinstance(part, TextPart)]
+        if media:
+            self.refuse(f"The program's prompt holds a {type(media[0]).__name__}, but the engine reads text alone.")
+        messages = tuple(Message(message.role, message.text or "") for message in request.messages)
+        if request.system is None:
+            return messages
+        system = request.system if isinstance(request.system, str) else "".join(p.text for p in request.system)
+        return (Message("system", system), *messages)
+
+
+class _Coroutines:
+    """The same engine for programs that await their modules: each call waits in a thread."""
+
+    def __init__(self, engine: ProgramEngine) -> None:
+        self._engine = engine
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_Coroutines":
+        return self
+
+    async def complete(self, request: DspyRequest) -> DspyResponse:
+        return await asyncio.to_thread(self._engine.complete, request)
+
+    def stream(self, request: DspyRequest) -> NoReturn:
+        self._engine.stream(request)
+
+    async def aclose(self) -> None:
+        """Nothing is held."""

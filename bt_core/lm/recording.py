@@ -1,0 +1,132 @@
+"""Who asked the LM what, while a program runs on one example.
+
+A program is ordinary Python: it may call a module many times, in loops, from threads, in coroutines, or from copies of
+itself (`dspy.BestOfN`), and swallow what a module raises. So the link between a predictor's call, the engine's answers
+to it and the entry in DSPy's trace is made where the call happens, by DSPy's callbacks, and never by counting.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dspy
+from dspy.utils.callback import ACTIVE_CALL_ID, BaseCallback
+
+from bt_core.engine.base import Completion, Request
+from bt_core.errors import ProgramError
+
+#: The attribute of a bound predictor that holds its name; copies of the predictor keep it.
+NAME = "bt_predictor"
+
+
+@dataclass
+class Exchange:
+    """One call of a predictor and what the engine answered; `predictor` is empty for one made inside `forward`.
+
+    Calls of one `wave` ran side by side, in no order of their own. `signature` names the fields, `seconds` is wall
+    time.
+    """
+
+    predictor: str
+    wave: int
+    started: float
+    answers: list[tuple[Request, Completion]] = field(default_factory=list)
+    signature: str = ""
+    prediction: Any = None
+    error: str = ""
+    seconds: float = 0.0
+
+
+class Recording(BaseCallback):
+    """What one example's run asks, in the thread that runs it and in those that DSPy starts from there.
+
+    Attributes:
+        job: the example's number among those in flight.
+        exchanges: finished calls of predictors, in the order in which they ended.
+        outside: LMs that the program called besides its predictors.
+        kept: attributes that the program's module was given meanwhile, by this example or another one.
+        refusal: why the program cannot be optimised, when a call has shown that it cannot.
+    """
+
+    def __init__(self, job: int, ours: type) -> None:
+        self.job, self._ours = job, ours
+        self.exchanges: list[Exchange] = []
+        self.outside: set[str] = set()
+        self.kept: set[str] = set()
+        self.refusal: ProgramError | None = None
+        self._lock = threading.Lock()
+        self._thread = threading.get_ident()
+        self._wave = 0
+        self._open: dict[str, Exchange] = {}
+        self._lm_calls: dict[str, Exchange] = {}
+        self._asked: Counter[Hashable] = Counter()
+
+    @classmethod
+    def here(cls) -> "Recording | None":
+        """The recording of the run that the calling thread or coroutine belongs to."""
+        return next((one for one in dspy.settings.get("callbacks") or () if isinstance(one, cls)), None)
+
+    def exchange(self) -> Exchange | None:
+        """The predictor's call whose LM call runs here; None where the LM was called by itself."""
+        return self._lm_calls.get(ACTIVE_CALL_ID.get() or "")
+
+    def repeats(self, asked: Hashable) -> int:
+        """How often the same was asked before; counts this time."""
+        with self._lock:
+            self._asked[asked] += 1
+            return self._asked[asked] - 1
+
+    def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        if not isinstance(instance, dspy.Predict):
+            return
+        with self._lock:
+            if not self._open and threading.get_ident() == self._thread:
+                self._wave += 1
+            name = getattr(instance, NAME, "")
+            fields = instance.signature.signature
+            self._open[call_id] = Exchange(name, self._wave, time.perf_counter(), signature=fields)
+
+    def on_module_end(self, call_id: str, outputs: Any | None, exception: Exception | None = None) -> None:
+        with self._lock:
+            done = self._open.pop(call_id, None)
+            if done is None:
+                return
+            done.prediction, done.seconds = outputs, time.perf_counter() - done.started
+            done.error = f"{type(exception).__name__}: {exception}" if exception else ""
+            self.exchanges.append(done)
+
+    def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        caller = self._open.get(ACTIVE_CALL_ID.get() or "")
+        if isinstance(getattr(instance, "engine", None), self._ours) and caller is not None:
+            self._lm_calls[call_id] = caller
+        elif caller is not None and caller.predictor:
+            self.refusal = ProgramError(
+                f"Predictor `{caller.predictor}` was called with an LM of its own ({_model(instance)}), which cannot be"
+                " optimised: leave `lm` to the run."
+            )
+        else:
+            self.outside.add(_model(instance))
+
+    def on_lm_end(self, call_id: str, outputs: Any | None, exception: Exception | None = None) -> None:
+        self._lm_calls.pop(call_id, None)
+
+    def in_order(self, steps: Sequence[Any], rank: Callable[[Any], Any]) -> list[tuple[Any, Exchange | None]]:
+        """The steps of DSPy's trace with their exchanges, in an order that thread timing does not change.
+
+        Calls that ran one after the other keep their order; those that ran side by side are put in the order of
+        `rank(step)`.
+        """
+        known = {id(exchange.prediction): exchange for exchange in self.exchanges}
+        paired = [(step, known.get(id(step[2]))) for step in steps]
+        waves = [exchange.wave if exchange else 0 for _, exchange in paired]
+        if len(set(waves)) == len(waves):
+            return paired
+        order = sorted(range(len(paired)), key=lambda index: (waves[index], rank(paired[index][0])))
+        return [paired[index] for index in order]
+
+
+def _model(lm: Any) -> str:
+    return str(getattr(lm, "model", type(lm).__name__))

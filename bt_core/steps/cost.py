@@ -1,0 +1,113 @@
+"""What a strategy will cost, from a few measured rows and the settings: the formula of docs/your-own-task.md.
+
+Every figure is an upper bound for rows like the measured ones: racing drops candidates, prompts share prefixes,
+answers come from the cache, and only traces that pass are trained on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bt_core.config import Config
+from bt_core.strategy import Strategy, format_strategy
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Means over the measured rows: LM calls a row and tokens a row.
+
+    `demo_tokens` are what one demonstration in every predictor adds to a row's prompts, `train_tokens` the prompts and
+    answers of a row's calls as training rows.
+    """
+
+    calls: float
+    prompt_tokens: float
+    completion_tokens: float
+    demo_tokens: float
+    train_tokens: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """`runs` of the program on a row; LM calls, prompt and completion tokens in them; tokens trained on."""
+
+    strategy: str
+    runs: int
+    lm_calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    train_tokens: int
+
+
+@dataclass
+class _Bill:
+    """Counts runs by how many demonstrations their prompts hold."""
+
+    config: Config
+    measured: Measured
+    runs: float = 0.0
+    demo_runs: float = 0.0
+    train_tokens: float = 0.0
+
+    def run(self, rows: float, demos: float = 0.0) -> None:
+        self.runs += rows
+        self.demo_runs += rows * demos
+
+    def calibrate(self, demos: float = 0.0) -> None:
+        if self.config.decoding.calibration == "train":
+            self.run(self.config.rows.train, demos)
+
+    def search(self, demos: float) -> float:
+        """`p`: the demo-free candidate, one full demo set, the others of a random size; returns the demos it ships."""
+        rows, most = self.config.rows.val, self.config.p.max_demos
+        for demos_of in (0.0, *([demos] if demos else []), most, *[(most + 1) / 2] * (self.config.p.candidates - 1)):
+            self.run(rows, demos_of)
+            self.calibrate(demos_of)
+        return float(most)
+
+    def instruct(self, kind: str, demos: float) -> float:
+        """`g` and `m`, whose budget is a setting."""
+        settings = self.config.g if kind == "g" else self.config.m
+        shipped = float(settings.max_demos) or demos
+        self.run(settings.metric_calls, shipped)
+        return shipped
+
+    def tune(self, demos: float, first: bool) -> float:
+        """`w`: validation before (where no step has measured it) and after, the gate's samples, and the training."""
+        config, shipped = self.config, demos if self.config.w.sft_prompt == "optimised" else 0.0
+        if first:
+            self.run(config.rows.val, demos)
+        self.run(config.w.headroom_samples * config.rows.train, demos)
+        self.run(config.rows.val, shipped)
+        self.calibrate(shipped)
+        row = self.measured.train_tokens + shipped * self.measured.demo_tokens
+        self.train_tokens += config.w.epochs * config.rows.train * (1 - config.w.holdout) * row
+        return shipped
+
+
+def estimate(strategy: Strategy, config: Config, measured: Measured) -> Cost:
+    """The cost of a strategy from the data to the test, at most."""
+    bill, demos = _Bill(config, measured), 0.0
+    bill.calibrate()
+    for position, kind in enumerate(strategy):
+        bill.run(config.bootstrap.attempts * config.rows.train, demos)
+        if kind == "p":
+            demos = bill.search(demos)
+        elif kind == "w":
+            demos = bill.tune(demos, position == 0)
+        else:
+            demos = bill.instruct(kind, demos)
+    bill.run(config.rows.test)
+    bill.run(config.rows.test, demos)
+    return Cost(
+        format_strategy(strategy),
+        round(bill.runs),
+        round(bill.runs * measured.calls),
+        round(bill.runs * measured.prompt_tokens + bill.demo_runs * measured.demo_tokens),
+        round(bill.runs * measured.completion_tokens),
+        round(bill.train_tokens),
+    )
+
+
+def estimates(strategies: Sequence[Strategy], config: Config, measured: Measured | None) -> tuple[Cost, ...]:
+    """The cost of each strategy; nothing where no row could be measured."""
+    return tuple(estimate(strategy, config, measured) for strategy in strategies) if measured else ()
