@@ -13,6 +13,8 @@ from bt_core.errors import ConfigError
 STEP_KINDS = {
     "p": "prompt search over demonstrations that the program bootstraps from itself",
     "w": "LoRA fine-tuning of the weights on the program's own successful traces",
+    "g": "GEPA, instructions that evolve by reflection on failed examples",
+    "m": "MIPROv2, proposed instructions and bootstrapped demonstrations chosen together",
 }
 
 Strategy = tuple[str, ...]

@@ -1,13 +1,14 @@
 """One strategy as a pipeline, unrolled while it is compiled.
 
-    prepare -> per step k: bootstrap -> optimise (p or w) -> select -> ... -> evaluate -> register
+    prepare -> per step k: bootstrap -> optimise (p, w, g or m) -> select -> ... -> evaluate -> register
 
 A step continues from the program of the step before it; `select` keeps the best program so far, and that one is
 evaluated and shipped.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,17 +18,23 @@ from bt_core.errors import ConfigError
 from bt_core.strategy import Strategy, format_strategy, strategy_slug
 from components.bootstrap_traces.component import bootstrap_traces
 from components.evaluate.component import evaluate
+from components.gepa_search.component import gepa_search
 from components.lora_finetune.component import lora_finetune
+from components.mipro_search.component import mipro_search
 from components.prepare_data.component import prepare_data
 from components.prompt_search.component import prompt_search
 from components.register.component import register
 from components.runtime import UNSET
 from components.select_program.component import select_program
+from pipelines.cluster import furnish, pipeline_config
+from pipelines.profile import Profile
 
 #: Step kind -> (component, what a person reads beside the stage label). A new optimiser is one line here.
 OPTIMISERS: dict[str, tuple[Callable[..., Any], str]] = {
     "p": (prompt_search, "prompt search"),
     "w": (lora_finetune, "LoRA fine-tuning"),
+    "g": (gepa_search, "GEPA"),
+    "m": (mipro_search, "MIPROv2"),
 }
 
 STRATEGY_LABEL = "bettertogether/strategy"
@@ -38,16 +45,18 @@ class Options:
     """What is fixed when a pipeline is compiled, besides its strategy.
 
     Attributes:
-        image: the container image of every task; empty for `components.images.IMAGE`.
+        image: the container image of every task; empty for the profile's, else `components.images.IMAGE`.
         tracking_uri: MLflow's address, for clusters that do not set MLFLOW_TRACKING_URI themselves.
-        gpus: NVIDIA GPUs for each task that loads the model; 0 for none.
+        gpus: accelerators for each task that loads the model; 0 for what the profile says.
         fresh_data: read the data again in every run, for scheduled runs over a file that changes.
+        profile: what pods ask of the cluster, below the options above; None for nothing at all.
     """
 
     image: str = ""
     tracking_uri: str = ""
     gpus: int = 0
     fresh_data: bool = False
+    profile: Profile | None = None
 
     def __post_init__(self) -> None:
         if "@" in urlsplit(self.tracking_uri).netloc:
@@ -55,6 +64,12 @@ class Options:
                 "The tracking URI holds a user name or password, which anyone could read in the compiled file: leave "
                 "them out, and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD from a secret of the cluster."
             )
+
+    @property
+    def whole_profile(self) -> Profile:
+        """The profile with the other options in it."""
+        profile = self.profile or Profile(component_defaults=False)
+        return profile.chosen(self.image, self.tracking_uri, self.gpus, self.fresh_data)
 
 
 DEFAULT_OPTIONS = Options()
@@ -70,8 +85,9 @@ def build(strategy: Strategy, options: Options = DEFAULT_OPTIONS) -> Any:
 
     @dsl.pipeline(
         name=f"better-together-{strategy_slug(strategy)}",
+        pipeline_config=pipeline_config(options.whole_profile),
         display_name=f"BetterTogether {arrows}",
-        description=f"Optimises an LM program by the strategy {arrows} (p: prompts, w: weights) and tests it once.",
+        description=f"Optimises an LM program by the strategy {arrows} ({legend([strategy])}) and tests it once.",
     )
     def better_together(
         task: str = "",
@@ -91,6 +107,11 @@ def build(strategy: Strategy, options: Options = DEFAULT_OPTIONS) -> Any:
     return better_together
 
 
+def legend(strategies: Sequence[Strategy]) -> str:
+    """What the letters in the strategies stand for, `p: prompt search, w: LoRA fine-tuning`."""
+    return ", ".join(f"{kind}: {title}" for kind, (_, title) in OPTIMISERS.items() if kind in chain(*strategies))
+
+
 class Tasks:
     """Adds tasks to the pipeline that is being built, each with its label and its surroundings.
 
@@ -101,14 +122,14 @@ class Tasks:
     def __init__(self, strategy: str, options: Options) -> None:
         """`strategy` is the slug that every pod carries, `p-w-p`."""
         self._strategy = strategy
-        self._options = options
+        self._profile = options.whole_profile
         self.reports: list[Any] = []
 
     def prepared(self, task: Any, display_name: str) -> Any:
         """Take in a task of `prepare_data`, and return its outputs."""
         self.reports.append(task.outputs["report"])
         self.place(task, display_name)
-        task.set_caching_options(not self._options.fresh_data)
+        task.set_caching_options(not self._profile.fresh_data)
         return task.outputs
 
     def add(
@@ -117,9 +138,7 @@ class Tasks:
         """Add the task of a stage."""
         task = component(**inputs, stage=stage)
         self.reports.append(task.outputs["Output"])
-        self.place(task, f"{stage} {title}")
-        if uses_model and self._options.gpus:
-            task.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(self._options.gpus)
+        self.place(task, f"{stage} {title}", uses_model)
         return task
 
     def traces(self, stage: str, program: Any, data: Any) -> Any:
@@ -136,28 +155,31 @@ class Tasks:
         inputs = {"program": program, "traces": traces} | {name: data[name] for name in ("train", "val", "config")}
         return self.add(optimiser, stage, title, uses_model=True, **inputs).outputs["optimised"]
 
-    def place(self, task: Any, display_name: str) -> None:
-        """Name the task and give it its surroundings: image, run id, strategy, MLflow."""
+    def place(self, task: Any, display_name: str, uses_model: bool = False) -> None:
+        """Name the task and give it its surroundings: what the profile says, run id, strategy."""
         task.set_display_name(display_name)
-        if self._options.image:
-            task.set_container_image(self._options.image)
-        if self._options.tracking_uri:
-            task.set_env_variable("MLFLOW_TRACKING_URI", self._options.tracking_uri)
+        furnish(task, self._profile, uses_model)
         # As environment, read off the pod: among the inputs, a run id would miss the cache at every step.
         kubernetes.add_pod_label(task, STRATEGY_LABEL, self._strategy)
         for name, label in (("KFP_RUN_ID", "pipeline/runid"), ("BT_STRATEGY", STRATEGY_LABEL)):
             kubernetes.use_field_path_as_env(task, env_name=name, field_path=f"metadata.labels['{label}']")
 
 
-def _unroll(tasks: Tasks, strategy: Strategy, data: Any) -> None:
-    """Add every step, then the evaluation and the summary."""
-    config = data["config"]
+def improve(tasks: Tasks, strategy: Strategy, data: Any) -> Any:
+    """Add every step of a strategy, and return the best program by validation."""
     program = best = data["program"]
     for number, kind in enumerate(strategy, start=1):
         traces = tasks.traces(f"{number}.bootstrap", program, data)
         program = tasks.step(f"{number}.{kind}", kind, program, traces, data)
-        rivals = {"incumbent": best, "challenger": program, "config": config}
+        rivals = {"incumbent": best, "challenger": program, "config": data["config"]}
         best = tasks.add(select_program, f"{number}.select", "best so far", **rivals).outputs["selected"]
+    return best
+
+
+def _unroll(tasks: Tasks, strategy: Strategy, data: Any) -> None:
+    """Add every step, then the evaluation and the summary."""
+    config = data["config"]
+    best = improve(tasks, strategy, data)
     inputs = {"vanilla": data["program"], "program": best, "test": data["test"], "config": config}
     evaluated = tasks.add(evaluate, "evaluate", "on the test split", uses_model=True, **inputs)
     evaluated.set_caching_options(False)  # every run looks at the test split itself

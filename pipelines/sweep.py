@@ -20,7 +20,8 @@ from components.prepare_data.component import prepare_data
 from components.report_sweep.component import report_sweep
 from components.score_program.component import score_program
 from components.tracking import SWEEP
-from pipelines.better_together import DEFAULT_OPTIONS, Options, Tasks
+from pipelines.better_together import DEFAULT_OPTIONS, Options, Tasks, legend
+from pipelines.cluster import pipeline_config
 
 #: Tasks whose reports compare_arms can be given: two copies, 300 to 400 bytes each, in one argument of 128 KB.
 MOST_REPORTS = 150
@@ -40,8 +41,9 @@ def build_sweep(strategies: Sequence[Strategy], seeds: Sequence[int], options: O
 
     @dsl.pipeline(
         name="better-together-sweep",
+        pipeline_config=pipeline_config(options.whole_profile),
         display_name="BetterTogether sweep",
-        description=f"Compares the strategies {arms} (p: prompts, w: weights) under seeds {_listed(seeds)}.",
+        description=f"Compares the strategies {arms} ({legend(strategies)}) under seeds {_listed(seeds)}.",
     )
     def better_together_sweep(
         task: str = "",

@@ -74,7 +74,7 @@ def main() -> None:
 def preload(modules: Iterable[str]) -> None:
     """Import what is there; a task that needs more will say so."""
     for name in modules:
-        with suppress(ImportError):
+        with suppress(Exception):  # whatever it is, it belongs to the task that imports the module again
             import_module(name)
 
 

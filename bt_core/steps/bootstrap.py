@@ -1,11 +1,15 @@
 """Bootstrap: run the program on the train split and keep its traces."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bt_core.config import Config
 from bt_core.engine.base import Engine
-from bt_core.records import StageReport, Trace, read_jsonl, row_id, write_traces
+from bt_core.records import Row, StageReport, Trace, read_jsonl, row_id, write_traces
 from bt_core.steps.common import Stage, answer_share, failures, mean_score
+from bt_core.steps.teacher import taught
 
 
 def bootstrap(
@@ -14,37 +18,48 @@ def bootstrap(
     """Run the program on every train example, all in flight at once, and write one trace an example.
 
     With `bootstrap.attempts` above 1, examples whose trace misses the threshold are tried again by sampling;
-    the first trace that passes is kept, else the first one. Examples that raise are traces with score 0.
+    the first trace that passes is kept, else the first one. Examples that raise are traces with score 0. With a
+    `teacher`, its LM runs the program; every trace names the model that made it.
 
     Raises:
         BtError: when an input is not usable or the engine failed.
     """
-    work = Stage.open(stage, "bootstrap", program, config, engine)
-    rows = read_jsonl(train)
-    threshold = config.bootstrap.threshold
+    work = taught(Stage.open(stage, "bootstrap", program, config, engine))
+    found = gather(work, read_jsonl(train))
+    write_traces(traces, found)
+    return work.report(**summary(found, config))
+
+
+def gather(work: Stage, rows: Sequence[Row]) -> list[Trace]:
+    """A trace for each row, in order; what a row gets does not depend on the others."""
+    config, threshold = work.config, work.config.bootstrap.threshold
     kept: dict[str, Trace] = {}
     open_rows = rows
     for attempt in range(config.bootstrap.attempts):
-        label = f"{stage} attempt {attempt + 1}"
+        label = f"{work.name} attempt {attempt + 1}"
         for trace in work.runner.run(work.program, open_rows, label, bootstrapping=True, attempt=attempt):
             if trace.example not in kept or trace.score >= threshold:
                 kept[trace.example] = trace
         open_rows = [row for row in rows if kept[row_id(row)].score < threshold]
         if not open_rows:
             break
-    found = [kept[row_id(row)] for row in rows]
-    write_traces(traces, found)
+    return [replace(kept[row_id(row)], model=work.program.model) for row in rows]
+
+
+def summary(found: Sequence[Trace], config: Config) -> dict[str, Any]:
+    """What the report says of the traces."""
+    threshold = config.bootstrap.threshold
     passing = [trace for trace in found if trace.score >= threshold]
-    return work.report(
-        params=config.bootstrap.model_dump(),
-        metrics={
+    return {
+        "params": config.bootstrap.model_dump() | {"model": found[0].model},
+        "metrics": {
             "traces/kept": float(len(passing)),
             "traces/total": float(len(found)),
             "train/score": mean_score(found),
         },
-        warnings=(*failures(found), *_one_sided(passing)),
-        note=f"{len(passing)} of {len(found)} traces reach the threshold {threshold:g}.",
-    )
+        "warnings": (*failures(found), *_one_sided(passing)),
+        "note": f"{len(passing)} of {len(found)} traces reach the threshold {threshold:g}.",
+    }
 
 
 def _one_sided(passing: list[Trace]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Evaluate: the only step that sees the sealed test split. Scores vanilla and final program on the same rows."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from bt_core.config import Config
 from bt_core.engine.base import Engine
 from bt_core.lm.runner import Runner
 from bt_core.program import read_program
-from bt_core.records import StageReport, Trace, Usage, read_jsonl, write_jsonl
+from bt_core.records import Row, StageReport, Trace, Usage, read_jsonl, write_jsonl
 from bt_core.statistics import Difference, paired_difference
 from bt_core.steps.common import Stage, failures, mean_score
 
@@ -40,14 +41,34 @@ def evaluate(
     final = Runner(work.task, config, work.runner.engine, program)
     after = final.run(read_program(program), rows, f"{stage} final")
     spent = {"vanilla": spent_before, "final": final.usage}
+    return work.report(**judged(rows, before, after, spent, config, results))
+
+
+def judged(
+    rows: Sequence[Row],
+    before: Sequence[Trace],
+    after: Sequence[Trace],
+    spent: Mapping[str, Usage],
+    config: Config,
+    results: Path,
+) -> dict[str, Any]:
+    """Write the row per example, and return what the report says of both programs.
+
+    Args:
+        rows: of the test split.
+        before, after: the vanilla and the final program's traces on them, in their order.
+        spent: what running each of them took, under `vanilla` and `final`.
+        config: its seed is that of the interval.
+        results: JSONL to write.
+    """
     write_jsonl(results, map(_row, rows, before, after))
     difference = paired_difference([t.score for t in before], [t.score for t in after], config.seed)
-    return work.report(
-        params={"rows": len(rows)},
-        metrics=_metrics(before, after, difference, spent),
-        warnings=failures(after),
-        note=_note(before, after, difference),
-    )
+    return {
+        "params": {"rows": len(rows)},
+        "metrics": _metrics(before, after, difference, spent),
+        "warnings": failures(after),
+        "note": _note(before, after, difference),
+    }
 
 
 def _row(row: dict[str, Any], before: Trace, after: Trace) -> dict[str, Any]:
@@ -57,7 +78,7 @@ def _row(row: dict[str, Any], before: Trace, after: Trace) -> dict[str, Any]:
 
 
 def _metrics(
-    before: list[Trace], after: list[Trace], difference: Difference, spent: dict[str, Usage]
+    before: Sequence[Trace], after: Sequence[Trace], difference: Difference, spent: Mapping[str, Usage]
 ) -> dict[str, float]:
     return {
         "test/vanilla": mean_score(before),
@@ -69,7 +90,7 @@ def _metrics(
     } | {f"cost/prompt_tokens_per_example_{name}": usage.prompt_tokens / len(after) for name, usage in spent.items()}
 
 
-def _note(before: list[Trace], after: list[Trace], difference: Difference) -> str:
+def _note(before: Sequence[Trace], after: Sequence[Trace], difference: Difference) -> str:
     verdict = "the interval excludes 0" if difference.excludes_zero else "the interval holds 0: no difference is shown"
     return (
         f"| program | test score |\n|---|---|\n| vanilla | {mean_score(before):.3f} |\n"

@@ -10,7 +10,9 @@ from bt_core.program import Program, read_program
 from bt_core.records import StageReport, Trace, read_traces
 from bt_core.steps.bootstrap import bootstrap
 from bt_core.steps.evaluate import evaluate
+from bt_core.steps.gepa_search import gepa_search
 from bt_core.steps.lora_finetune import lora_finetune
+from bt_core.steps.mipro_search import mipro_search
 from bt_core.steps.prepare import prepare
 from bt_core.steps.prompt_search import prompt_search
 from bt_core.steps.select import select
@@ -44,6 +46,12 @@ class Flow:
 
     def w(self, program: str = "vanilla", traces: str = "traces", out: str = "w") -> Program:
         return self._optimise(lora_finetune, program, traces, out)
+
+    def g(self, program: str = "vanilla", traces: str = "traces", out: str = "g") -> Program:
+        return self._optimise(gepa_search, program, traces, out)
+
+    def m(self, program: str = "vanilla", traces: str = "traces", out: str = "m") -> Program:
+        return self._optimise(mipro_search, program, traces, out)
 
     def select(self, incumbent: str, challenger: str, out: str = "best") -> StageReport:
         folders = (self.folder / incumbent, self.folder / challenger)

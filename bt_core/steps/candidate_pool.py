@@ -1,0 +1,181 @@
+"""What the steps around other libraries' searches share: candidates, each run once on a row, compared on validation.
+
+The library decides what to try. What is kept is decided here, as in `p`: the best on all validation rows, the earlier
+on ties, and the demo-free program always among them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bt_core.config import WriterConfig
+from bt_core.engine.base import Sampling
+from bt_core.errors import ConfigError
+from bt_core.lm.binding import vanilla_states
+from bt_core.lm.instruction_writer import InstructionWriter
+from bt_core.lm.mipro import Demos
+from bt_core.program import Program, write_program
+from bt_core.records import Row, StageReport, Trace, canonical_json, row_id
+from bt_core.steps.common import Stage, failures, mean_score, open_engine
+from bt_core.steps.prompt_search import candidates
+from bt_core.steps.teacher import taught
+
+#: Characters of an instruction that the note shows.
+SHOWN = 160
+
+
+@dataclass
+class CandidatePool:
+    """The programs that a search tried, in order, with every run of them.
+
+    Args:
+        work: the opened step.
+        train: inputs for label priors, where they are asked for.
+        val: rows on which candidates are compared.
+    """
+
+    work: Stage
+    train: Sequence[Row]
+    val: Sequence[Row]
+    _programs: dict[str, Program] = field(default_factory=dict)
+    _traces: dict[tuple[str, str], Trace] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> int:
+        """Program runs so far; the same candidate is run once on a row."""
+        return len(self._traces)
+
+    @property
+    def known_runs(self) -> int:
+        """What `add_known` takes."""
+        return len(known(self.work)) * len(self.val)
+
+    def add_known(self) -> None:
+        """Score what every search is measured against: the demo-free program, and the incoming prompts."""
+        for program in known(self.work):
+            self.run(program, self.val)
+
+    def run(self, program: Program, rows: Sequence[Row]) -> list[Trace]:
+        """The candidate's traces on the rows, from memory where it was run on them before.
+
+        Raises:
+            BtError: when the engine failed or the metric answers nonsense.
+        """
+        key = _prompts(program)
+        if key not in self._programs:
+            label = f"{self.work.name} calibrate"
+            (self._programs[key],) = self.work.runner.calibrate([program], self.train, label)
+        missing = {row_id(row): row for row in rows if (key, row_id(row)) not in self._traces}
+        if missing:
+            label = f"{self.work.name} candidate {len(self._programs) - 1}"
+            found = self.work.runner.run(self._programs[key], list(missing.values()), label)
+            self._traces.update(zip(((key, name) for name in missing), found, strict=True))
+        return [self._traces[key, row_id(row)] for row in rows]
+
+    def score(self, program: Program, rows: Sequence[Row]) -> float:
+        return mean_score(self.run(program, rows))
+
+    def conclude(
+        self, settings: dict[str, Any], writer: InstructionWriter, optimised: Path, outcome: str = ""
+    ) -> StageReport:
+        """Write the best candidate's program, and report on all that were scored on every validation row.
+
+        Args:
+            settings: of the search, for the lineage.
+            writer: the LM that wrote instructions.
+            optimised: the program directory to write.
+            outcome: what the search had to do without, if anything.
+        """
+        work = self.work
+        ranked = [program for program in self._programs.values() if self._is_complete(program)]
+        means = [self.score(program, self.val) for program in ranked]
+        best = means.index(max(means))
+        before = self.score(work.program, self.val) if work.known_val is None else work.known_val
+        grown = work.grown(ranked[best], settings, before, means[best], outcome)
+        write_program(grown, optimised, work.adapter_folders())
+        warnings = [f"{work.name}: {outcome}."] if outcome else []
+        if writer.refused:
+            warnings.append(
+                f"{work.name}: {len(writer.refused)} of {writer.calls} prompts for new instructions got no answer, the"
+                f" first because {writer.refused[0]}"
+            )
+        if writer.engine is not work.runner.engine:
+            work.spent += writer.engine.usage
+        return work.report(
+            params=settings,
+            metrics={
+                "val/score": means[best],
+                "val/score_before": before,
+                "search/candidates": float(len(ranked)),
+                "search/chosen": float(best),
+                "search/demos": float(ranked[best].demo_count),
+                "search/runs": float(self.runs),
+                "search/written": float(writer.calls),
+            },
+            series={"search/score": list(enumerate(means))},
+            warnings=(*warnings, *failures(self.run(ranked[best], self.val))),
+            note=_note(ranked, means, best),
+        )
+
+    def _is_complete(self, program: Program) -> bool:
+        key = _prompts(program)
+        return all((key, row_id(row)) in self._traces for row in self.val)
+
+
+def known(work: Stage) -> list[Program]:
+    """The demo-free program, the task's own prompts and the incoming ones, where they differ."""
+    return candidates(work.program, vanilla_states(work.task), (), work.config)
+
+
+def demo_sets(work: Stage, passing: Sequence[Trace], count: int, size: int) -> list[Demos]:
+    """Up to `count` different sets of at most `size` demonstrations a predictor: the sets that `p` would try."""
+    settings = work.config.p.model_copy(update={"candidates": count, "max_demos": size})
+    config = work.config.model_copy(update={"p": settings})
+    pool = candidates(work.program, vanilla_states(work.task), passing, config)
+    return [{name: state.demos for name, state in one.predictors.items()} for one in pool[len(known(work)) :]]
+
+
+def open_writer(work: Stage, settings: WriterConfig) -> InstructionWriter:
+    """The LM that writes instructions: the program's base model without its adapter, or the teacher.
+
+    Raises:
+        ConfigError, ModelError: when it is the teacher, and that one is not named or not to be had.
+    """
+    engine = work.runner.engine
+    if settings.writer == "teacher":
+        if not work.config.teacher.model:
+            raise ConfigError(
+                f"`{work.kind}.writer` is `teacher`, but `teacher.model` names none: name one, or use `base`."
+            )
+        teacher = taught(work)
+        engine = open_engine(teacher.program, teacher.config)
+    seed = work.config.seed * 1_000
+    return InstructionWriter(engine, Sampling(settings.temperature, max_tokens=settings.max_tokens, seed=seed))
+
+
+def too_small(kind: str, budget: int, needed: int, spent_on: str) -> ConfigError:
+    """The sentence for a budget that allows no try at all."""
+    return ConfigError(
+        f"`{kind}.metric_calls` is {budget}, and one try takes {needed} program runs ({spent_on}): raise it, or give"
+        " fewer validation rows."
+    )
+
+
+def _prompts(program: Program) -> str:
+    return canonical_json({name: [state.instructions, state.demos] for name, state in program.predictors.items()})
+
+
+def _note(ranked: Sequence[Program], means: Sequence[float], best: int) -> str:
+    lines = ["| candidate | demos | validation | instructions |", "|---|---|---|---|"]
+    for index, (program, mean) in enumerate(zip(ranked, means, strict=True)):
+        mark = " **chosen**" if index == best else ""
+        texts = "; ".join(f"{name}: {_shown(state.instructions)}" for name, state in program.predictors.items())
+        lines.append(f"| {index}{mark} | {program.demo_count} | {mean:.3f} | {texts} |")
+    return "\n".join(lines)
+
+
+def _shown(text: str) -> str:
+    """An instruction on one line of a Markdown table."""
+    line = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return line if len(line) <= SHOWN else f"{line[:SHOWN]}..."

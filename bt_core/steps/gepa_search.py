@@ -1,0 +1,175 @@
+"""`g`: GEPA, instructions that evolve by reflection on what went wrong (Agrawal et al. 2025, arXiv 2507.19457).
+
+The search is the `gepa` library's, over this project's program runs. It starts from the incoming program, whose
+demonstrations every candidate keeps.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gepa
+from gepa.core.adapter import EvaluationBatch
+
+from bt_core.config import Config
+from bt_core.engine.base import Engine
+from bt_core.lm.instruction_writer import InstructionWriter, faults_pass, library
+from bt_core.program import Program
+from bt_core.records import Row, StageReport, Trace, read_jsonl, read_traces
+from bt_core.steps.candidate_pool import CandidatePool, demo_sets, open_writer, too_small
+from bt_core.steps.common import Stage
+
+#: Rows that GEPA compares a merged candidate on before it looks at all of them.
+MERGE_ROWS = 5
+
+
+def gepa_search(
+    program: Path,
+    traces: Path,
+    train: Path,
+    val: Path,
+    config: Config,
+    stage: str,
+    optimised: Path,
+    engine: Engine | None = None,
+) -> StageReport:
+    """Evolve the instructions; the train split is reflected on, the validation split chooses.
+
+    The pool always holds the demo-free program and the incoming prompts; ties go to the earlier candidate.
+
+    Raises:
+        BtError: when an input is not usable, the budget allows no try, or the engine or the library failed.
+    """
+    work = Stage.open(stage, "g", program, config, engine)
+    pool = CandidatePool(work, read_jsonl(train), read_jsonl(val))
+    passing = [trace for trace in read_traces(traces) if trace.score >= config.bootstrap.threshold]
+    start, outcome = _start(work, passing)
+    round_runs = _round_runs(pool, is_known=start == work.program)
+    pool.add_known()
+    writer = open_writer(work, config.g)
+    _evolve(pool, start, writer, round_runs)
+    settings = config.g.model_dump(mode="json") | {"threshold": config.bootstrap.threshold}
+    return pool.conclude(settings, writer, optimised, outcome)
+
+
+def _start(work: Stage, passing: Sequence[Trace]) -> tuple[Program, str]:
+    """The incoming program, with demonstrations from its traces where they are asked for."""
+    if not work.config.g.max_demos:
+        return work.program, ""
+    found = demo_sets(work, passing, 1, work.config.g.max_demos)
+    if not found:
+        return work.program, "no trace passed, so there were no demonstrations to give"
+    states = {
+        name: replace(state, demos=tuple(found[0].get(name, ()))) for name, state in work.program.predictors.items()
+    }
+    return replace(work.program, predictors=states), ""
+
+
+def _round_runs(pool: CandidatePool, is_known: bool) -> int:
+    """Program runs of a round at its dearest.
+
+    A merge that is tried first, parent and child on a minibatch, and the child on all validation rows.
+
+    Raises:
+        ConfigError: when the budget has no room for one.
+    """
+    settings, rows = pool.work.config.g, len(pool.val)
+    runs = MERGE_ROWS * settings.merge + 2 * settings.minibatch + rows
+    needed = pool.known_runs + (0 if is_known else rows) + runs
+    if settings.metric_calls < needed:
+        what = "the known programs and a new one on all validation rows, and minibatches"
+        raise too_small("g", settings.metric_calls, needed, what)
+    return runs
+
+
+def _evolve(pool: CandidatePool, start: Program, writer: InstructionWriter, round_runs: int) -> None:
+    """Run GEPA until another round could spend more than the budget, by our count or by its own."""
+    work, settings = pool.work, pool.work.config.g
+
+    def is_spent(state: Any) -> bool:
+        # Its own count also grows where every run is remembered, and so comes to an end.
+        return bool(max(pool.runs, state.total_num_evals) + round_runs > settings.metric_calls)
+
+    with library("GEPA", work.name):
+        gepa.optimize(
+            seed_candidate={name: state.instructions for name, state in start.predictors.items()},
+            trainset=list(pool.train),
+            valset=list(pool.val),
+            adapter=_Adapter(pool, start),
+            reflection_lm=writer,
+            reflection_minibatch_size=settings.minibatch,
+            use_merge=settings.merge,
+            stop_callbacks=is_spent,
+            logger=_Silent(),
+            track_best_outputs=False,
+            seed=work.config.seed,
+        )
+
+
+class _Adapter:
+    """The program as GEPA sees it: a text a predictor, scores on rows, and what to reflect on."""
+
+    propose_new_texts = None  # GEPA's own prompt asks for new ones
+
+    def __init__(self, pool: CandidatePool, start: Program) -> None:
+        self.pool, self.start = pool, start
+
+    def evaluate(
+        self, batch: list[Row], candidate: dict[str, str], capture_traces: bool = False
+    ) -> EvaluationBatch[tuple[Row, Trace], Any]:
+        """Run a candidate; a row that fails scores 0."""
+        with faults_pass():
+            traces = self.pool.run(self._program(candidate), batch)
+        return EvaluationBatch(
+            outputs=[trace.prediction for trace in traces],
+            scores=[trace.score for trace in traces],
+            trajectories=list(zip(batch, traces, strict=True)) if capture_traces else None,
+        )
+
+    def make_reflective_dataset(
+        self,
+        candidate: dict[str, str],
+        eval_batch: EvaluationBatch[tuple[Row, Trace], Any],
+        components_to_update: list[str],
+    ) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        """Predictor -> its calls, each with inputs, outputs, and how the whole program did."""
+        return {
+            name: [
+                {
+                    "Inputs": call.inputs,
+                    "Generated Outputs": call.outputs,
+                    "Feedback": self._feedback(row, trace),
+                }
+                for row, trace in eval_batch.trajectories or ()
+                for call in trace.calls
+                if call.predictor == name
+            ]
+            for name in components_to_update
+        }
+
+    def _program(self, candidate: Mapping[str, str]) -> Program:
+        """The candidate as a program; where the writer had nothing to say, the instruction stays."""
+        states = {
+            name: replace(state, instructions=candidate[name].strip() or state.instructions)
+            for name, state in self.start.predictors.items()
+        }
+        return replace(self.start, predictors=states)
+
+    def _feedback(self, row: Row, trace: Trace) -> str:
+        wanted = "; ".join(f"{name} = {row[name]}" for name in self.pool.work.task.labels if name in row)
+        given = "; ".join(f"{name} = {value}" for name, value in trace.prediction.items())
+        parts = [
+            f"The whole program scored {trace.score:g} of 1.",
+            f"It ended with {given}." if given else "",
+            f"Right is {wanted}." if wanted and trace.score < 1.0 else "",
+            f"It failed: {trace.error}" if trace.error else "",
+        ]
+        return " ".join(part for part in parts if part)
+
+
+class _Silent:
+    """GEPA's log, dropped: it repeats every candidate in full, and the note has those that count."""
+
+    def log(self, message: str) -> None:
+        pass

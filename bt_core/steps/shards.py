@@ -1,0 +1,125 @@
+"""Sharded runs: parts of a split run on several machines, merged in the order of the rows.
+
+What a row gets depends on no other row, so that any number of shards gives the same traces; how rows are batched
+changes at most the last digits of log-probabilities.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from bt_core.config import Config
+from bt_core.engine.base import Engine
+from bt_core.errors import ConfigError, DataError
+from bt_core.records import Row, StageReport, Trace, Usage, read_jsonl, read_traces, row_id, write_traces
+from bt_core.steps.bootstrap import gather, summary
+from bt_core.steps.common import Stage
+from bt_core.steps.evaluate import judged
+from bt_core.steps.teacher import taught
+
+Purpose = Literal["bootstrap", "evaluate"]
+
+
+def part_of(rows: Sequence[Row], shard: int, shards: int) -> list[Row]:
+    """The rows of one shard: neighbours, at most one more than another shard has; none where shards are too many.
+
+    Raises:
+        ConfigError: when there is no such shard.
+    """
+    if not 0 <= shard < shards:
+        raise ConfigError(f"There is no shard {shard} of {shards}: number them from 0.")
+    start, end = (len(rows) * position // shards for position in (shard, shard + 1))
+    return list(rows[start:end])
+
+
+def run_shard(
+    program: Path,
+    rows: Path,
+    config: Config,
+    stage: str,
+    shard: tuple[int, int],
+    purpose: Purpose,
+    traces: Path,
+    engine: Engine | None = None,
+) -> StageReport:
+    """Run a program on one shard of a split.
+
+    Args:
+        program: the program directory.
+        rows: JSONL, the whole split.
+        shard: its number, from 0, and how many there are.
+        purpose: `bootstrap` tells the metric so, tries again and asks the teacher, as the configuration says.
+        traces: JSONL to write, a trace a row.
+
+    Raises:
+        BtError: when an input is not usable or the engine failed.
+    """
+    name = f"{stage}{shard[0] + 1}of{shard[1]}"
+    work = Stage.open(name, "shard", program, config, engine)
+    part = part_of(read_jsonl(rows), *shard)
+    found: list[Trace] = []
+    if part and purpose == "bootstrap":
+        work = taught(work)
+        found = gather(work, part)
+    elif part:
+        found = work.runner.run(work.program, part, name)
+    write_traces(traces, found)
+    return work.report(metrics={"traces/total": float(len(found))}, note=f"{len(found)} rows.")
+
+
+def merge_bootstrap(
+    parts: Sequence[Path], reports: Sequence[StageReport], train: Path, config: Config, stage: str, traces: Path
+) -> StageReport:
+    """Merge shards into what `bootstrap` would have written and reported; times and usage are the shards' together.
+
+    Raises:
+        DataError: when a row has no trace.
+    """
+    found = merged(parts, read_jsonl(train))
+    write_traces(traces, found)
+    return _report(stage, "bootstrap", reports, **summary(found, config))
+
+
+def merge_evaluation(
+    vanilla: tuple[Sequence[Path], Sequence[StageReport]],
+    final: tuple[Sequence[Path], Sequence[StageReport]],
+    test: Path,
+    config: Config,
+    stage: str,
+    results: Path,
+) -> StageReport:
+    """Merge the shards of both programs into what `evaluate` would have written and reported.
+
+    Args:
+        vanilla, final: each program's traces by shard, and the shards' reports.
+
+    Raises:
+        DataError: when a row has no trace.
+    """
+    rows = read_jsonl(test)
+    before, after = merged(vanilla[0], rows), merged(final[0], rows)
+    spent = {"vanilla": _usage(vanilla[1]), "final": _usage(final[1])}
+    return _report(stage, "evaluate", [*vanilla[1], *final[1]], **judged(rows, before, after, spent, config, results))
+
+
+def merged(parts: Sequence[Path], rows: Sequence[Row]) -> list[Trace]:
+    """The traces in the order of the rows, in whatever order the parts come.
+
+    Raises:
+        DataError: when a row has no trace.
+    """
+    found = {trace.example: trace for part in parts for trace in read_traces(part)}
+    missing = sum(row_id(row) not in found for row in rows)
+    if missing:
+        raise DataError(f"{missing} of {len(rows)} rows have no trace in the {len(parts)} shards: run them all again.")
+    return [found[row_id(row)] for row in rows]
+
+
+def _usage(reports: Sequence[StageReport]) -> Usage:
+    return sum((report.usage for report in reports), Usage())
+
+
+def _report(stage: str, kind: str, reports: Sequence[StageReport], **parts: Any) -> StageReport:
+    started = min(report.started for report in reports)
+    ended = max(report.ended for report in reports)
+    return StageReport(stage, kind, usage=_usage(reports), started=started, ended=ended, **parts)

@@ -1,0 +1,1 @@
+"""Component, step kind `g`: evolution of instructions by reflection (GEPA)."""

@@ -1,0 +1,31 @@
+"""Component, step kind `g`: evolution of instructions by reflection (GEPA)."""
+
+from kfp import dsl
+
+from components.images import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def gepa_search(
+    program: dsl.Input[dsl.Model],
+    traces: dsl.Input[dsl.Dataset],
+    train: dsl.Input[dsl.Dataset],
+    val: dsl.Input[dsl.Dataset],
+    config: str,
+    stage: str,
+    optimised: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
+) -> str:
+    """Evolve instructions by reflection on failed train examples and keep the prompts that score best on validation."""
+    from pathlib import Path
+
+    from bt_core.config import read_config
+    from bt_core.errors import one_sentence
+    from bt_core.steps.gepa_search import gepa_search as optimise
+    from components.runtime import finish
+
+    with one_sentence():
+        inputs = Path(program.path), Path(traces.path), Path(train.path), Path(val.path)
+        report = optimise(*inputs, read_config(config), stage, Path(optimised.path))
+        splits = {"train": train.path, "val": val.path}
+        return finish(report, config, metrics, {"program": optimised.path}, splits)

@@ -1,0 +1,1 @@
+"""Component, step kind `m`: instructions and demonstrations chosen together (MIPROv2)."""
