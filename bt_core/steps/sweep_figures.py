@@ -15,7 +15,7 @@ from bt_core.task import Task, load_task
 def origin(tree: SweepReports, config: Config, command: str) -> dict[str, Any]:
     """What was compared, and how to do it again."""
     prepared = tree.prepared[tree.seeds[0]]
-    task = load_task(config.task)
+    task = load_task(config.task, config.task_settings)
     return {
         "task": config.task,
         "description": task.description,

@@ -23,9 +23,11 @@ def lora_finetune(
     from bt_core.errors import one_sentence
     from bt_core.steps.lora_finetune import lora_finetune as optimise
     from components.runtime import finish
+    from components.trainjob import remote_training
 
     with one_sentence():
         inputs = Path(program.path), Path(traces.path), Path(train.path), Path(val.path)
-        report = optimise(*inputs, read_config(config), stage, Path(optimised.path))
+        settings = read_config(config)
+        report = optimise(*inputs, settings, stage, Path(optimised.path), remote=remote_training(settings))
         splits = {"train": train.path, "val": val.path}
         return finish(report, config, metrics, {"program": optimised.path}, splits)

@@ -17,10 +17,10 @@ CONFIGURATION_HEAD = """\
 
 Made from `bt_core/config.py` by `make docs`.
 
-Every setting can stand in a YAML or JSON file (`bt run --config FILE`), on the command line (`--set w.epochs=5`; the
-common ones have options of their own), in a task's `config`, and in the pipeline's parameter `config` (JSON). Later
-wins: the defaults below, the task's `config`, the file, the options, `--set`. Unknown keys and wrong values are
-refused, all at once, before anything runs.
+Every setting can stand in a YAML or JSON file (`bt run --config FILE`, or the name of one that comes with a task), on
+the command line (`--set w.epochs=5`; the common ones have options of their own), in a task's `config`, and in the
+pipeline's parameter `config` (JSON). Later wins: the defaults below, the task's `config`, the file, the options,
+`--set`. Unknown keys and wrong values are refused, all at once, before anything runs.
 """
 
 
@@ -53,6 +53,8 @@ def _section(prefix: str, title: str, section: type[Section]) -> str:
 
 
 def _type(field: Any) -> str:
+    if get_origin(field.annotation) is dict:
+        return "mapping"
     if get_args(field.annotation) and get_origin(field.annotation) is not tuple:
         return ", ".join(f"`{value}`" for value in get_args(field.annotation))
     name = "list of str" if get_origin(field.annotation) is tuple else field.annotation.__name__
@@ -69,7 +71,7 @@ def _default(field: Any) -> str:
     if field.is_required():
         return "needed"
     value = list(field.default) if isinstance(field.default, tuple) else field.default
-    return f"`{value}`" if value not in ("", []) else "empty"
+    return f"`{value}`" if value not in ("", [], {}) else "empty"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,22 @@ import pytest
 from bt_core.strategy import STEP_KINDS
 from tests.cli.conftest import Bt
 
-COMMANDS = ("run", "sweep", "compile", "tasks", "show", "predict", "report", "compare", "mlflow", "open")
+COMMANDS = (
+    "init",
+    "check",
+    "run",
+    "sweep",
+    "reproduce",
+    "compile",
+    "tasks",
+    "show",
+    "predict",
+    "publish",
+    "report",
+    "compare",
+    "mlflow",
+    "open",
+)
 
 
 def test_help_lists_every_command(bt: Bt) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bt_core.engine.memory import out_of_memory
-from bt_core.engine.trainer import Fit, fits
+from bt_core.engine.training_job import Fit, fits
 from bt_core.models import BaseModel
 
 ROOT = Path(__file__).parents[2]

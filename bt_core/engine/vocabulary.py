@@ -1,0 +1,62 @@
+"""Between text and tokens, the same for every engine that takes token ids."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+
+from bt_core.engine.base import Message, Request
+from bt_core.engine.grouping import Tokens
+from bt_core.engine.token_tree import TokenTree
+from bt_core.errors import ModelError
+from bt_core.models import BaseModel
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A model's tokenizer with its chat template, the tokens that end an answer, and how many tokens it can see."""
+
+    tokenizer: Any
+    ends: frozenset[int]
+    context_length: int
+
+    @classmethod
+    def load(cls, model: BaseModel) -> "Vocabulary":
+        """Read the small files of the model's folder; no weights.
+
+        Raises:
+            ModelError: when they cannot be read, or the tokenizer has no chat template.
+        """
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(model.path)
+            context = int(getattr(AutoConfig.from_pretrained(model.path), "max_position_embeddings", 1 << 30))
+            known = (model.path / "generation_config.json").is_file()
+            ends = GenerationConfig.from_pretrained(model.path).eos_token_id if known else None
+        except (OSError, ValueError, KeyError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(
+                f"The tokenizer of {model.id} at {model.path} cannot be loaded ({reason}): check the folder."
+            ) from None
+        if not getattr(tokenizer, "chat_template", None):
+            raise ModelError(f"The model {model.id} has no chat template: choose an instruction-tuned model.")
+        listed = [ends] if isinstance(ends, int) else ends or []
+        return cls(tokenizer, frozenset([*listed, tokenizer.eos_token_id]), context)
+
+    def render(self, messages: Sequence[Message]) -> Tokens:
+        """The prompt's tokens through the chat template, up to where the assistant's answer begins."""
+        plain = [{"role": message.role, "content": message.content} for message in messages]
+        text = self.tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def tree(self, labels: Sequence[str]) -> TokenTree:
+        """The labels' token tree."""
+        spelled = [self.tokenizer(label, add_special_tokens=False)["input_ids"] for label in labels]
+        return TokenTree.build(spelled, self.tokenizer.eos_token_id)
+
+    def misfit(self, request: Request, prompt: Tokens) -> str | None:
+        """Why the request cannot be answered within the context length; None where it can."""
+        need = len(prompt) + (0 if request.labels else request.sampling.max_tokens)
+        if need <= self.context_length:
+            return None
+        return f"prompt and answer need {need} tokens, the model's context holds {self.context_length}"
