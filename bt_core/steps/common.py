@@ -49,7 +49,8 @@ class Stage:
             ProgramError, TaskError: when an input is not usable.
         """
         program = read_program(folder)
-        return cls(name, kind, config, folder, program, load_task(program.task, program.task_settings), time.time(), engine)
+        task = load_task(program.task, program.task_settings)
+        return cls(name, kind, config, folder, program, task, time.time(), engine)
 
     @property
     def runner(self) -> Runner:
