@@ -11,6 +11,7 @@ import typer
 from bt_cli.check import check
 from bt_cli.compare import compare
 from bt_cli.compile import compile_command
+from bt_cli.estimate import estimate
 from bt_cli.init import init
 from bt_cli.predict import predict
 from bt_cli.publish import publish
@@ -50,6 +51,7 @@ app.command("schedule")(schedule)
 app.command("runs")(runs)
 app.command("init")(init)
 app.command("check")(check)
+app.command("estimate")(estimate)
 app.command("tasks")(tasks)
 app.command("show")(show)
 app.command("predict")(predict)

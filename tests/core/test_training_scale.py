@@ -18,8 +18,11 @@ from bt_core.engine.training import _with_lora, train_adapter
 from bt_core.engine.training_job import Fit, TrainingJob, fits, order, read_order
 from bt_core.engine.training_memory import FLOAT, TRAINED, training_need
 from bt_core.engine.transformers_engine import load_base
-from bt_core.errors import ConfigError, ModelError
+from bt_core.errors import ConfigError
 from bt_core.models import BaseModel
+from bt_core.steps.cost import Measured, estimate
+from bt_core.steps.gpu_cost import Card, gpu_cost, stage_costs
+from bt_core.strategy import parse_strategy
 
 ROOT = Path(__file__).parents[2]
 CPU = EngineConfig(device="cpu")
@@ -124,12 +127,6 @@ def test_processes_train_one_adapter_together(whole: tuple[Path, Curve], tiny_mo
     assert curve.val_loss[0][1] == pytest.approx(alone.val_loss[0][1], rel=0.02)
 
 
-def test_a_sentence_of_a_process_reaches_the_user(tiny_model: BaseModel, tmp_path: Path) -> None:
-    settings = SETTINGS.model_copy(update={"processes": 2, "target_modules": ("nonsense",)})
-    with pytest.raises(ModelError, match="do not fit the model"):
-        _train(tiny_model, tmp_path / "adapter", settings)
-
-
 def test_a_job_travels_as_json(tiny_model: BaseModel, tmp_path: Path) -> None:
     job = TrainingJob(tiny_model, ROWS, HELD, SETTINGS, CPU, 7, "2.w")
     (tmp_path / "order.json").write_text(order(job, Fit(2, True)))
@@ -181,3 +178,25 @@ def test_the_memory_estimate_is_what_a_step_keeps(more: tuple[str, ...], tiny_mo
     smaller = training_need(tiny_model, settings, Fit(1, True), length, answer, FLOAT)
     assert smaller is not None
     assert smaller.activations < needed.activations / many
+
+
+def test_stages_add_up_to_the_strategy() -> None:
+    config, measured = resolve_config({"task": "toy"}), Measured(2.0, 300.0, 20.0, 60.0, 200.0)
+    card, strategy = Card(tflops=100.0, bandwidth=2.0, share=0.5), parse_strategy("p -> w -> p")
+    stages = stage_costs(strategy, config, measured, 10**9, card)
+    whole = estimate(strategy, config, measured)
+    assert [stage.stage for stage in stages] == ["1.p", "2.w", "3.p", "data and test"]
+    assert sum(stage.prompt_tokens for stage in stages) == whole.prompt_tokens
+    assert sum(stage.completion_tokens for stage in stages) == whole.completion_tokens
+    assert [stage.train_tokens for stage in stages] == [0, whole.train_tokens, 0, 0]
+    products = 1e9 * (2 * whole.prompt_tokens + 4 * whole.train_tokens) / 50e12
+    reading = 2e9 * whole.completion_tokens / config.engine.in_flight / 2e12
+    assert sum(stage.minutes for stage in stages) == pytest.approx((products + reading) / 60)
+
+
+def test_a_run_is_estimated_from_three_rows(tiny_model: BaseModel) -> None:
+    found = gpu_cost({"task": "continents", "model": str(tiny_model.path)}, parse_strategy("w"), Card(1.0, 1.0, 1.0))
+    assert found is not None
+    assert found.memory is not None
+    assert all(stage.prompt_tokens > 0 and stage.minutes > 0 for stage in found.stages)
+    assert found.record()["memory"]["weights"] == found.memory.weights > 0
