@@ -230,7 +230,7 @@ def test_mlflow_serves_the_runs_until_it_is_stopped(runs: tuple[Run, Run], rerun
             status = server.wait(30)
     assert "/#/experiments/1/runs?" in url
     assert pages.returncode == 0, pages.stderr
-    assert [line.split()[0] for line in pages.stdout.splitlines()] == ["runs", "strategies"]
+    assert [line.split()[0] for line in pages.stdout.splitlines()] == ["runs", "strategies", "arms"]
     assert pages.stdout.splitlines()[0].endswith(url)
     assert [run["info"]["status"] for run in found] == ["FINISHED"] * 3
     assert status == 0
