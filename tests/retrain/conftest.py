@@ -1,6 +1,7 @@
 """The servers that a retraining speaks to, for real, and a tiny model."""
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,6 +24,15 @@ __all__ = [
     "tiny_folder",
     "tiny_model",
 ]
+
+
+@pytest.fixture(autouse=True)
+def _own_environment() -> Iterator[None]:
+    """MLflow's fluent functions leave variables behind, and so do threads that limit their requests side by side."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @dataclass
