@@ -20,8 +20,8 @@ _COMMON = b"""
 mlpipeline/v2/artifacts/better-together-sweep/lora-finetune/optimised", "results_uri": "minio://mlpipeline/v2/artifacts
 /better-together-sweep/score-program/results", "adapters": "shared", "alpha": 32, "batch_size": 8,
 "checkpoint_steps": 0, "dropout": 0.0, "epochs": 3, "force": false, "headroom_samples": 0, "holdout": 0.15,
-"learning_rate": 0.0002, "micro_batch": 0, "min_headroom": 0.02, "min_traces": 4, "mlflow_run_id": null, "mode": "pod", "processes": 1,
-"quantize": "none", "rank": 16, "sft_prompt": "vanilla", "target_modules": ["q_proj", "k_proj",
+"learning_rate": 0.0002, "micro_batch": 0, "min_headroom": 0.02, "min_traces": 4, "mlflow_run_id": null, "mode": "pod",
+"processes": 1, "quantize": "none", "rank": 16, "sft_prompt": "vanilla", "target_modules": ["q_proj", "k_proj",
 "v_proj", "o_proj"]}, "scores": [1.0, 0.0, 1.0, 1.0, 0.0, 0.0], "metrics": {"rows/test": 150.0, "rows/train": 60.0,
 "rows/val": 60.0, "test/score": 0.5, "test/rows": 150.0, "cost/prompt_tokens_per_example": ,
 "cost/completion_tokens_per_example": , "search/candidates": 7.0, "search/chosen": 1.0, "search/demos": 3.0,
