@@ -21,9 +21,9 @@ from bt_core.models import BaseModel
 from bt_core.program import AdapterRef, PredictorState, Program, read_program
 from bt_core.records import Row, Usage
 from bt_core.steps.bootstrap import bootstrap
-from bt_core.steps.lora_finetune import lora_finetune
+from bt_core.steps.optimise.lora_finetune import lora_finetune
+from bt_core.steps.optimise.prompt_search import prompt_search
 from bt_core.steps.prepare import prepare
-from bt_core.steps.prompt_search import prompt_search
 from bt_core.steps.select import select
 from bt_core.task import Task
 

@@ -22,8 +22,8 @@ from bt_core.engine.transformers_engine import TransformersEngine
 from bt_core.models import resolve_model
 from bt_core.records import StageReport, Usage, read_jsonl, write_jsonl
 from bt_core.steps.bootstrap import bootstrap
+from bt_core.steps.optimise.prompt_search import prompt_search
 from bt_core.steps.prepare import prepare
-from bt_core.steps.prompt_search import prompt_search
 
 TASK = "continents"
 DEFAULT = {"candidates": 4, "val": 50, "demos": 3}

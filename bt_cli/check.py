@@ -16,7 +16,7 @@ from bt_cli.console import print_json, stderr, stdout
 from bt_cli.settings import gather
 from bt_cli.surroundings import find_own_tasks, quieten_libraries
 from bt_core.errors import ConfigError
-from bt_core.steps.checkup import Asked, CheckReport, RowRun
+from bt_core.steps.check.checkup import Asked, CheckReport, RowRun
 from bt_core.strategy import Strategy, parse_strategy
 
 STRATEGIES = "p; w; p -> w; p -> w -> p"
@@ -65,7 +65,7 @@ def check(
 def _checked(overrides: dict[str, Any], arms: Sequence[Strategy]) -> CheckReport:
     quieten_libraries()
     with stderr().status("Loading the model, running three rows ..."):
-        from bt_core.steps import check as step
+        from bt_core.steps.check import check as step
 
         return step.check(overrides, arms)
 

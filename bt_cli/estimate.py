@@ -39,7 +39,7 @@ def estimate(
     chosen = gather({"task": task or options.DEFAULT_TASK, "model": model, "data": data}, config, assignments)
     quieten_libraries()
     with stderr().status("Loading the model, running three rows ..."):
-        from bt_core.steps.gpu_cost import Card, gpu_cost
+        from bt_core.steps.check.gpu_cost import Card, gpu_cost
 
         found = gpu_cost(chosen.overrides, steps, Card(tflops, bandwidth, share))
     if found is None:

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from bt_core.errors import ConfigError
-from bt_core.steps.sweep_tree import DEFAULT_SEEDS as SEEDS
-from bt_core.steps.sweep_tree import DEFAULT_STRATEGIES as PAPER
-from bt_core.steps.sweep_tree import check_sweep
+from bt_core.steps.sweep.tree import DEFAULT_SEEDS as SEEDS
+from bt_core.steps.sweep.tree import DEFAULT_STRATEGIES as PAPER
+from bt_core.steps.sweep.tree import check_sweep
 from bt_core.strategy import STEP_KINDS, format_strategy, parse_strategy
 from bt_core.strategy import Strategy as Steps
 

@@ -11,7 +11,7 @@ from bt_cli.run_folder import RunFolder
 from bt_cli.settings import Settings
 from bt_cli.summary import print_facts, short
 from bt_core.records import canonical_json
-from bt_core.steps.fresh import REASON
+from bt_core.steps.retrain.fresh import REASON
 from bt_core.strategy import Strategy, strategy_slug
 from bt_tracking.serving import PROGRAM
 from components.retraining import STOPPED

@@ -15,7 +15,7 @@ from bt_cli.sweep_order import SweepOrder
 from bt_core.errors import ConfigError
 from bt_core.records import canonical_json
 from bt_core.statistics import VANILLA
-from bt_core.steps.sweep_tree import Place
+from bt_core.steps.sweep.tree import Place
 from bt_core.strategy import format_strategy
 from components.tracking import SWEEP
 from pipelines.compile import compile_sweep

@@ -1,7 +1,7 @@
 """Strategies: sequences of optimisation steps, and the prefix tree that several of them share.
 
 A strategy is written `p -> w -> p`; `p->w->p` is the same one. A step kind is an entry in `STEP_KINDS`,
-so a new optimiser is one line here, one file in `bt_core/steps` and one component.
+so a new optimiser is one line here, one file in `bt_core/steps/optimise` and one component.
 """
 
 from collections.abc import Iterable

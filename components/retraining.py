@@ -17,9 +17,9 @@ import bt_tracking
 from bt_core.config import Config, resolve_config
 from bt_core.program import program_sha256
 from bt_core.records import StageReport, canonical_json
-from bt_core.steps.challenge import DECISION, KEEP, REASON, SCORE
-from bt_core.steps.fresh import DATA_DIGEST, fresh
-from bt_core.steps.row_roles import Ledger, RunRecord
+from bt_core.steps.retrain.challenge import DECISION, KEEP, REASON, SCORE
+from bt_core.steps.retrain.fresh import DATA_DIGEST, fresh
+from bt_core.steps.retrain.row_roles import Ledger, RunRecord
 from bt_tracking import champion, ledger, outcome
 from bt_tracking.outcome import FAILED, OUTCOME_TAG, REASON_TAG
 from components.reports import RUN_ID

@@ -13,7 +13,7 @@ from kfp import dsl
 
 from bt_core.errors import ConfigError
 from bt_core.statistics import DEFAULT_MARGIN
-from bt_core.steps.sweep_tree import Place, check_sweep, tasks_a_seed
+from bt_core.steps.sweep.tree import Place, check_sweep, tasks_a_seed
 from bt_core.strategy import Node, Strategy, format_strategy, prefix_tree
 from components.compare_arms.component import compare_arms
 from components.prepare_data.component import prepare_data

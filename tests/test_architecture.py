@@ -21,7 +21,7 @@ OWNERS = {
     "dspy": ("bt_core/lm/*.py", "bt_tasks/*.py"),
     "huggingface_hub": ("bt_core/models.py", "bt_core/bundle/card.py"),
     "datasets": ("bt_core/data.py",),
-    "gepa": ("bt_core/steps/gepa_search.py",),
+    "gepa": ("bt_core/steps/optimise/gepa_search.py",),
     "optuna": (),
     "boto3": ("bt_core/storage/*.py",),
     "botocore": ("bt_core/storage/*.py",),
@@ -69,7 +69,7 @@ LIGHT = (
 MODEL_LIBRARIES = ("torch", "transformers", "peft")
 
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-STEPS = sorted(ROOT.glob("bt_core/steps/*.py"))
+STEPS = sorted(ROOT.glob("bt_core/steps/**/*.py"))
 COMPONENTS = sorted(ROOT.glob("components/*/component.py"))
 
 
@@ -116,7 +116,7 @@ def test_light_modules_load_no_heavy_library(module: str) -> None:
 
 
 def test_steps_load_no_model_library_before_they_need_a_model() -> None:
-    modules = [f"bt_core.steps.{path.stem}" for path in STEPS if path.stem != "__init__"]
+    modules = [_name(path).removesuffix(".py").replace("/", ".") for path in STEPS if path.stem != "__init__"]
     assert len(modules) > 5
     assert _loaded(", ".join(modules), MODEL_LIBRARIES) == ""
 

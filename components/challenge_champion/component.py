@@ -21,7 +21,7 @@ def challenge_champion(
 
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
-    from bt_core.steps.challenge import challenge
+    from bt_core.steps.retrain.challenge import challenge
     from components.runtime import finish
 
     with one_sentence():

@@ -23,7 +23,7 @@ def compare_arms(
 
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
-    from bt_core.steps.compare_arms import compare_arms as compare
+    from bt_core.steps.sweep.compare_arms import compare_arms as compare
     from bt_core.strategy import parse_strategy
     from components.reports import read_report
     from components.runtime import finish

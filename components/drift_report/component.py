@@ -19,7 +19,7 @@ def drift_report(
 
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
-    from bt_core.steps.drift import drift
+    from bt_core.steps.retrain.drift import drift
     from components.retraining import promoted_score
     from components.runtime import finish
 

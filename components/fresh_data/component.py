@@ -26,7 +26,7 @@ def fresh_data(
     from pathlib import Path
 
     from bt_core.errors import one_sentence
-    from bt_core.steps.fresh import ROLES
+    from bt_core.steps.retrain.fresh import ROLES
     from components.retraining import begin
     from components.runtime import UNSET, finish, overrides
 

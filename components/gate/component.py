@@ -12,7 +12,7 @@ def gate(report: str, config: str, metrics: dsl.Output[dsl.Metrics]) -> str:
 
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
-    from bt_core.steps.fresh import REASON
+    from bt_core.steps.retrain.fresh import REASON
     from components.reports import read_report
     from components.retraining import stop_early
 

@@ -21,7 +21,7 @@ def gepa_search(
 
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
-    from bt_core.steps.gepa_search import gepa_search as optimise
+    from bt_core.steps.optimise.gepa_search import gepa_search as optimise
     from components.runtime import finish
 
     with one_sentence():

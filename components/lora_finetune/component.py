@@ -21,7 +21,7 @@ def lora_finetune(
 
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
-    from bt_core.steps.lora_finetune import lora_finetune as optimise
+    from bt_core.steps.optimise.lora_finetune import lora_finetune as optimise
     from components.runtime import finish
     from components.trainjob import remote_training
 

@@ -21,7 +21,7 @@ def mipro_search(
 
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
-    from bt_core.steps.mipro_search import mipro_search as optimise
+    from bt_core.steps.optimise.mipro_search import mipro_search as optimise
     from components.runtime import finish
 
     with one_sentence():

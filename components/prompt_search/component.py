@@ -21,7 +21,7 @@ def prompt_search(
 
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
-    from bt_core.steps.prompt_search import prompt_search as optimise
+    from bt_core.steps.optimise.prompt_search import prompt_search as optimise
     from components.runtime import finish
 
     with one_sentence():

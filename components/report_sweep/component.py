@@ -22,7 +22,7 @@ def report_sweep(
     from pathlib import Path
 
     from bt_core.errors import one_sentence
-    from bt_core.steps.report_sweep import report_sweep as complete
+    from bt_core.steps.sweep.report_sweep import report_sweep as complete
     from components.runtime import conclude_sweep, publish
 
     with one_sentence():

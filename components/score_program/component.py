@@ -20,8 +20,8 @@ def score_program(
 
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
-    from bt_core.steps.compare_arms import PROGRAM_URI, RESULTS_URI
-    from bt_core.steps.score import score
+    from bt_core.steps.sweep.compare_arms import PROGRAM_URI, RESULTS_URI
+    from bt_core.steps.sweep.score import score
     from components.runtime import finish
 
     with one_sentence():

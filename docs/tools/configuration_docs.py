@@ -15,7 +15,7 @@ from bt_core.config import Config, Section
 CONFIGURATION_HEAD = """\
 # Configuration
 
-Made from `bt_core/config.py` by `make docs`.
+Made from `bt_core/config/` by `make docs`.
 
 Every setting can stand in a YAML or JSON file (`bt run --config FILE`, or the name of one that comes with a task), on
 the command line (`--set w.epochs=5`; the common ones have options of their own), in a task's `config`, and in the

@@ -10,11 +10,11 @@ from bt_core.program import Program, read_program
 from bt_core.records import StageReport, Trace, read_traces
 from bt_core.steps.bootstrap import bootstrap
 from bt_core.steps.evaluate import evaluate
-from bt_core.steps.gepa_search import gepa_search
-from bt_core.steps.lora_finetune import lora_finetune
-from bt_core.steps.mipro_search import mipro_search
+from bt_core.steps.optimise.gepa_search import gepa_search
+from bt_core.steps.optimise.lora_finetune import lora_finetune
+from bt_core.steps.optimise.mipro_search import mipro_search
+from bt_core.steps.optimise.prompt_search import prompt_search
 from bt_core.steps.prepare import prepare
-from bt_core.steps.prompt_search import prompt_search
 from bt_core.steps.select import select
 
 

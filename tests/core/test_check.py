@@ -14,9 +14,9 @@ from bt_core.engine.base import Completion, Request
 from bt_core.errors import DataError, ProgramError
 from bt_core.lm.adapters import LineAdapter
 from bt_core.records import Row
-from bt_core.steps.check import check
-from bt_core.steps.checkup import CheckReport
-from bt_core.steps.cost import Measured, estimate
+from bt_core.steps.check.check import check
+from bt_core.steps.check.checkup import CheckReport
+from bt_core.steps.check.cost import Measured, estimate
 from bt_core.strategy import parse_strategy
 from bt_core.task import Task
 from tests.core.scripted import Scripted

@@ -11,8 +11,8 @@ import pytest
 from bt_core.config import Config
 from bt_core.errors import ConfigError, DataError
 from bt_core.records import StageReport, Usage
-from bt_core.steps.compare_arms import Compared, compare_arms
-from bt_core.steps.sweep_tree import Place
+from bt_core.steps.sweep.compare_arms import Compared, compare_arms
+from bt_core.steps.sweep.tree import Place
 from bt_core.strategy import Strategy, parse_strategy, prefix_tree
 
 SEEDS = (3, 8)

@@ -8,7 +8,7 @@ import pytest
 from bt_core.program import read_program
 from bt_core.records import Trace, read_jsonl, read_traces, row_id, write_traces
 from bt_core.steps.common import Stage
-from bt_core.steps.headroom import Headroom, measure
+from bt_core.steps.optimise.headroom import Headroom, measure
 from tests.core.conftest import Recorder
 from tests.core.flow import Flow
 from tests.core.test_defects import FEW, TOY, passing, passing_trace

@@ -12,7 +12,7 @@ from bt_core.engine.base import Completion, Engine, Request
 from bt_core.engine.transformers_engine import TransformersEngine
 from bt_core.errors import ConfigError, EngineError, WorldError
 from bt_core.program import read_program, write_program
-from bt_core.steps.mipro_search import trials
+from bt_core.steps.optimise.mipro_search import trials
 from tests.core.conftest import Recorder
 from tests.core.flow import Flow
 

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bt_core.steps.racing import Pair, Race
+from bt_core.steps.optimise.racing import Pair, Race
 
 TABLES = st.integers(1, 40).flatmap(
     lambda rows: st.lists(

@@ -6,8 +6,8 @@ import pytest
 
 from bt_core.engine.transformers_engine import TransformersEngine
 from bt_core.records import StageReport, dump_report, load_report, read_jsonl, row_id
-from bt_core.steps.report_sweep import changed
-from bt_core.steps.score import score
+from bt_core.steps.sweep.report_sweep import changed
+from bt_core.steps.sweep.score import score
 from tests.core.flow import Flow
 
 TASK = "tests.core.toy:task"

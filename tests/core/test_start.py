@@ -13,7 +13,7 @@ from bt_core.models import BaseModel
 from bt_core.program import START, program_sha256, read_program
 from bt_core.records import StageReport
 from bt_core.steps.prepare import prepare
-from bt_core.steps.score import score
+from bt_core.steps.sweep.score import score
 from tests.core import toy
 from tests.core.flow import Flow
 from tests.core.programs import LINEAGE, finished

@@ -16,8 +16,8 @@ from bt_core.lm.binding import vanilla_states
 from bt_core.lm.runner import Runner
 from bt_core.program import Field, LineageStep, Program, program_sha256, read_program, write_program
 from bt_core.records import Call, Trace, read_jsonl, write_traces
+from bt_core.steps.optimise.prompt_search import candidates
 from bt_core.steps.predict import predict
-from bt_core.steps.prompt_search import candidates
 from bt_core.steps.register import summarise
 from bt_core.task import load_task
 from tests.core import toy

@@ -20,8 +20,8 @@ from bt_core.engine.training_memory import FLOAT, TRAINED, training_need
 from bt_core.engine.transformers_engine import load_base
 from bt_core.errors import ConfigError
 from bt_core.models import BaseModel
-from bt_core.steps.cost import Measured, estimate
-from bt_core.steps.gpu_cost import Card, gpu_cost, stage_costs
+from bt_core.steps.check.cost import Measured, estimate
+from bt_core.steps.check.gpu_cost import Card, gpu_cost, stage_costs
 from bt_core.strategy import parse_strategy
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from bt_core.errors import ConfigError
-from bt_core.steps.sweep_tree import DEFAULT_SEEDS, DEFAULT_STRATEGIES, Place, tasks_a_seed
+from bt_core.steps.sweep.tree import DEFAULT_SEEDS, DEFAULT_STRATEGIES, Place, tasks_a_seed
 from bt_core.strategy import Strategy, prefix_tree
 from pipelines.better_together import Options
 from pipelines.compile import compile_sweep

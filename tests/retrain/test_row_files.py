@@ -7,7 +7,7 @@ import pytest
 
 from bt_core.errors import DataError
 from bt_core.records import Row, write_jsonl
-from bt_core.steps.row_files import read_chunks
+from bt_core.steps.retrain.row_files import read_chunks
 from tests.retrain import toy
 from tests.s3 import Server, use
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from bt_core.config import Rows, resolve_config
 from bt_core.records import Row
-from bt_core.steps.fresh import Deal, deal
-from bt_core.steps.row_roles import SEALED, TEST, TRAIN, VAL, Ledger, RunRecord, row_digest
+from bt_core.steps.retrain.fresh import Deal, deal
+from bt_core.steps.retrain.row_roles import SEALED, TEST, TRAIN, VAL, Ledger, RunRecord, row_digest
 from tests.retrain import toy
 
 NAMES = [f"thing {number}" for number in range(40)]

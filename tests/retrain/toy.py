@@ -9,7 +9,7 @@ import dspy
 from bt_core.config import Config, Rows, resolve_config
 from bt_core.lm.adapters import LineAdapter
 from bt_core.records import Row
-from bt_core.steps.row_roles import TEST, Ledger, row_digest
+from bt_core.steps.retrain.row_roles import TEST, Ledger, row_digest
 from bt_core.task import Task
 
 SHARES = Rows(train=8, val=6, test=12)

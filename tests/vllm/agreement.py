@@ -9,9 +9,9 @@ from bt_core.engine.base import Completion, Engine, Request
 from bt_core.program import Program, read_program
 from bt_core.records import Usage, read_traces
 from bt_core.steps.bootstrap import bootstrap
-from bt_core.steps.lora_finetune import lora_finetune
+from bt_core.steps.optimise.lora_finetune import lora_finetune
+from bt_core.steps.optimise.prompt_search import prompt_search
 from bt_core.steps.prepare import prepare
-from bt_core.steps.prompt_search import prompt_search
 
 SETTINGS: dict[str, Any] = {
     "task": "continents",

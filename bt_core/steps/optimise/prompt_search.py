@@ -17,7 +17,7 @@ from bt_core.lm.binding import vanilla_states
 from bt_core.program import PredictorState, Program, write_program
 from bt_core.records import Row, StageReport, Trace, read_jsonl, read_traces
 from bt_core.steps.common import Stage
-from bt_core.steps.racing import Pair, Race
+from bt_core.steps.optimise.racing import Pair, Race
 
 
 def prompt_search(

@@ -10,8 +10,8 @@ from bt_core.config import Config
 from bt_core.errors import DataError
 from bt_core.records import StageReport, canonical_json
 from bt_core.statistics import DEFAULT_MARGIN, VANILLA, Arm, Table, compare, judge
-from bt_core.steps.sweep_figures import arm_line, cost, line, node, origin
-from bt_core.steps.sweep_tree import Place, SweepReports
+from bt_core.steps.sweep.figures import arm_line, cost, line, node, origin
+from bt_core.steps.sweep.tree import Place, SweepReports
 from bt_core.strategy import Strategy, format_strategy
 
 SCHEMA = 1

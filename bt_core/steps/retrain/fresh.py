@@ -13,8 +13,8 @@ from bt_core.engine.base import Engine
 from bt_core.program import read_program, write_program
 from bt_core.records import Row, StageReport, canonical_json, sha256_text, write_jsonl
 from bt_core.steps.prepare import prepare
-from bt_core.steps.row_files import Chunk, read_chunks
-from bt_core.steps.row_roles import SEALED, TEST, TRAIN, VAL, Ledger, row_digest
+from bt_core.steps.retrain.row_files import Chunk, read_chunks
+from bt_core.steps.retrain.row_roles import SEALED, TEST, TRAIN, VAL, Ledger, row_digest
 from bt_core.task import Task, load_task
 
 #: What lies in the folder of rows that the drift report and the ledger read.

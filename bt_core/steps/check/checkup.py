@@ -7,7 +7,7 @@ from bt_core.config import Config
 from bt_core.engine.base import Message
 from bt_core.program import Program
 from bt_core.records import Row, Trace
-from bt_core.steps.cost import Cost, Measured
+from bt_core.steps.check.cost import Cost, Measured
 from bt_core.task import Task
 
 

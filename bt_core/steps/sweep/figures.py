@@ -7,7 +7,7 @@ from typing import Any
 from bt_core.config import Config
 from bt_core.records import StageReport
 from bt_core.statistics import Arm, ArmSummary, Table
-from bt_core.steps.sweep_tree import Cost, Place, SweepReports, skipped, spell
+from bt_core.steps.sweep.tree import Cost, Place, SweepReports, skipped, spell
 from bt_core.strategy import Strategy, format_strategy
 from bt_core.task import Task, load_task
 

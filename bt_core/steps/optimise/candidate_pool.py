@@ -18,7 +18,7 @@ from bt_core.lm.mipro import Demos
 from bt_core.program import Program, write_program
 from bt_core.records import Row, StageReport, Trace, canonical_json, row_id
 from bt_core.steps.common import Stage, failures, mean_score, open_engine
-from bt_core.steps.prompt_search import candidates
+from bt_core.steps.optimise.prompt_search import candidates
 from bt_core.steps.teacher import taught
 
 #: Characters of an instruction that the note shows.

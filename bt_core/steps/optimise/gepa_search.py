@@ -17,8 +17,8 @@ from bt_core.engine.base import Engine
 from bt_core.lm.instruction_writer import InstructionWriter, faults_pass, library
 from bt_core.program import Program
 from bt_core.records import Row, StageReport, Trace, read_jsonl, read_traces
-from bt_core.steps.candidate_pool import CandidatePool, demo_sets, open_writer, too_small
 from bt_core.steps.common import Stage
+from bt_core.steps.optimise.candidate_pool import CandidatePool, demo_sets, open_writer, too_small
 
 #: Rows that GEPA compares a merged candidate on before it looks at all of them.
 MERGE_ROWS = 5

@@ -26,7 +26,7 @@ from bt_core.models import BaseModel, resolve_model
 from bt_core.program import AdapterRef, PredictorState, Program, adapter_sha256, write_program
 from bt_core.records import Row, StageReport, Trace, read_jsonl, read_traces
 from bt_core.steps.common import Stage, failures, mean_score, open_engine
-from bt_core.steps.headroom import Headroom, measure
+from bt_core.steps.optimise.headroom import Headroom, measure
 
 ADAPTER = "adapter"
 

@@ -9,9 +9,9 @@ from bt_core.engine.fit import parameters
 from bt_core.engine.training_job import fits
 from bt_core.engine.training_memory import TrainingNeed, training_need
 from bt_core.models import resolve_model
-from bt_core.steps.check import check
-from bt_core.steps.checkup import RowRun
-from bt_core.steps.cost import Cost, Measured, estimate
+from bt_core.steps.check.check import check
+from bt_core.steps.check.checkup import RowRun
+from bt_core.steps.check.cost import Cost, Measured, estimate
 from bt_core.strategy import Strategy, format_strategy
 from bt_core.task import load_task
 

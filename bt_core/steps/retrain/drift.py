@@ -13,9 +13,9 @@ from bt_core.engine.base import Engine
 from bt_core.records import StageReport, read_jsonl
 from bt_core.statistics import ColumnDrift, input_drift
 from bt_core.statistics.promotion import ScoreSummary, score_shift
-from bt_core.steps.challenge import open_as_made
 from bt_core.steps.common import failures
-from bt_core.steps.fresh import EARLIER, NEW
+from bt_core.steps.retrain.challenge import open_as_made
+from bt_core.steps.retrain.fresh import EARLIER, NEW
 from bt_core.task import load_task
 
 

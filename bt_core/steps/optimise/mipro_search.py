@@ -11,8 +11,8 @@ from bt_core.config import Config, MiproConfig
 from bt_core.engine.base import Engine
 from bt_core.lm.mipro import MiproSearch
 from bt_core.records import StageReport, read_jsonl, read_traces
-from bt_core.steps.candidate_pool import CandidatePool, demo_sets, open_writer, too_small
 from bt_core.steps.common import Stage
+from bt_core.steps.optimise.candidate_pool import CandidatePool, demo_sets, open_writer, too_small
 
 #: Trials on a minibatch between two looks at all validation rows, and demonstrations that inform a proposal where the
 #: program gets none: the library's own figures.

@@ -1,0 +1,53 @@
+"""Settings of the engines that run the program's model and the teacher's."""
+
+from typing import Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from bt_core.config.section import Section
+
+
+class EngineConfig(Section):
+    """Where and how the model runs (docs/vllm.md)."""
+
+    kind: Literal["transformers", "vllm", "server"] = Field(
+        "transformers", description="transformers or vLLM in this process, or an OpenAI-compatible endpoint"
+    )
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 where the device has it")
+    in_flight: int = Field(256, ge=1, description="examples whose LM calls are gathered into one batch")
+    batch_tokens: int = Field(
+        16384, ge=256, description="tokens, padding included, in one forward pass; halved when memory runs out"
+    )
+    prefix_tokens: int = Field(
+        8192, ge=0, description="tokens of shared prefixes kept between batches, with their keys and values"
+    )
+    context: int = Field(0, ge=0, description="vllm: tokens that prompt and answer may have; 0: the model's own limit")
+    gpu_memory: float = Field(0.9, gt=0.0, le=1.0, description="vllm: share of each GPU's memory that it may take")
+    tensor_parallel: int = Field(1, ge=1, description="vllm: GPUs that the model is split over")
+    lora_rank: int = Field(0, ge=0, le=512, description="vllm: highest adapter rank to make room for; 0: `w.rank`")
+    url: str = Field("", validate_default=True, description="server: base of the endpoint, such as http://host:8000/v1")
+    served_as: str = Field("", description="server: what the endpoint calls the model; empty: the model's id")
+    key_variable: str = Field("", description="server: environment variable that holds the key; never the key itself")
+    protocol: Literal["tokens", "chat"] = Field(
+        "tokens", description="server: token ids to vLLM's `/completions`, or messages to any `/chat/completions`"
+    )
+    concurrency: int = Field(64, ge=1, description="server: requests under way at once")
+    timeout: float = Field(120.0, gt=0.0, description="server: seconds to wait for one answer")
+    retries: int = Field(5, ge=0, description="server: tries after the first, each after a longer wait")
+
+    @field_validator("url")
+    @classmethod
+    def _needed_and_without_secret(cls, url: str, info: ValidationInfo) -> str:
+        if info.data.get("kind") == "server" and not url.startswith(("http://", "https://")):
+            raise ValueError("`kind: server` needs the endpoint's base, such as http://host:8000/v1")
+        if "@" in url:
+            raise ValueError("a key does not belong here: name its environment variable in `key_variable`")
+        return url
+
+
+class TeacherConfig(Section):
+    """Another LM that runs the program for `bootstrap`; `teacher.engine.*` has the keys of `engine.*`."""
+
+    model: str = Field("", description="its folder, Hugging Face id, or name at an endpoint; empty: no teacher")
+    engine: EngineConfig = EngineConfig()

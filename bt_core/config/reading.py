@@ -1,0 +1,73 @@
+"""Layers of settings merged into one checked configuration, and read back by the steps."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bt_core.config.section import validated
+from bt_core.config.settings import Config
+from bt_core.errors import ConfigError
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge nested mappings, later layers winning key by key."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+                merged[key] = merge(merged[key], value)
+            else:
+                merged[key] = dict(value) if isinstance(value, Mapping) else value
+    return merged
+
+
+def resolve_config(*layers: Mapping[str, Any], source: str = "the configuration") -> Config:
+    """Merge the layers and check the result.
+
+    Raises:
+        ConfigError: with every mistake, each with its key, in one sentence.
+    """
+    return validated(Config, merge(*layers), source, "docs/configuration.md lists every key")
+
+
+def load_config_file(path: Path) -> dict[str, Any]:
+    """Read a JSON or YAML mapping of settings, unchecked.
+
+    Raises:
+        ConfigError: when the file is missing, unreadable, or no mapping.
+    """
+    if not path.is_file():
+        raise ConfigError(f"The config file {path} does not exist: check the path.")
+    text = path.read_text(encoding="utf-8")
+    try:
+        if path.suffix == ".json":
+            value = json.loads(text)
+        else:
+            import yaml
+
+            value = yaml.safe_load(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}, line {error.lineno}: broken JSON ({error.msg}); mend the line.") from None
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
+        raise ConfigError(f"{path}, line {line}: broken YAML; mend the line.") from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ConfigError(
+            f"{path} holds a {type(value).__name__}, not a mapping of settings: write `key: value` lines."
+        )
+    return value
+
+
+def read_config(text: str) -> Config:
+    """Read a merged configuration as steps receive it (JSON).
+
+    Raises:
+        ConfigError: when the text is no valid configuration.
+    """
+    try:
+        return resolve_config(json.loads(text))
+    except json.JSONDecodeError:
+        raise ConfigError("The step's `config` input is not JSON: pass the `config` output of prepare_data.") from None

@@ -1,0 +1,96 @@
+"""Every setting of a run."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from bt_core.config.engine import EngineConfig, TeacherConfig
+from bt_core.config.optimisers import GepaConfig, LoraConfig, MiproConfig, SearchConfig, TrainJobConfig
+from bt_core.config.section import Section
+
+
+class Rows(Section):
+    """How many examples each split gets."""
+
+    train: int = Field(60, ge=1, description="examples that steps learn from")
+    val: int = Field(60, ge=1, description="examples that choose between candidates and stages")
+    test: int = Field(150, ge=1, description="sealed examples, scored once at the end")
+
+
+class Decoding(Section):
+    """How the LM answers. Closed answers (`Literal`, bool) go through the token tree of their labels."""
+
+    temperature: float = Field(0.0, ge=0.0, le=2.0, description="0 is greedy")
+    top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus mass, when sampling")
+    max_tokens: int = Field(64, ge=1, description="tokens a free answer may have")
+    stop: tuple[str, ...] = Field((), description="strings that end a free answer")
+    closed: Literal["scored", "greedy", "free"] = Field(
+        "scored",
+        description="closed answers: best label by whole log-probability, by the greedy walk, or free text",
+    )
+    calibration: Literal["none", "train", "content_free"] = Field(
+        "none",
+        description="label prior divided out: mean over unlabelled train inputs, or on content-free input",
+    )
+
+
+class BootstrapConfig(Section):
+    """Running the program on the train split to collect traces that pass."""
+
+    threshold: float = Field(1.0, ge=0.0, le=1.0, description="a trace is kept when its metric is at least this")
+    attempts: int = Field(1, ge=1, description="runs per example; the first is greedy, later ones sample")
+    temperature: float = Field(1.0, gt=0.0, le=2.0, description="of the attempts after the first")
+
+
+class RetrainConfig(Section):
+    """`bt retrain`: recurring runs over data that grows (docs/retraining.md)."""
+
+    start: Literal["champion", "scratch"] = Field("champion", description="the program that a run optimises further")
+    min_new: int = Field(50, ge=1, description="with fewer rows that no earlier run has seen, a run stops early")
+    min_test: int = Field(20, ge=1, description="with fewer sealed rows that were never compared on, a run stops early")
+    margin: float = Field(
+        0.0, ge=0.0, lt=1.0, description="the challenger is promoted when it is better by more than this"
+    )
+    confidence: float = Field(0.95, gt=0.5, lt=1.0, description="of the interval that has to lie above the margin")
+    drift_alpha: float = Field(0.01, gt=0.0, lt=1.0, description="chance of a false alarm in a drift report")
+    retire: str = Field(
+        "", description="sealed rows of files up to this name may be learnt from once they were compared on"
+    )
+
+
+class Config(Section):
+    """Everything that a run needs besides the strategy."""
+
+    task: str = Field(description="a built-in task's name, or an import path package.module:attribute")
+    seed: int = Field(0, ge=0)
+    data_seed: int | None = Field(
+        None, ge=0, description="seed of the splits; default: `seed`. Runs to be compared need the same test rows"
+    )
+    model: str = Field(
+        "smollm2-135m-instruct",
+        description="embedded model, local folder, Hugging Face id, or s3://bucket/prefix that holds such a folder",
+    )
+    start: str = Field(
+        "",
+        description="program directory or s3:// bundle that the run starts from; empty: the task's own prompts on the"
+        " base model",
+    )
+    data: str = Field(
+        "",
+        description="file or folder of rows, s3://bucket/key, s3://bucket/prefix/, or hub:ID[:CONFIG]; empty: the"
+        " task's own data",
+    )
+    columns: dict[str, str] = Field({}, description="column of `data` that each of the task's columns is read from")
+    task_settings: dict[str, Any] = Field({}, description="settings of the task itself (docs/tasks.md)")
+    rows: Rows = Rows()
+    decoding: Decoding = Decoding()
+    bootstrap: BootstrapConfig = BootstrapConfig()
+    p: SearchConfig = SearchConfig()
+    g: GepaConfig = GepaConfig()
+    m: MiproConfig = MiproConfig()
+    w: LoraConfig = LoraConfig()
+    trainjob: TrainJobConfig = TrainJobConfig()
+    engine: EngineConfig = EngineConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    retrain: RetrainConfig = RetrainConfig()
+    select: Literal["best", "last"] = Field("best", description="stage that is shipped: best by validation, or last")
