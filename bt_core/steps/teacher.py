@@ -12,7 +12,7 @@ def taught(work: Stage) -> Stage:
     """The stage with the teacher's model and engine in place of the program's; as it is where there is no teacher.
 
     The teacher gets the program's prompts and demonstrations. Adapters and label priors stay out: they belong to the
-    student's weights.
+    student's weights. An engine that the stage has opened stays with it: the teacher's is opened anew.
 
     Raises:
         ModelError: when the teacher's model is not to be had.
@@ -21,7 +21,7 @@ def taught(work: Stage) -> Stage:
     if not teacher.model:
         return work
     config = work.config.model_copy(update={"engine": teacher.engine})
-    return replace(work, program=_on(work.program, config, teacher.model), config=config, given=None)
+    return replace(work, program=_on(work.program, config, teacher.model), config=config, given=None, _runner=None)
 
 
 def _on(program: Program, config: Config, model: str) -> Program:

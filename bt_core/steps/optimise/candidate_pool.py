@@ -4,19 +4,19 @@ The library decides what to try. What is kept is decided here, as in `p`: the be
 on ties, and the demo-free program always among them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bt_core.config import WriterConfig
-from bt_core.engine.base import Sampling
+from bt_core.engine.base import Sampling, close
 from bt_core.errors import ConfigError
 from bt_core.lm.binding import vanilla_states
 from bt_core.lm.instruction_writer import InstructionWriter
 from bt_core.lm.mipro import Demos
 from bt_core.program import Program, write_program
-from bt_core.records import Row, StageReport, Trace, canonical_json, row_id
+from bt_core.records import Row, StageReport, Trace, canonical_json, read_jsonl, read_traces, row_id
 from bt_core.steps.common import Stage, failures, mean_score, open_engine
 from bt_core.steps.optimise.prompt_search import candidates
 from bt_core.steps.teacher import taught
@@ -33,13 +33,26 @@ class CandidatePool:
         work: the opened step.
         train: inputs for label priors, where they are asked for.
         val: rows on which candidates are compared.
+        passing: traces that reach the threshold, for demonstrations.
     """
 
     work: Stage
     train: Sequence[Row]
     val: Sequence[Row]
+    passing: Sequence[Trace]
     _programs: dict[str, Program] = field(default_factory=dict)
     _traces: dict[tuple[str, str], Trace] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, work: Stage, traces: Path, train: Path, val: Path) -> "CandidatePool":
+        """An empty pool over the step's inputs.
+
+        Raises:
+            DataError: when one of the files is not usable.
+        """
+        threshold = work.config.bootstrap.threshold
+        passing = [trace for trace in read_traces(traces) if trace.score >= threshold]
+        return cls(work, read_jsonl(train), read_jsonl(val), passing)
 
     @property
     def runs(self) -> int:
@@ -76,18 +89,27 @@ class CandidatePool:
     def score(self, program: Program, rows: Sequence[Row]) -> float:
         return mean_score(self.run(program, rows))
 
+    def demo_sets(self, count: int, size: int) -> list[Demos]:
+        """Up to `count` different sets of at most `size` demonstrations a predictor: the sets that `p` would try."""
+        work = self.work
+        settings = work.config.p.model_copy(update={"candidates": count, "max_demos": size})
+        config = work.config.model_copy(update={"p": settings})
+        pool = candidates(work.program, vanilla_states(work.task), self.passing, config)
+        return [{name: state.demos for name, state in one.predictors.items()} for one in pool[len(known(work)) :]]
+
     def conclude(
-        self, settings: dict[str, Any], writer: InstructionWriter, optimised: Path, outcome: str = ""
+        self, search: WriterConfig, writer: InstructionWriter, optimised: Path, outcome: str = ""
     ) -> StageReport:
         """Write the best candidate's program, and report on all that were scored on every validation row.
 
         Args:
-            settings: of the search, for the lineage.
+            search: its settings, for the lineage.
             writer: the LM that wrote instructions.
             optimised: the program directory to write.
             outcome: what the search had to do without, if anything.
         """
         work = self.work
+        settings = search.model_dump(mode="json") | {"threshold": work.config.bootstrap.threshold}
         ranked = [program for program in self._programs.values() if self._is_complete(program)]
         means = [self.score(program, self.val) for program in ranked]
         best = means.index(max(means))
@@ -100,8 +122,6 @@ class CandidatePool:
                 f"{work.name}: {len(writer.refused)} of {writer.calls} prompts for new instructions got no answer, the"
                 f" first because {writer.refused[0]}"
             )
-        if writer.engine is not work.runner.engine:
-            work.spent += writer.engine.usage
         return work.report(
             params=settings,
             metrics={
@@ -128,30 +148,30 @@ def known(work: Stage) -> list[Program]:
     return candidates(work.program, vanilla_states(work.task), (), work.config)
 
 
-def demo_sets(work: Stage, passing: Sequence[Trace], count: int, size: int) -> list[Demos]:
-    """Up to `count` different sets of at most `size` demonstrations a predictor: the sets that `p` would try."""
-    settings = work.config.p.model_copy(update={"candidates": count, "max_demos": size})
-    config = work.config.model_copy(update={"p": settings})
-    pool = candidates(work.program, vanilla_states(work.task), passing, config)
-    return [{name: state.demos for name, state in one.predictors.items()} for one in pool[len(known(work)) :]]
-
-
-def open_writer(work: Stage, settings: WriterConfig) -> InstructionWriter:
+@contextmanager
+def open_writer(work: Stage, settings: WriterConfig) -> Iterator[InstructionWriter]:
     """The LM that writes instructions: the program's base model without its adapter, or the teacher.
+
+    The teacher's engine is closed at the end, and what it spent is the step's.
 
     Raises:
         ConfigError, ModelError: when it is the teacher, and that one is not named or not to be had.
     """
-    engine = work.runner.engine
-    if settings.writer == "teacher":
-        if not work.config.teacher.model:
-            raise ConfigError(
-                f"`{work.kind}.writer` is `teacher`, but `teacher.model` names none: name one, or use `base`."
-            )
-        teacher = taught(work)
-        engine = open_engine(teacher.program, teacher.config)
-    seed = work.config.seed * 1_000
-    return InstructionWriter(engine, Sampling(settings.temperature, max_tokens=settings.max_tokens, seed=seed))
+    sampling = Sampling(settings.temperature, max_tokens=settings.max_tokens, seed=work.config.seed * 1_000)
+    if settings.writer == "base":
+        yield InstructionWriter(work.runner.engine, sampling)
+        return
+    if not work.config.teacher.model:
+        raise ConfigError(
+            f"`{work.kind}.writer` is `teacher`, but `teacher.model` names none: name one, or use `base`."
+        )
+    teacher = taught(work)
+    engine = open_engine(teacher.program, teacher.config)
+    try:
+        yield InstructionWriter(engine, sampling)
+    finally:
+        work.spent += engine.usage
+        close(engine)
 
 
 def too_small(kind: str, budget: int, needed: int, spent_on: str) -> ConfigError:

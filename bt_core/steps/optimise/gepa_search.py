@@ -16,9 +16,9 @@ from bt_core.config import Config
 from bt_core.engine.base import Engine
 from bt_core.lm.instruction_writer import InstructionWriter, faults_pass, library
 from bt_core.program import Program
-from bt_core.records import Row, StageReport, Trace, read_jsonl, read_traces
+from bt_core.records import Row, StageReport, Trace
 from bt_core.steps.common import Stage
-from bt_core.steps.optimise.candidate_pool import CandidatePool, demo_sets, open_writer, too_small
+from bt_core.steps.optimise.candidate_pool import CandidatePool, open_writer, too_small
 
 #: Rows that GEPA compares a merged candidate on before it looks at all of them.
 MERGE_ROWS = 5
@@ -42,28 +42,25 @@ def gepa_search(
         BtError: when an input is not usable, the budget allows no try, or the engine or the library failed.
     """
     work = Stage.open(stage, "g", program, config, engine)
-    pool = CandidatePool(work, read_jsonl(train), read_jsonl(val))
-    passing = [trace for trace in read_traces(traces) if trace.score >= config.bootstrap.threshold]
-    start, outcome = _start(work, passing)
+    pool = CandidatePool.open(work, traces, train, val)
+    start, outcome = _start(pool)
     round_runs = _round_runs(pool, is_known=start == work.program)
     pool.add_known()
-    writer = open_writer(work, config.g)
-    _evolve(pool, start, writer, round_runs)
-    settings = config.g.model_dump(mode="json") | {"threshold": config.bootstrap.threshold}
-    return pool.conclude(settings, writer, optimised, outcome)
+    with open_writer(work, config.g) as writer:
+        _evolve(pool, start, writer, round_runs)
+    return pool.conclude(config.g, writer, optimised, outcome)
 
 
-def _start(work: Stage, passing: Sequence[Trace]) -> tuple[Program, str]:
+def _start(pool: CandidatePool) -> tuple[Program, str]:
     """The incoming program, with demonstrations from its traces where they are asked for."""
-    if not work.config.g.max_demos:
-        return work.program, ""
-    found = demo_sets(work, passing, 1, work.config.g.max_demos)
+    program, max_demos = pool.work.program, pool.work.config.g.max_demos
+    if not max_demos:
+        return program, ""
+    found = pool.demo_sets(1, max_demos)
     if not found:
-        return work.program, "no trace passed, so there were no demonstrations to give"
-    states = {
-        name: replace(state, demos=tuple(found[0].get(name, ()))) for name, state in work.program.predictors.items()
-    }
-    return replace(work.program, predictors=states), ""
+        return program, "no trace passed, so there were no demonstrations to give"
+    states = {name: replace(state, demos=tuple(found[0].get(name, ()))) for name, state in program.predictors.items()}
+    return replace(program, predictors=states), ""
 
 
 def _round_runs(pool: CandidatePool, is_known: bool) -> int:

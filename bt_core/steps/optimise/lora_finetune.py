@@ -21,11 +21,10 @@ from bt_core.engine.response_cache import cache_folder
 from bt_core.engine.training_job import RemoteTraining, TrainingJob
 from bt_core.lm.binding import vanilla_states
 from bt_core.lm.rendering import training_rows
-from bt_core.lm.runner import Runner
 from bt_core.models import BaseModel, resolve_model
 from bt_core.program import AdapterRef, PredictorState, Program, adapter_sha256, write_program
 from bt_core.records import Row, StageReport, Trace, read_jsonl, read_traces
-from bt_core.steps.common import Stage, failures, mean_score, open_engine
+from bt_core.steps.common import Stage, failures, mean_score
 from bt_core.steps.optimise.headroom import Headroom, measure
 
 ADAPTER = "adapter"
@@ -193,10 +192,11 @@ def _validated(
     work: Stage, tuned: Program, scratch: Path, train: Sequence[Row], val: Sequence[Row]
 ) -> tuple[Program, float, tuple[str, ...]]:
     """Calibrate and score the tuned program from the very files that will be shipped."""
-    runner = Runner(work.task, work.config, work.given or open_engine(work.program, work.config), scratch)
-    tuned = runner.calibrate([tuned], train, f"{work.name} calibrate")[0]
-    traces = runner.run(tuned, val, f"{work.name} val after")
-    work.spent += runner.usage
+    shipped = replace(work, folder=scratch)
+    (tuned,) = shipped.runner.calibrate([tuned], train, f"{work.name} calibrate")
+    traces = shipped.runner.run(tuned, val, f"{work.name} val after")
+    shipped.close_engine()
+    work.spent = shipped.spent
     return tuned, mean_score(traces), failures(traces)
 
 

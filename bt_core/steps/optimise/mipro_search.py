@@ -10,9 +10,9 @@ from pathlib import Path
 from bt_core.config import Config, MiproConfig
 from bt_core.engine.base import Engine
 from bt_core.lm.mipro import MiproSearch
-from bt_core.records import StageReport, read_jsonl, read_traces
+from bt_core.records import StageReport
 from bt_core.steps.common import Stage
-from bt_core.steps.optimise.candidate_pool import CandidatePool, demo_sets, open_writer, too_small
+from bt_core.steps.optimise.candidate_pool import CandidatePool, open_writer, too_small
 
 #: Trials on a minibatch between two looks at all validation rows, and demonstrations that inform a proposal where the
 #: program gets none: the library's own figures.
@@ -37,17 +37,15 @@ def mipro_search(
         BtError: when an input is not usable, the budget allows no try, or the engine or the library failed.
     """
     work = Stage.open(stage, "m", program, config, engine)
-    pool = CandidatePool(work, read_jsonl(train), read_jsonl(val))
-    passing = [trace for trace in read_traces(traces) if trace.score >= config.bootstrap.threshold]
+    pool = CandidatePool.open(work, traces, train, val)
     tries = trials(config.m, pool.known_runs, len(pool.val))
     pool.add_known()
-    sets = demo_sets(work, passing, config.m.candidates, config.m.max_demos or INFORMING_DEMOS) if passing else []
-    writer = open_writer(work, config.m)
+    sets = pool.demo_sets(config.m.candidates, config.m.max_demos or INFORMING_DEMOS)
     search = MiproSearch(stage, work.task, work.program, sets, config.m, tries, config.seed)
-    search.run(pool.train, pool.val, pool.score, writer)
-    settings = config.m.model_dump(mode="json") | {"threshold": config.bootstrap.threshold}
-    outcome = "" if passing else "no trace passed, so there were no demonstrations to try"
-    return pool.conclude(settings, writer, optimised, outcome)
+    with open_writer(work, config.m) as writer:
+        search.run(pool.train, pool.val, pool.score, writer)
+    outcome = "" if pool.passing else "no trace passed, so there were no demonstrations to try"
+    return pool.conclude(config.m, writer, optimised, outcome)
 
 
 def trials(settings: MiproConfig, spent: int, rows: int) -> int:
