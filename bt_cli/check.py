@@ -20,6 +20,9 @@ from bt_core.steps.check.checkup import Asked, CheckReport, RowRun
 from bt_core.strategy import Strategy, parse_strategy
 
 STRATEGIES = "p; w; p -> w; p -> w -> p"
+Strategies = Annotated[
+    str, typer.Option(metavar="LIST", help='Strategies separated by ";" whose cost is estimated; "" for none.')
+]
 #: Colours of the roles in a prompt.
 _ROLES = {"system": "cyan", "user": "green", "assistant": "magenta"}
 _MARKS = {"mistake": ("✗", "bold red"), "warning": ("!", "bold yellow")}
@@ -27,27 +30,25 @@ _MARKS = {"mistake": ("✗", "bold red"), "warning": ("!", "bold yellow")}
 
 def check(
     task: Annotated[
-        str, typer.Argument(metavar="TASK", help="As for bt run, or the name of a package that has `task`.")
+        str, typer.Argument(metavar="TASK", help="As --task of bt run, or the name of a package that has `task`.")
     ],
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
+    strategies: Strategies = STRATEGIES,
+    as_json: options.Json = False,
     model: options.Model = None,
     data: options.Data = None,
     train_rows: options.TrainRows = None,
     val_rows: options.ValRows = None,
     test_rows: options.TestRows = None,
-    strategies: Annotated[str, typer.Option(help='Strategies separated by ";" whose cost is estimated.')] = STRATEGIES,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Run a task's program on three rows, show all that was asked and answered, and find the usual mistakes.
+    """Run a program on three rows and find the usual mistakes.
 
-    Leaves with status 2 when a mistake would spoil a run.
+    Shows all that was asked and answered. Leaves with status 2 when a mistake would spoil a run.
 
     Examples:
-
-    bt check my_task
-
-    bt check my_package.tasks:triage --data tickets.jsonl --model ./my-model --strategies "p -> w -> p"
+      bt check continents
+      bt check triage:task --data tickets.jsonl --strategies "p -> w -> p"
     """
     arms = [parse_strategy(text.strip()) for text in strategies.split(";") if text.strip()]
     find_own_tasks()

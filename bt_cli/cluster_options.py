@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bt_cli.options import CLUSTER
 from bt_cli.settings import gather
 from bt_cluster import DEFAULT_NAME as DEFAULT_NAME
+from bt_cluster.connection import CA_FILE, HOST, NAMESPACE, TOKEN, TOKEN_FILE
 from bt_core.errors import ConfigError
 from bt_core.strategy import parse_strategy
 
@@ -19,36 +21,81 @@ if TYPE_CHECKING:
     from bt_cluster.package import Package
     from bt_cluster.pipelines import Version
 
+_PROFILE = "What pods ask of the cluster, as YAML (docs/kubeflow.md)."
+#: Headings in `--help`.
+COMPILING = "To compile a strategy on the way, instead of FILE"
+CONNECTION = "Connection to Kubeflow"
+
+
+def _connection(what: str, text: str, variable: str) -> Any:
+    return typer.Option(metavar=what, help=text, show_default=f"${variable}", rich_help_panel=CONNECTION)
+
+
 File = Annotated[
-    Path | None, typer.Argument(metavar="[FILE]", help="A compiled pipeline (bt compile), instead of a --strategy.")
+    Path | None, typer.Argument(metavar="FILE", help="A compiled pipeline (bt compile), instead of a --strategy.")
 ]
-Profile = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="What pods ask of the cluster, as YAML (docs/kubeflow.md).")
+Strategy = Annotated[
+    str | None,
+    typer.Option(metavar="STEPS", help='Steps joined by "->" (bt run --help has them).', rich_help_panel=COMPILING),
 ]
-Host = Annotated[
-    str | None, typer.Option(metavar="URL", help="Kubeflow Pipelines.", show_default="KF_PIPELINES_ENDPOINT")
-]
-Namespace = Annotated[str | None, typer.Option(help="Of a multi-user Kubeflow.", show_default="KF_PIPELINES_NAMESPACE")]
-CaFile = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Certificates to trust for https.", show_default="KF_PIPELINES_CA_CERT"),
-]
-TokenFile = Annotated[
-    Path | None,
+Task = Annotated[
+    str | None,
     typer.Option(
-        metavar="FILE",
-        help="A token to send, such as a service account's; KF_PIPELINES_TOKEN may hold one itself.",
-        show_default="KF_PIPELINES_SA_TOKEN_PATH",
+        metavar="TASK",
+        help="As for bt run.",
+        show_default="named by --param task=TASK",
+        rich_help_panel=COMPILING,
     ),
 ]
-Pipeline = Annotated[str, typer.Option(help="The pipeline on Kubeflow that versions belong to.")]
-VersionName = Annotated[str, typer.Option("--version", help="A version that is on Kubeflow.", show_default="newest")]
-Experiment = Annotated[str, typer.Option(help="Runs of one experiment are listed together.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="As for bt run.", rich_help_panel=COMPILING)
+]
+Assignments = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As for bt run.", rich_help_panel=COMPILING)
+]
+CompilingProfile = Annotated[
+    Path | None, typer.Option("--profile", metavar="FILE", help=_PROFILE, rich_help_panel=COMPILING)
+]
+Profile = Annotated[Path | None, typer.Option(metavar="FILE", help=_PROFILE, rich_help_panel=CLUSTER)]
+Image = Annotated[
+    str,
+    typer.Option(
+        metavar="IMAGE",
+        help="Container image of every task.",
+        show_default="the profile's, or $BT_IMAGE",
+        rich_help_panel=CLUSTER,
+    ),
+]
+TrackingUri = Annotated[
+    str, typer.Option(metavar="URL", help="MLflow's address as the cluster sees it.", rich_help_panel=CLUSTER)
+]
+Gpus = Annotated[
+    int,
+    typer.Option(min=0, metavar="N", help="Accelerators for each task that runs the model.", rich_help_panel=CLUSTER),
+]
+FreshData = Annotated[
+    bool,
+    typer.Option("--fresh-data", help="Read the data again in every run (scheduled runs).", rich_help_panel=CLUSTER),
+]
+Host = Annotated[str | None, _connection("URL", "Address of Kubeflow Pipelines.", HOST)]
+Namespace = Annotated[str | None, _connection("NAME", "Namespace, on a multi-user Kubeflow.", NAMESPACE)]
+CaFile = Annotated[Path | None, _connection("FILE", "Certificates to trust for https.", CA_FILE)]
+TokenFile = Annotated[
+    Path | None,
+    _connection("FILE", f"A token to send, such as a service account's; {TOKEN} may hold one itself.", TOKEN_FILE),
+]
+Pipeline = Annotated[str, typer.Option(metavar="NAME", help="The pipeline on Kubeflow that versions belong to.")]
+VersionName = Annotated[
+    str, typer.Option("--version", metavar="NAME", help="A version that is on Kubeflow.", show_default="newest")
+]
+Experiment = Annotated[str, typer.Option(metavar="NAME", help="Runs of one experiment are listed together.")]
 Parameters = Annotated[
     list[str] | None,
-    typer.Option("--param", metavar="NAME=VALUE", help="One argument of the pipeline; may be given again."),
+    typer.Option("--param", metavar="NAME=VALUE", help="An argument of the pipeline; may be given again."),
 ]
-ServiceAccount = Annotated[str, typer.Option(help="The account that pods run as.", show_default="Kubeflow's own")]
+ServiceAccount = Annotated[
+    str, typer.Option(metavar="NAME", help="The account that pods run as.", show_default="Kubeflow's own")
+]
 
 
 @dataclass(frozen=True)

@@ -6,23 +6,23 @@ from typing import Annotated, Any
 
 import typer
 
+from bt_cli import options
 from bt_cli.console import print_json, stdout
 from bt_cli.run_folder import Folder
 from bt_core.errors import ConfigError, DataError
 from bt_core.records import Row, read_jsonl
 
-_RESULTS = typer.Argument(
-    metavar="RUN",
-    help="The folder of a run or a sweep, or a results file (JSONL), such as a sweep's scores/p-seed0.jsonl.",
-)
+_WHAT = "the folder of a run or a sweep, or a results file (JSONL), such as a sweep's scores/p-seed0.jsonl."
 
 
 def compare(
-    run_a: Annotated[Path, _RESULTS],
-    run_b: Annotated[Path, _RESULTS],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help=f"The one to compare with: {_WHAT}")],
+    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="The one that may be better, named likewise.")],
+    as_json: options.Json = False,
 ) -> None:
-    """Compare the final programs of two runs, row by row: which one is better, and is that more than chance?
+    """Compare the programs of two runs: is one better?
+
+    Row by row on the test rows that both were scored on, with an interval and a test against chance.
 
     Example: bt compare runs/one runs/two
     """
@@ -44,9 +44,12 @@ def _scores(run: Path) -> dict[str, float]:
     """Score by example."""
     file = Folder(run).results if run.is_dir() else run
     if not file.is_file():
-        raise ConfigError(f"{run} holds no results ({file.name}): name a finished run, or a results file.")
+        what = f"holds no results ({file.name})" if run.is_dir() else "does not exist"
+        raise ConfigError(f"{run} {what}: name the folder of a finished run, or a results file.")
     try:
         return {str(row["example"]): float(_final(row)["score"]) for row in read_jsonl(file)}
+    except DataError:
+        raise
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{file} is no results file ({error!r}): name one that a run wrote.") from None
 

@@ -14,29 +14,30 @@ from bt_core.strategy import format_strategy, parse_strategy
 
 
 def compile_command(
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The YAML file to write.")],
+    output: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The YAML file to write.")],
     strategy: options.OptionalStrategy = None,
     sweep: Annotated[bool, typer.Option("--sweep", help="Compile a sweep of --strategies under --seeds.")] = False,
     strategies: options.Strategies = options.DEFAULT_STRATEGIES,
     seeds: options.Seeds = options.DEFAULT_SEEDS,
-    task: options.Task = None,
+    task: options.PipelineTask = None,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
     profile: cluster_options.Profile = None,
-    image: Annotated[str, typer.Option(help="Container image of every task.", show_default="the profile's")] = "",
-    tracking_uri: Annotated[str, typer.Option(help="MLflow's address as the cluster sees it.")] = "",
-    gpus: Annotated[int, typer.Option(min=0, help="Accelerators for each task that runs the model.")] = 0,
-    fresh_data: Annotated[bool, typer.Option(help="Read the data again in every run (scheduled runs).")] = False,
+    image: cluster_options.Image = "",
+    tracking_uri: cluster_options.TrackingUri = "",
+    gpus: cluster_options.Gpus = 0,
+    fresh_data: cluster_options.FreshData = False,
+    shards: options.Shards = None,
+    fuse: options.Fuse = False,
 ) -> None:
-    """Compile a strategy, or a sweep, to a pipeline file: the same bytes for the same strategies and options.
+    """Write a strategy or a sweep as a pipeline file for Kubeflow.
+
+    The same strategies and options give the same bytes.
 
     Examples:
-
-    bt compile --strategy "p -> w -> p" --task continents -o pipeline.yaml
-
-    bt compile --strategy "p -> w" --task my_package.tasks:triage --profile gpu.yaml -o pipeline.yaml
-
-    bt compile --sweep --strategies "p; w; p -> w" --seeds 0,1,2 --task continents -o sweep.yaml
+      bt compile --strategy "p -> w -> p" --task continents -o pipeline.yaml
+      bt compile --strategy p --task triage:task --profile gpu.yaml -o triage.yaml
+      bt compile --sweep --strategies "p; p -> w" --task continents -o sweep.yaml
     """
     if sweep == (strategy is not None):
         raise ConfigError("Name what to compile: either one --strategy, or --sweep.")
@@ -50,7 +51,15 @@ def compile_command(
     from pipelines.profile import read_profile
 
     found = read_profile(profile) if profile else None
-    chosen = Options(image=image, tracking_uri=tracking_uri, gpus=gpus, fresh_data=fresh_data, profile=found)
+    chosen = Options(
+        image=image,
+        tracking_uri=tracking_uri,
+        gpus=gpus,
+        fresh_data=fresh_data,
+        shards=shards or 0,
+        profile=found,
+        fuse=fuse,
+    )
     if steps is None:
         compile_sweep(arms, numbers, output, chosen, settings.parameters)
         what = f"a sweep of {'; '.join(map(format_strategy, arms))} under seeds {', '.join(map(str, numbers))}"

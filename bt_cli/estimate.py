@@ -13,30 +13,49 @@ from bt_cli.surroundings import find_own_tasks, quieten_libraries
 from bt_core.errors import DataError
 from bt_core.strategy import parse_strategy
 
+GPU = "The GPU"
+Tflops = Annotated[
+    float,
+    typer.Option(
+        min=0.001, metavar="TFLOPS", help="Its dense bfloat16 rate, from the data sheet.", rich_help_panel=GPU
+    ),
+]
+Bandwidth = Annotated[
+    float, typer.Option(min=0.001, metavar="TB/S", help="Bandwidth of its memory.", rich_help_panel=GPU)
+]
+Share = Annotated[
+    float,
+    typer.Option(min=0.001, max=1.0, metavar="SHARE", help="Share of the rate that is reached.", rich_help_panel=GPU),
+]
+
 
 def estimate(
     task: options.Task = None,
     strategy: options.Strategy = "p -> w -> p",
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
+    as_json: options.Json = False,
     model: options.Model = None,
     data: options.Data = None,
-    tflops: Annotated[float, typer.Option(min=0.001, help="bfloat16 rate of the GPU, from its data sheet.")] = 989.0,
-    bandwidth: Annotated[float, typer.Option(min=0.001, help="Its memory's TB/s.")] = 3.35,
-    share: Annotated[float, typer.Option(min=0.001, max=1.0, help="Share of the rate that is reached.")] = 0.3,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    train_rows: options.TrainRows = None,
+    val_rows: options.ValRows = None,
+    test_rows: options.TestRows = None,
+    tflops: Tflops = 989.0,
+    bandwidth: Bandwidth = 3.35,
+    share: Share = 0.3,
 ) -> None:
-    """Run three rows here and estimate what a run takes of a GPU: tokens, minutes by stage, memory of training.
+    """Estimate tokens, GPU minutes and memory of a run.
 
-    The figures of the GPU are an H100's unless options say otherwise. docs/training.md has the formula.
+    Runs three rows here. The GPU is an H100 unless options say otherwise; docs/training.md has the formula.
 
     Examples:
-
-    bt estimate --task continents --strategy "p -> w -> p"
+      bt estimate --task continents --strategy "p -> w -> p"
+      bt estimate --task triage:task --tflops 312 --bandwidth 2.0
     """
     steps = parse_strategy(strategy)
     find_own_tasks()
-    chosen = gather({"task": task or options.DEFAULT_TASK, "model": model, "data": data}, config, assignments)
+    rows = {"rows.train": train_rows, "rows.val": val_rows, "rows.test": test_rows}
+    chosen = gather({"task": task, "model": model, "data": data, **rows}, config, assignments, options.DEFAULT_TASK)
     quieten_libraries()
     with stderr().status("Loading the model, running three rows ..."):
         from bt_core.steps.check.gpu_cost import Card, gpu_cost

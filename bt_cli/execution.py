@@ -22,6 +22,7 @@ from bt_core.records import canonical_json
 from bt_core.strategy import Strategy, strategy_slug
 from bt_tracking.server import local_store
 from components.tracking import STRATEGY_VARIABLE
+from pipelines.better_together import Options
 from pipelines.compile import compile_strategy
 from pipelines.events import LocalRun
 from pipelines.local import run
@@ -31,7 +32,13 @@ FAREWELL_SECONDS = 5.0
 
 
 def execute(
-    strategy: Strategy, settings: Settings, folder: RunFolder, tracking_uri: str | None, cache: bool
+    strategy: Strategy,
+    settings: Settings,
+    folder: RunFolder,
+    tracking_uri: str | None,
+    cache: bool,
+    fuse: bool = False,
+    shards: int = 0,
 ) -> dict[str, Any]:
     """Run a strategy on this machine and return what result.json holds.
 
@@ -41,11 +48,13 @@ def execute(
         folder: the run's folder, empty yet.
         tracking_uri: the server that the user named, if any.
         cache: whether the tasks may take LM answers and adapters that were made before.
+        fuse: whether all steps are one task, which loads the model once.
+        shards: tasks that share the rows of a bootstrap or of the evaluation, one after another here; 0 for one.
 
     Raises:
         BtError: the sentence of the task that failed.
     """
-    compile_strategy(strategy, folder.pipeline)
+    compile_strategy(strategy, folder.pipeline, Options(fuse=fuse, shards=shards))
     environment = surroundings(folder, strategy_slug(strategy), new_run_id(folder), tracking_uri, cache)
     done = run_pipeline(folder, settings.parameters, environment)
     return _collect(done, len(strategy), folder)
@@ -73,7 +82,7 @@ def run_pipeline(folder: Folder, parameters: Mapping[str, Any], environment: Map
         BtError: the sentence of the task that failed.
     """
     find_own_tasks()
-    progress = progress_on(stderr(), _task_count(folder.pipeline))
+    progress = progress_on(stderr(), task_count(folder.pipeline))
     try:
         with progress.show():
             return run(folder.pipeline, folder.artifacts, parameters, environment, on_event=progress.tell)
@@ -95,17 +104,25 @@ def _mark_failed(sentence: str, environment: Mapping[str, str]) -> None:
         print(f"bt: {error}", file=sys.stderr)
 
 
-def _task_count(pipeline: Path) -> int:
+def task_count(pipeline: Path) -> int:
+    """Tasks that a compiled pipeline runs, those of a loop once for every item."""
     first = next(yaml.safe_load_all(pipeline.read_text(encoding="utf-8")))
-    parts = first["components"]
-    groups = [part["dag"]["tasks"] for part in (first["root"], *parts.values()) if "dag" in part]
-    return sum("dag" not in parts[task["componentRef"]["name"]] for group in groups for task in group.values())
+
+    def count(task: dict[str, Any]) -> int:
+        times = len(json.loads(task["parameterIterator"]["items"]["raw"])) if "parameterIterator" in task else 1
+        return times * within(first["components"][task["componentRef"]["name"]])
+
+    def within(part: dict[str, Any]) -> int:
+        return sum(map(count, part["dag"]["tasks"].values())) if "dag" in part else 1
+
+    return within(first["root"])
 
 
 def _collect(done: LocalRun, steps: int, folder: RunFolder) -> dict[str, Any]:
     """Copy what a person wants out of the tasks' outputs."""
     shutil.copyfile(done.tasks["evaluate"].artifacts["results"], folder.results)
-    shutil.copytree(done.tasks[f"{steps}.select"].artifacts["selected"], folder.program)
+    last = done.tasks.get(f"{steps}.select") or done.tasks["optimise"]  # the one task of a fused strategy
+    shutil.copytree(last.artifacts["selected"], folder.program)
     result = json.loads(done.tasks["register"].artifacts["result"].read_text(encoding="utf-8"))
     result["program"] = str(folder.program)
     folder.result.write_text(canonical_json(result), encoding="utf-8")

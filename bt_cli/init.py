@@ -27,7 +27,9 @@ Then put your own program, metric and rows in; {name}/README.md says what is whe
 def init(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A folder and Python package to make here.")],
 ) -> None:
-    """Write a new task that runs at once: program, metric, rows, settings, a test and a README.
+    """Write a new task of your own that runs at once.
+
+    A package with program, metric, rows, settings, a test and a README.
 
     Example: bt init my_task
     """

@@ -2,9 +2,10 @@
 
 import signal
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -28,7 +29,7 @@ from bt_cli.sweep import sweep
 from bt_cli.tasks import tasks
 from bt_cli.ui import mlflow, open_runs
 from bt_cli.upload import upload
-from bt_core.errors import BtError
+from bt_core.errors import BtError, UserError, WorldError
 
 app = typer.Typer(
     name="bt",
@@ -39,27 +40,38 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run)
-app.command("sweep")(sweep)
-app.command("reproduce")(reproduce)
-app.command("retrain")(retrain)
-app.command("rollback")(rollback)
-app.command("compile")(compile_command)
-app.command("upload")(upload)
-app.command("submit")(submit)
-app.command("schedule")(schedule)
-app.command("runs")(runs)
-app.command("init")(init)
-app.command("check")(check)
-app.command("estimate")(estimate)
-app.command("tasks")(tasks)
-app.command("show")(show)
-app.command("predict")(predict)
-app.command("publish")(publish)
-app.command("report")(report)
-app.command("compare")(compare)
-app.command("mlflow")(mlflow)
-app.command("open")(open_runs)
+#: What the file system says of a path that is not as a command needs it; other errors are no fault of the path.
+_WRONG_PATHS = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+#: Every command, under the heading that it has in `bt --help`.
+COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
+    "Optimise, on this machine": {
+        "run": run,
+        "sweep": sweep,
+        "retrain": retrain,
+        "rollback": rollback,
+        "reproduce": reproduce,
+    },
+    "Your own task": {"init": init, "check": check, "estimate": estimate, "tasks": tasks},
+    "What came out": {
+        "show": show,
+        "predict": predict,
+        "compare": compare,
+        "report": report,
+        "publish": publish,
+        "mlflow": mlflow,
+        "open": open_runs,
+    },
+    "On Kubeflow": {
+        "compile": compile_command,
+        "upload": upload,
+        "submit": submit,
+        "schedule": schedule,
+        "runs": runs,
+    },
+}
+for heading, commands in COMMANDS.items():
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=heading)(command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -71,7 +83,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     _: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass
@@ -88,5 +100,14 @@ def main() -> None:
     try:
         app(prog_name="bt")
     except BtError as error:
-        print(f"bt: {' '.join(str(error).split())}", file=sys.stderr)
-        raise SystemExit(error.exit_status) from None
+        _leave(error)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        kind = UserError if isinstance(error, _WRONG_PATHS) else WorldError
+        _leave(kind(f"{error.filename} cannot be read or written ({error.strerror}): check the path."))
+
+
+def _leave(error: BtError) -> NoReturn:
+    print(f"bt: {' '.join(str(error).split())}", file=sys.stderr)
+    raise SystemExit(error.exit_status) from None

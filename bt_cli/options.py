@@ -1,7 +1,7 @@
 """Options that more than one command takes, and how those of a sweep are read."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,39 +11,62 @@ from bt_core.steps.sweep.tree import DEFAULT_STRATEGIES as PAPER
 from bt_core.steps.sweep.tree import check_sweep
 from bt_core.strategy import STEP_KINDS, format_strategy, parse_strategy
 from bt_core.strategy import Strategy as Steps
+from pipelines.profile import MOST_SHARDS
 
 #: What `bt run` and `bt sweep` run when no task is named.
 DEFAULT_TASK = "continents"
 
+#: Headings in `--help`; what has none comes first, under Options.
+DATA = "Model and data"
+TRACKING = "Tracking, cache and output"
+CLUSTER = "On the cluster"
+
 _KINDS = "; ".join(f"{kind}: {what}" for kind, what in STEP_KINDS.items())
+_TASK_HELP = "A built-in task (see bt tasks), module:attribute, or a YAML file that declares one."
+_STRATEGIES = typer.Option(
+    metavar="LIST", help='Strategies separated by ";", such as "p; p -> w" (bt run --help has the steps).'
+)
 
-_ROWS = typer.Option(min=1, show_default="the task's own")
 
-_STRATEGY = typer.Option(help=f'Steps joined by "->". {_KINDS}.')
+def _rows(split: str) -> Any:
+    return typer.Option(
+        min=1, metavar="N", help=f"Rows of the {split} split.", show_default="the task's own", rich_help_panel=DATA
+    )
 
-Strategy = Annotated[str, _STRATEGY]
-OptionalStrategy = Annotated[str | None, _STRATEGY]
-Task = Annotated[
-    str | None,
-    typer.Option(
-        help="A built-in task (see bt tasks), package.module:attribute, or a YAML file that declares one.",
-        show_default=DEFAULT_TASK,
-    ),
+
+Strategy = Annotated[str, typer.Option(metavar="STEPS", help=f'Steps joined by "->". {_KINDS}.')]
+OptionalStrategy = Annotated[
+    str | None, typer.Option(metavar="STEPS", help='Steps joined by "->" (bt run --help has them).')
 ]
+Task = Annotated[str | None, typer.Option(metavar="TASK", help=_TASK_HELP, show_default=DEFAULT_TASK)]
+#: Where a pipeline is compiled: no task is a choice too.
+PipelineTask = Annotated[
+    str | None,
+    typer.Option(metavar="TASK", help=_TASK_HELP, show_default="named by the argument `task` of every run"),
+]
+Seed = Annotated[int | None, typer.Option(min=0, metavar="N", help="Of the splits and of all draws.", show_default="0")]
 ConfigFile = Annotated[
     Path | None,
     typer.Option(
         "--config",
         metavar="FILE",
-        help="YAML or JSON settings, or the name of some that come with the task (paper); options win over them.",
+        help="Settings as YAML or JSON, or the name of some that come with the task (paper); options win over them.",
     ),
 ]
 Assignments = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as w.epochs=5; may be given again."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="A setting of docs/configuration.md, such as w.epochs=5; may be given again."
+    ),
 ]
 Model = Annotated[
-    str | None, typer.Option(help="Embedded model, local or s3:// folder, or Hugging Face id.", show_default="embedded")
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="A local or s3:// folder of safetensors, or a Hugging Face id.",
+        show_default="SmolLM2-135M-Instruct, embedded",
+        rich_help_panel=DATA,
+    ),
 ]
 From = Annotated[
     str | None,
@@ -51,6 +74,7 @@ From = Annotated[
         "--from",
         metavar="PROGRAM",
         help="Start from a finished program (a directory or s3://bucket/prefix) instead of the task's own prompts.",
+        rich_help_panel=DATA,
     ),
 ]
 Program = Annotated[
@@ -61,29 +85,68 @@ Data = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="JSONL, CSV or Parquet rows (or s3://bucket/key, or hub:ID of the Hugging Face hub), instead of the"
-        " task's own.",
+        help="JSONL, CSV or Parquet rows: a file, a folder with train, val and test, s3://bucket/key, or hub:ID.",
+        show_default="the task's own",
+        rich_help_panel=DATA,
     ),
 ]
-TrainRows = Annotated[int | None, _ROWS]
-ValRows = Annotated[int | None, _ROWS]
-TestRows = Annotated[int | None, _ROWS]
+TrainRows = Annotated[int | None, _rows("train")]
+ValRows = Annotated[int | None, _rows("validation")]
+TestRows = Annotated[int | None, _rows("sealed test")]
+Shards = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=MOST_SHARDS,
+        metavar="N",
+        help="Pods that share the rows of a bootstrap or of the evaluation (docs/shards.md); here one after another.",
+        show_default="the profile's, else 1",
+        rich_help_panel=CLUSTER,
+    ),
+]
+Fuse = Annotated[
+    bool,
+    typer.Option(
+        "--fuse",
+        help="Take all steps in one pod, which loads the model once (docs/kubeflow.md).",
+        rich_help_panel=CLUSTER,
+    ),
+]
 TrackingUri = Annotated[
-    str | None, typer.Option(help="An MLflow server.", show_default="mlflow.db beside the run's folder")
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="An MLflow server.",
+        show_default="mlflow.db beside the run's folder",
+        rich_help_panel=TRACKING,
+    ),
 ]
 Cache = Annotated[
     bool,
     typer.Option(
         "--cache/--no-cache",
-        help="Reuse the LM answers and adapters of earlier runs, kept in .bt-cache beside the run's folder or where"
+        help="Reuse LM answers and adapters of earlier runs, kept in .bt-cache beside the run's folder or where"
         " BT_RESPONSE_CACHE says.",
+        rich_help_panel=TRACKING,
     ),
 ]
-Strategies = Annotated[
-    str,
-    typer.Option(help=f'Strategies separated by ";", each steps joined by "->". {_KINDS}.'),
+RunOut = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="A new folder.", show_default="runs/TASK-STRATEGY-SEED-TIME"),
 ]
-Seeds = Annotated[str, typer.Option(help="Seeds separated by commas; their splits are the same.")]
+ResultJson = Annotated[
+    bool,
+    typer.Option("--json", help="Print result.json, and nothing else, on stdout.", rich_help_panel=TRACKING),
+]
+SweepJson = Annotated[
+    bool,
+    typer.Option("--json", help="Print sweep.json, and nothing else, on stdout.", rich_help_panel=TRACKING),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Strategies = Annotated[str, _STRATEGIES]
+Seeds = Annotated[
+    str, typer.Option(metavar="LIST", help="Seeds separated by commas; all of them share the same splits.")
+]
 #: The defaults of `Strategies` and `Seeds`, as a person writes them.
 DEFAULT_STRATEGIES = "; ".join(map(format_strategy, PAPER))
 DEFAULT_SEEDS = ",".join(map(str, SEEDS))

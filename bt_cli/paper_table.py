@@ -50,10 +50,14 @@ def figures(sweeps: Mapping[str, Path]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise DataError(
+            f"{path} is no finished sweep (it is not there): run `bt reproduce`, or put a cluster's sweep.json there."
+        )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {name: content[name] for name in ("model", "rows", "seeds", "vanilla", "arms", "cost", "config")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path} is no finished sweep ({type(error).__name__}: {error}): run `bt reproduce`, or put a cluster's"
             " sweep.json there."

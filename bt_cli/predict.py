@@ -15,18 +15,20 @@ from bt_core.errors import ConfigError
 
 def predict(
     program: options.Program,
-    inputs: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="The program's inputs.")],
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="KEY=VALUE", help="The program's inputs, one after the other.")
+    ],
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Run an optimised program on one input.
 
+    The program's task has to be importable from here, as it was for the run.
+
     Examples:
-
-    bt predict runs/my-run/program city=Nairobi
-
-    bt predict s3://models/continents/1 city=Nairobi
+      bt predict runs/my-run/program city=Nairobi
+      bt predict s3://models/continents/1 city=Nairobi
     """
     values = _parse(inputs)
     settings = gather({}, config, assignments)

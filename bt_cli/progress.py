@@ -11,6 +11,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from bt_core.records import StageReport
+from bt_core.strategy import STEP_KINDS
 from pipelines.events import Event, TaskEnded, TaskOutput, TaskStarted
 
 REFRESHES_PER_SECOND = 4
@@ -135,14 +137,22 @@ def _state(event: TaskEnded) -> str:
 
 
 def _warnings(event: TaskEnded) -> tuple[str, ...]:
-    return event.report.warnings if event.ok and event.has_report else ()
+    reports = event.reports if event.ok and event.has_report else ()
+    return tuple(warning for report in reports for warning in report.warnings)
 
 
 def _remark(event: TaskEnded) -> str:
-    """What a person wants to know of a stage that just ended."""
+    """What a person wants to know of a task that just ended; of several stages, their steps' own."""
     if not event.ok or not event.has_report:
         return ""
-    report = event.report
+    first, *more = event.reports
+    if not more:
+        return _of_stage(first)
+    steps = [report for report in (first, *more) if report.kind in STEP_KINDS]
+    return "; ".join(f"{step.stage}: {_of_stage(step)}" for step in steps)
+
+
+def _of_stage(report: StageReport) -> str:
     metrics = report.metrics
     parts = []
     if "traces/total" in metrics:

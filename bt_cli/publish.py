@@ -11,18 +11,17 @@ from bt_cli.console import print_json, stdout
 
 def publish(
     program: options.Program,
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="s3://bucket/prefix, or a folder.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="Where to: s3://bucket/prefix, or a folder.")],
+    as_json: options.Json = False,
 ) -> None:
-    """Publish a program as a bundle: program, adapters, model card, and a manifest that is written last.
+    """Hand a program on as a bundle, in a folder or on S3.
 
-    A bundle holds one program for ever; the same program again changes nothing.
+    Program, adapters, model card, and a manifest that is written last. A bundle holds one program for ever; the same
+    program again changes nothing.
 
     Examples:
-
-    bt publish runs/my-run/program s3://models/triage/1
-
-    bt publish s3://models/triage/1 ./triage
+      bt publish runs/my-run/program s3://models/triage/1
+      bt publish s3://models/triage/1 ./triage
     """
     from bt_core import bundle
 

@@ -14,7 +14,9 @@ from bt_core.errors import ConfigError
 def report(
     sweep: Annotated[Path, typer.Argument(metavar="SWEEP_DIR", help="The folder of a finished sweep.")],
 ) -> None:
-    """Write report.html and report.md of a sweep again, from its sweep.json.
+    """Write the report of a finished sweep again.
+
+    Makes report.html and report.md from its sweep.json; one from a cluster does too, in a folder of its own.
 
     Example: bt report runs/my-sweep
     """

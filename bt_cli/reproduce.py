@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from bt_cli import options
+from bt_cli import cluster_options, options
 from bt_cli.console import print_json, stderr, stdout
 from bt_cli.run_folder import RUNS, SweepFolder
 from bt_cli.settings import gather
@@ -21,48 +21,57 @@ DEFAULT_TASKS = ",".join(PAPER_TASKS)
 DEFAULT_STRATEGIES = "; ".join(map(format_strategy, PAPER_ARMS))
 MARGIN = 0.05
 
-Tasks = Annotated[str, typer.Option(help="The paper's tasks to run, separated by commas.")]
+Tasks = Annotated[str, typer.Option(metavar="LIST", help="The paper's tasks to run, separated by commas.")]
 Size = Annotated[
     Literal["paper", "small"],
-    typer.Option(help="The paper's sizes, prompts and settings, or some for the embedded model on two cores."),
+    typer.Option(help="The paper's sizes and settings, or some for the embedded model on two cores."),
 ]
 Assignments = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="[TASK.]KEY=VALUE", help="One setting, of every task or of one: gsm8k.data=FILE."),
+    typer.Option("--set", metavar="[TASK.]KEY=VALUE", help="A setting of every task, or of one: gsm8k.data=FILE."),
 ]
-Out = Annotated[Path, typer.Option(metavar="DIR", help="A folder a task, and table1.md; the same command goes on.")]
+Out = Annotated[
+    Path,
+    typer.Option(metavar="DIR", help="Gets a folder for each task, and table1.md; the same command goes on there."),
+]
+Table = Annotated[
+    bool, typer.Option("--table", help="Run nothing: make the table of the sweep.json files in --out/TASK.")
+]
 Compiled = Annotated[
-    Path | None, typer.Option("--compile", metavar="DIR", help="Write a pipeline a task for a cluster instead.")
+    Path | None,
+    typer.Option(
+        "--compile",
+        metavar="DIR",
+        help="Run nothing: write a pipeline for each task, with --image, --gpus and --tracking-uri.",
+        rich_help_panel=options.CLUSTER,
+    ),
 ]
 
 
 def reproduce(
-    model: options.Model = None,
     tasks: Tasks = DEFAULT_TASKS,
     size: Size = "paper",
     strategies: options.Strategies = DEFAULT_STRATEGIES,
     seeds: options.Seeds = options.DEFAULT_SEEDS,
     assignments: Assignments = None,
     out: Out = RUNS / "reproduce",
-    compiled: Compiled = None,
-    image: Annotated[str, typer.Option(help="With --compile: container image of every task.")] = "",
-    gpus: Annotated[int, typer.Option(min=0, help="With --compile: GPUs for each task that runs the model.")] = 0,
-    table: Annotated[
-        bool, typer.Option("--table", help="Run nothing: make the table of the sweep.json files in --out/TASK.")
-    ] = False,
+    table: Table = False,
+    as_json: options.Json = False,
+    model: options.Model = None,
     tracking_uri: options.TrackingUri = None,
     cache: options.Cache = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the table's figures as JSON.")] = False,
+    compiled: Compiled = None,
+    image: cluster_options.Image = "",
+    gpus: cluster_options.Gpus = 0,
 ) -> None:
-    """Run the paper's tasks and strategies on a model, and put the scores beside the paper's.
+    """Run the paper's Table 1 on a model, beside the paper's scores.
+
+    One sweep for each task. docs/reproduce.md says what data and hardware it takes.
 
     Examples:
-
-    bt reproduce --model meta-llama/Meta-Llama-3-8B-Instruct --set hotpotqa.task_settings.retriever=http://colbert:8893/api/search
-
-    bt reproduce --size small --tasks iris --strategies "p; p -> w -> p" --seeds 0 --out runs/small
-
-    bt reproduce --compile pipelines --image registry.example.com/bt-python:1 --gpus 1
+      bt reproduce --size small --tasks iris --strategies "p; p -> w" --seeds 0
+      bt reproduce --tasks gsm8k,iris --model ./llama-3-8b --set gsm8k.data=problems.jsonl
+      bt reproduce --compile pipelines --image registry/bt-python:1 --gpus 1
     """
     orders = {} if table else dict(_orders(_named(tasks), size, strategies, seeds, model, assignments or ()))
     if compiled is not None:

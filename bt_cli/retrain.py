@@ -19,38 +19,44 @@ Data = Annotated[
     typer.Option(
         metavar="FOLDER",
         help="Files whose names sort by age, in a folder or under s3://bucket/prefix; or hub:ID@REVISION.",
+        show_default="the task's own",
+        rich_help_panel=options.DATA,
     ),
 ]
-Out = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="A new folder.", show_default="runs/TASK-STRATEGY-SEED-TIME")
-]
 CompileTo = Annotated[
-    Path | None, typer.Option("--compile", metavar="FILE", help="Write the pipeline for a cluster, and run nothing.")
+    Path | None,
+    typer.Option(
+        "--compile",
+        metavar="FILE",
+        help="Run nothing: write the pipeline for a cluster, with --profile and --tracking-uri.",
+        rich_help_panel=options.CLUSTER,
+    ),
 ]
 
 
 def retrain(
     task: options.Task = None,
     strategy: options.Strategy = "p -> w",
-    seed: Annotated[int | None, typer.Option(min=0, show_default="0")] = None,
+    seed: options.Seed = None,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
-    model: options.Model = None,
+    out: options.RunOut = None,
     data: Data = None,
-    out: Out = None,
+    model: options.Model = None,
     tracking_uri: options.TrackingUri = None,
     cache: options.Cache = True,
+    fuse: options.Fuse = False,
+    as_json: options.ResultJson = False,
     compile_to: CompileTo = None,
     profile: Profile = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print result.json and nothing else on stdout.")] = False,
 ) -> None:
-    """Optimise on data that grows, and promote the result in MLflow if it beats the champion on fresh sealed rows.
+    """Optimise on data that grows, and promote what beats the champion.
+
+    The champion is a version in MLflow's Model Registry; fresh sealed rows decide. docs/retraining.md has the rules.
 
     Examples:
-
-    bt retrain --task my_package.tasks:triage --data s3://tickets/daily
-
-    bt retrain --task my_package.tasks:triage --data s3://tickets/daily --compile retrain.yaml
+      bt retrain --task triage:task --data s3://tickets
+      bt retrain --task triage:task --data s3://tickets --compile retrain.yaml
     """
     steps = parse_strategy(strategy)
     if profile and not compile_to:
@@ -59,23 +65,25 @@ def retrain(
     settings = gather(chosen, config, assignments, options.DEFAULT_TASK)
 
     if compile_to:
-        _compile(steps, settings, compile_to, tracking_uri, profile)
+        _compile(steps, settings, compile_to, tracking_uri, profile, fuse)
         return
     folder = fresh_folder(out or default_folder(settings.config, steps))
     from bt_cli.retrain_execution import execute_retrain, print_outcome
 
-    result = execute_retrain(steps, settings, folder, tracking_uri, cache)
+    result = execute_retrain(steps, settings, folder, tracking_uri, cache, fuse)
     if as_json:
         print_json(result)
     else:
         print_outcome(stdout(), result, folder)
 
 
-def _compile(steps: Steps, settings: Settings, path: Path, tracking_uri: str | None, profile: Path | None) -> None:
+def _compile(
+    steps: Steps, settings: Settings, path: Path, tracking_uri: str | None, profile: Path | None, fuse: bool
+) -> None:
     from pipelines.better_together import Options
     from pipelines.compile import compile_retrain
     from pipelines.profile import read_profile
 
-    chosen = Options(tracking_uri=tracking_uri or "", profile=read_profile(profile) if profile else None)
+    chosen = Options(tracking_uri=tracking_uri or "", profile=read_profile(profile) if profile else None, fuse=fuse)
     compile_retrain(steps, path, chosen, settings.parameters)
     stderr().print(f"Wrote the retraining of {format_strategy(steps)} to {path}.", markup=False)

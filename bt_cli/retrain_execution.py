@@ -15,12 +15,18 @@ from bt_core.steps.retrain.fresh import REASON
 from bt_core.strategy import Strategy, strategy_slug
 from bt_tracking.serving import PROGRAM
 from components.retraining import STOPPED
+from pipelines.better_together import Options
 from pipelines.compile import compile_retrain
 from pipelines.events import LocalRun
 
 
 def execute_retrain(
-    strategy: Strategy, settings: Settings, folder: RunFolder, tracking_uri: str | None, cache: bool
+    strategy: Strategy,
+    settings: Settings,
+    folder: RunFolder,
+    tracking_uri: str | None,
+    cache: bool,
+    fuse: bool = False,
 ) -> dict[str, Any]:
     """Run a retraining on this machine and return what result.json holds.
 
@@ -30,11 +36,12 @@ def execute_retrain(
         folder: the run's folder, empty yet.
         tracking_uri: the server that the user named, if any; the champion and the ledger of rows lie there.
         cache: whether the tasks may take LM answers and adapters that were made before.
+        fuse: whether all steps are one task, which loads the model once.
 
     Raises:
         BtError: the sentence of the task that failed.
     """
-    compile_retrain(strategy, folder.pipeline)
+    compile_retrain(strategy, folder.pipeline, Options(fuse=fuse))
     environment = surroundings(folder, strategy_slug(strategy), new_run_id(folder), tracking_uri, cache)
     return _collect(run_pipeline(folder, settings.parameters, environment), folder)
 

@@ -6,19 +6,25 @@ from typing import Annotated
 
 import typer
 
-from bt_cli import options
 from bt_cli.console import stdout
 from bt_cli.run_folder import RUNS
 from bt_core.errors import ConfigError
 
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="The MLflow server.", show_default="$MLFLOW_TRACKING_URI, or runs/mlflow.db"),
+]
+
 
 def rollback(
     task: Annotated[str, typer.Argument(metavar="TASK", help="The task whose champion is to be taken back.")],
-    tracking_uri: options.TrackingUri = None,
+    tracking_uri: TrackingUri = None,
 ) -> None:
-    """Move the alias `champion` in MLflow back to the version before it; again, to the one before that.
+    """Make the champion before this one champion again.
 
-    Example: bt rollback my_package.tasks:triage
+    Moves the alias `champion` in MLflow back by one version; a second time, by one more.
+
+    Example: bt rollback triage:task
     """
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _local_store()
     os.environ["MLFLOW_TRACKING_URI"] = uri

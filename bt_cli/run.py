@@ -1,10 +1,5 @@
 """`bt run`: compile a strategy and run that very pipeline file on this machine."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from bt_cli import options
 from bt_cli.console import print_json, stdout
 from bt_cli.run_folder import default_folder, fresh_folder
@@ -15,33 +10,31 @@ from bt_core.strategy import parse_strategy
 def run(
     task: options.Task = None,
     strategy: options.Strategy = "p -> w -> p",
-    seed: Annotated[int | None, typer.Option(min=0, show_default="0")] = None,
+    seed: options.Seed = None,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
-    start: options.From = None,
+    out: options.RunOut = None,
     model: options.Model = None,
     data: options.Data = None,
     train_rows: options.TrainRows = None,
     val_rows: options.ValRows = None,
     test_rows: options.TestRows = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A new folder.", show_default="runs/TASK-STRATEGY-SEED-TIME")
-    ] = None,
+    start: options.From = None,
+    shards: options.Shards = None,
+    fuse: options.Fuse = False,
     tracking_uri: options.TrackingUri = None,
     cache: options.Cache = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print result.json and nothing else on stdout.")] = False,
+    as_json: options.ResultJson = False,
 ) -> None:
-    """Optimise a task's program by a strategy, then test it once against the vanilla one.
+    """Optimise a program by a strategy, then test it once.
+
+    The test compares the program with the one that it began as (the vanilla program), on rows sealed until then.
 
     Examples:
-
-    bt run
-
-    bt run --task iris --strategy "p -> w" --seed 1 --set w.epochs=5
-
-    bt run --from s3://models/triage/1 --data newer.jsonl --strategy p
-
-    bt run --task my_package.tasks:triage --data tickets.jsonl --model ./my-model --out runs/triage
+      bt run
+      bt run --task iris --strategy "p -> w" --seed 1 --set w.epochs=5
+      bt run --task triage:task --data tickets.jsonl --out runs/triage
+      bt run --from s3://models/triage/1 --data newer.jsonl --strategy p
     """
     steps = parse_strategy(strategy)
     rows = {"rows.train": train_rows, "rows.val": val_rows, "rows.test": test_rows}
@@ -52,7 +45,7 @@ def run(
     from bt_cli.execution import execute
     from bt_cli.summary import print_summary
 
-    result = execute(steps, settings, folder, tracking_uri, cache)
+    result = execute(steps, settings, folder, tracking_uri, cache, shards=shards or 0, fuse=fuse)
     if as_json:
         print_json(result)
     else:

@@ -9,19 +9,22 @@ from rich.table import Table
 from rich.text import Text
 
 from bt_cli import cluster_options as cluster
+from bt_cli import options
 from bt_cli.console import print_json
 
 
 def runs(
-    experiment: Annotated[str, typer.Option(help="Only runs of this one.", show_default="all")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, the newest first.")] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    experiment: Annotated[str, typer.Option(metavar="NAME", help="Only runs of this one.", show_default="all")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="At most so many, the newest first.")] = 20,
+    as_json: options.Json = False,
     host: cluster.Host = None,
     namespace: cluster.Namespace = None,
     ca_file: cluster.CaFile = None,
     token_file: cluster.TokenFile = None,
 ) -> None:
-    """List runs on Kubeflow: name, strategy, state, when they began, how long they took, and where to look.
+    """List runs on Kubeflow.
+
+    With name, strategy, state, when they began, how long they took, and where to look.
 
     Example: bt runs --experiment better-together --limit 5
     """

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bt_cli import cluster_options as cluster
-from bt_cli import options
 from bt_cli.console import stderr, stdout
 from bt_core.errors import ConfigError
 
@@ -17,23 +16,27 @@ if TYPE_CHECKING:
 
 
 CronText = Annotated[
-    str | None, typer.Option(help="Six fields: second, minute, hour, day of the month, month, day of the week.")
+    str | None,
+    typer.Option(
+        metavar="FIELDS",
+        help="Six fields, such as 0 0 2 * * *: second, minute, hour, day of the month, month, day of the week.",
+    ),
 ]
-Every = Annotated[str | None, typer.Option(metavar="TIME", help="Instead: 30m, 12h, 7d.")]
-Name = Annotated[str, typer.Option(help="Of the schedule; one that is there is replaced.")]
-CatchUp = Annotated[bool, typer.Option("--catch-up", help="Start each run that was missed, one by one.")]
-AtOnce = Annotated[int, typer.Option(min=1, max=10, help="Runs that may go on at the same time.")]
-Disable = Annotated[bool, typer.Option("--disable", help="Let it start no more runs.")]
-Delete = Annotated[bool, typer.Option("--delete", help="Take it away; its runs stay.")]
+Every = Annotated[str | None, typer.Option(metavar="TIME", help="Instead of --cron: 30m, 12h, 7d.")]
+Name = Annotated[str, typer.Option(metavar="NAME", help="The schedule's; one of that name is replaced.")]
+CatchUp = Annotated[bool, typer.Option("--catch-up", help="Start every run that was missed, one by one.")]
+AtOnce = Annotated[int, typer.Option(min=1, max=10, metavar="N", help="How many of its runs may go on at a time.")]
+Disable = Annotated[bool, typer.Option("--disable", help="Let it start no more runs, until it is given again.")]
+Delete = Annotated[bool, typer.Option("--delete", help="Delete the schedule; its runs stay.")]
 
 
 def schedule(
     file: cluster.File = None,
-    strategy: options.OptionalStrategy = None,
-    task: options.Task = None,
-    config: options.ConfigFile = None,
-    assignments: options.Assignments = None,
-    profile: cluster.Profile = None,
+    strategy: cluster.Strategy = None,
+    task: cluster.Task = None,
+    config: cluster.ConfigFile = None,
+    assignments: cluster.Assignments = None,
+    profile: cluster.CompilingProfile = None,
     pipeline: cluster.Pipeline = cluster.DEFAULT_NAME,
     version: cluster.VersionName = "",
     cron: CronText = None,
@@ -51,15 +54,15 @@ def schedule(
     ca_file: cluster.CaFile = None,
     token_file: cluster.TokenFile = None,
 ) -> None:
-    """Run a compiled pipeline, a strategy, or what is on Kubeflow already, again and again.
+    """Start runs on Kubeflow again and again, by the clock.
 
-    A scheduled strategy reads its data in every run. A schedule of the same name is replaced, without a gap.
+    What runs is named as for bt submit; a strategy compiled on the way reads its data again in every run.
+    A schedule of the same name is replaced, without a gap.
 
     Examples:
-
-    bt schedule pipeline.yaml --cron "0 0 2 * * *"
-
-    bt schedule --name triage --disable
+      bt schedule pipeline.yaml --cron "0 0 2 * * *"
+      bt schedule --pipeline triage --every 12h
+      bt schedule --name triage --disable
     """
     source = cluster.Source(file, strategy, task, config, assignments, profile, fresh_data=True)
     if disable or delete:

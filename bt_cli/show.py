@@ -2,9 +2,8 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
@@ -17,9 +16,9 @@ from bt_core.program import Field, LineageStep, PredictorState, Program, program
 
 def show(
     program: options.Program,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    as_json: options.Json = False,
 ) -> None:
-    """Show a program: its prompts, demonstrations, adapter and lineage.
+    """Show a program's prompts, demonstrations, adapter and lineage.
 
     Example: bt show runs/my-run/program
     """

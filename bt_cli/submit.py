@@ -6,36 +6,35 @@ from typing import Annotated
 import typer
 
 from bt_cli import cluster_options as cluster
-from bt_cli import options
 from bt_cli.console import stderr
 
 
 def submit(
     file: cluster.File = None,
-    strategy: options.OptionalStrategy = None,
-    task: options.Task = None,
-    config: options.ConfigFile = None,
-    assignments: options.Assignments = None,
-    profile: cluster.Profile = None,
+    strategy: cluster.Strategy = None,
+    task: cluster.Task = None,
+    config: cluster.ConfigFile = None,
+    assignments: cluster.Assignments = None,
+    profile: cluster.CompilingProfile = None,
     pipeline: cluster.Pipeline = cluster.DEFAULT_NAME,
     version: cluster.VersionName = "",
     parameters: cluster.Parameters = None,
     experiment: cluster.Experiment = cluster.DEFAULT_NAME,
-    name: Annotated[str, typer.Option(help="Of the run.", show_default="VERSION TIME")] = "",
+    name: Annotated[str, typer.Option(metavar="NAME", help="The run's.", show_default="VERSION TIME")] = "",
     service_account: cluster.ServiceAccount = "",
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for its end; fail when it fails.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the run ends, and fail when it fails.")] = False,
     host: cluster.Host = None,
     namespace: cluster.Namespace = None,
     ca_file: cluster.CaFile = None,
     token_file: cluster.TokenFile = None,
 ) -> None:
-    """Start a run of a compiled pipeline, a strategy, or what is on Kubeflow already, and print its address.
+    """Start a run on Kubeflow and print its address.
+
+    Of a compiled file, of a strategy that is compiled on the way, or of a version that is on Kubeflow already.
 
     Examples:
-
-    bt submit pipeline.yaml --param seed=1
-
-    bt submit --pipeline triage --wait
+      bt submit pipeline.yaml --param seed=1
+      bt submit --pipeline triage --wait
     """
     source = cluster.Source(file, strategy, task, config, assignments, profile)
     api = cluster.connect(host, namespace, ca_file, token_file)

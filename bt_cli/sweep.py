@@ -15,9 +15,13 @@ from bt_cli.sweep_order import SWEEP_DEFAULTS, SweepOrder
 Force = Annotated[
     bool, typer.Option("--force", help="Fine-tune also where sampling shows nothing to gain, or few traces pass.")
 ]
+Margin = Annotated[
+    float, typer.Option(metavar="SCORE", help="The largest gain in test score that is not worth having.")
+]
 Out = Annotated[
     Path | None,
     typer.Option(
+        "--out",
         metavar="DIR",
         help="A new folder, or one of a sweep that was stopped: then it goes on.",
         show_default="runs/TASK-sweep-TIME",
@@ -34,26 +38,26 @@ def sweep(
     task: options.Task = None,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
+    out: Out = None,
+    margin: Margin = 0.05,
+    force: Force = False,
+    budget: Budget = None,
     model: options.Model = None,
     data: options.Data = None,
     train_rows: options.TrainRows = None,
     val_rows: options.ValRows = None,
     test_rows: options.TestRows = None,
-    margin: Annotated[float, typer.Option(help="The largest gain in test score that is not worth having.")] = 0.05,
-    force: Force = False,
-    out: Out = None,
-    budget: Budget = None,
     tracking_uri: options.TrackingUri = None,
     cache: options.Cache = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print sweep.json and nothing else on stdout.")] = False,
+    as_json: options.SweepJson = False,
 ) -> None:
-    """Run several strategies under several seeds, and say whether fine-tuning was worth it.
+    """Compare strategies under several seeds: was fine-tuning worth it?
+
+    What strategies share runs once. The same command with the same --out goes on where a sweep was stopped.
 
     Examples:
-
-    bt sweep
-
-    bt sweep --task iris --strategies "p; w; p -> w" --seeds 0,1 --out runs/iris-sweep
+      bt sweep
+      bt sweep --task iris --strategies "p; w; p -> w" --seeds 0,1 --out runs/iris
     """
     arms, numbers = options.parse_sweep(strategies, seeds)
     rows = {"rows.train": train_rows, "rows.val": val_rows, "rows.test": test_rows}

@@ -2,19 +2,20 @@
 
 import importlib
 import pkgutil
-from typing import Annotated
 
-import typer
 from rich.table import Table
 from rich.text import Text
 
+from bt_cli import options
 from bt_cli.console import print_json, stdout
 from bt_cli.named_configs import config_names
 from bt_core.task import BUILTIN_PACKAGE, Task, load_task
 
 
-def tasks(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False) -> None:
-    """List the built-in tasks; your own is named by its import path, package.module:attribute.
+def tasks(as_json: options.Json = False) -> None:
+    """List the built-in tasks.
+
+    Your own is named by its import path, package.module:attribute, or by a YAML file that declares it.
 
     Example: bt tasks
     """

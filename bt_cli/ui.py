@@ -1,9 +1,9 @@
 """`bt mlflow`: the MLflow UI on the runs of a folder. `bt open`: the pages of a server that show them best."""
 
+import http.client
 import json
 import os
 import signal
-import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -18,12 +18,17 @@ from bt_tracking.settings import DEFAULT_EXPERIMENT, redact
 
 #: The database of a local tracking store, as `bt_tracking.server.local_store` names it.
 STORE = "mlflow.db"
+#: How a server that is none of ours, or is not there, answers.
+_NO_ANSWER = (OSError, http.client.HTTPException, KeyError, ValueError)
 
 
 def mlflow(
-    runs: Annotated[Path, typer.Argument(metavar="[RUNS_DIR]", help="The folder that holds the runs.")] = RUNS,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int | None, typer.Option(min=1, max=65535, show_default="5000 or a free one")] = None,
+    runs: Annotated[Path, typer.Argument(metavar="RUNS_DIR", help="The folder that holds the runs.")] = RUNS,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, metavar="N", help="Port to listen on.", show_default="5000, or a free one"),
+    ] = None,
 ) -> None:
     """Serve the MLflow UI on the runs of a folder, until Ctrl-C.
 
@@ -50,10 +55,12 @@ def mlflow(
 
 def open_runs(
     uri: Annotated[
-        str, typer.Argument(metavar="[URL]", help="Address of the MLflow server.", envvar="MLFLOW_TRACKING_URI")
+        str, typer.Argument(metavar="URL", help="Address of the MLflow server.", envvar="MLFLOW_TRACKING_URI")
     ] = "http://127.0.0.1:5000",
 ) -> None:
-    """Print the pages of a running MLflow server that show all runs, strategies averaged over seeds, and sweeps' arms.
+    """Print the pages of an MLflow server that show runs best.
+
+    All runs, strategies averaged over seeds, and the arms of sweeps. The server has to be running (bt mlflow).
 
     Example: bt open http://127.0.0.1:5000
     """
@@ -65,9 +72,10 @@ def open_runs(
         )
     try:
         experiment = _experiment(uri)
-    except (urllib.error.URLError, KeyError, ValueError) as error:
+    except _NO_ANSWER as error:
         raise TrackingError(
-            f"No MLflow server with runs of ours answers at {redact(uri)} ({error}): start one with `bt mlflow`."
+            f"No MLflow server with runs of ours answers at {redact(uri)} ({getattr(error, 'reason', error)}): start"
+            " one with `bt mlflow`."
         ) from None
     stdout().print(f"runs       {comparison_url(uri, experiment)}", markup=False)
     stdout().print(f"strategies {comparison_url(uri, experiment, 'strategies')}", markup=False)
@@ -80,7 +88,7 @@ def _first_page(url: str) -> str:
 
     try:
         return comparison_url(url, _experiment(url))
-    except (urllib.error.URLError, KeyError, ValueError):
+    except _NO_ANSWER:
         return url
 
 

@@ -1,30 +1,29 @@
 """`bt upload`: a pipeline version on Kubeflow."""
 
 from bt_cli import cluster_options as cluster
-from bt_cli import options
 from bt_cli.console import stderr
 
 
 def upload(
     file: cluster.File = None,
-    strategy: options.OptionalStrategy = None,
-    task: options.Task = None,
-    config: options.ConfigFile = None,
-    assignments: options.Assignments = None,
-    profile: cluster.Profile = None,
+    strategy: cluster.Strategy = None,
+    task: cluster.Task = None,
+    config: cluster.ConfigFile = None,
+    assignments: cluster.Assignments = None,
+    profile: cluster.CompilingProfile = None,
     pipeline: cluster.Pipeline = cluster.DEFAULT_NAME,
     host: cluster.Host = None,
     namespace: cluster.Namespace = None,
     ca_file: cluster.CaFile = None,
     token_file: cluster.TokenFile = None,
 ) -> None:
-    """Make a compiled pipeline, or a strategy, a version of a pipeline on Kubeflow; the same content only once.
+    """Put a pipeline on Kubeflow as a new version.
+
+    A compiled file, or a strategy that is compiled on the way; the same content is uploaded only once.
 
     Examples:
-
-    bt upload pipeline.yaml
-
-    bt upload --strategy "p -> w" --task my_package.tasks:triage --profile gpu.yaml --pipeline triage
+      bt upload pipeline.yaml
+      bt upload --strategy "p -> w" --task triage:task --pipeline triage
     """
     source = cluster.Source(file, strategy, task, config, assignments, profile)
     api = cluster.connect(host, namespace, ca_file, token_file)
