@@ -14,16 +14,15 @@ from typing import Any
 
 import dspy
 from dspy.clients.provider import Provider
-from dspy.lm15 import Message as DspyMessage
 from dspy.lm15 import Request as DspyRequest
 from dspy.lm15 import Response as DspyResponse
-from dspy.lm15 import Usage as DspyUsage
 
 from bt_core.config import Config
 from bt_core.engine.base import Completion, EngineAdapter, Message, Request, Sampling, TrainingRow
 from bt_core.engine.training import train_adapter
 from bt_core.lm.adapters import LineAdapter
 from bt_core.lm.binding import adapter_of, closed_values, predictors_of
+from bt_core.lm.dspy_call import messages_of, response_to
 from bt_core.models import BaseModel
 from bt_core.program import adapter_sha256
 from bt_core.records import Usage
@@ -99,17 +98,13 @@ class DspyEngine(ABC):
         adapter = self.tuner.adapters.get(request.model)
         with self._lock:
             self.calls[bool(self.tuner.adapters), adapter is not None] += 1
-        completion = self.answer(replace(self._translate(request), adapter=adapter))
-        usage = DspyUsage(input_tokens=completion.prompt_tokens, output_tokens=completion.completion_tokens)
-        message = DspyMessage.assistant(completion.text or " ")  # DSPy refuses an empty part
-        return DspyResponse(id=None, model=request.model, message=message, finish_reason="stop", usage=usage)
+        return response_to(request, self.answer(replace(self._translate(request), adapter=adapter)))
 
     def _translate(self, request: DspyRequest) -> Request:
-        parts = request.system or ""
-        system = parts if isinstance(parts, str) else "".join(part.text for part in parts)
-        messages = (Message("system", system), *(Message(one.role, one.text or "") for one in request.messages))
-        if system in self.labels:
-            return Request(messages, labels=self.labels[system])
+        messages = messages_of(request)
+        labels = self.labels.get(messages[0].content)  # the instructions
+        if labels:
+            return Request(messages, labels=labels)
         decoding = self.config.decoding
         return Request(messages, sampling=Sampling(max_tokens=decoding.max_tokens, stop=decoding.stop))
 

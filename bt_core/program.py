@@ -159,7 +159,7 @@ def read_program(folder: Path, verify: bool = True) -> Program:
                 " use the release that wrote it."
             )
         program = _from_json(value)
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ProgramError(f"{path} is damaged ({type(error).__name__}: {error}): make the program again.") from None
     if verify:
         for relative, adapter in program.adapters.items():

@@ -15,7 +15,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from bt_core.errors import ConfigError, DataError, one_sentence
+from bt_core.errors import ConfigError, DataError, WorldError, one_sentence
 from bt_core.models import cache_dir
 from bt_core.storage import Store
 
@@ -45,7 +45,7 @@ def install(address: str, folder: Path) -> Path:
     Raises:
         ConfigError: when the address names no wheel or no sha256.
         DataError: when the file is not to be had, is another one, or is no wheel.
-        WorldError: when S3 fails.
+        WorldError: when S3 fails, or the folder cannot be made.
     """
     place, mark, digest = address.partition(_DIGEST_MARK)
     if not mark or not re.fullmatch("[0-9a-f]{64}", digest) or not place.endswith(".whl"):
@@ -55,7 +55,12 @@ def install(address: str, folder: Path) -> Path:
     installed = folder / digest
     if installed.is_dir():
         return installed
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorldError(
+            f"The folder {folder} cannot be made ({error.strerror}): set BT_CACHE to one that can be written."
+        ) from None
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         wheel = Path(scratch, PurePosixPath(place).name)
         Store().download(place, wheel)

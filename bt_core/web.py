@@ -1,5 +1,6 @@
 """JSON from a web service: a few tries, then one sentence. For retrievers and judges that run elsewhere."""
 
+import http.client
 import json
 import time
 import urllib.error
@@ -49,7 +50,9 @@ def ask_json(
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             reason, may_pass = f"it answered {error.code} {error.reason}", error.code in _PASSING
-        except OSError as error:  # URLError and time-outs among them
+        except (http.client.InvalidURL, UnicodeEncodeError):  # whose message repeats what may hold a secret
+            reason, may_pass = "it is no address", False
+        except (OSError, http.client.HTTPException) as error:  # URLError, time-outs, answers that were cut
             reason, may_pass = str(getattr(error, "reason", error)), True
         except ValueError as error:
             raise WorldError(f"{what} at {shown} answered no JSON ({error}): check the address.") from None

@@ -5,7 +5,7 @@ work between them, and must answer a request the same whatever else is in the ba
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -65,7 +65,7 @@ class Completion:
     text: str
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    label_logprobs: tuple[float, ...] = field(default=())
+    label_logprobs: tuple[float, ...] = ()
     error: str | None = None
     cached: bool = False
 
@@ -93,8 +93,25 @@ class Engine(Protocol):
         ...
 
 
+def answered(completions: Sequence[Completion]) -> Usage:
+    """What a batch of answers counts for, whatever it took to compute them."""
+    return Usage(
+        calls=len(completions),
+        cached_calls=sum(completion.cached for completion in completions),
+        prompt_tokens=sum(completion.prompt_tokens for completion in completions),
+        completion_tokens=sum(completion.completion_tokens for completion in completions),
+    )
+
+
 def close(engine: Engine) -> None:
     """Give back at once what an engine holds outside of this process; most hold nothing there."""
     release = getattr(engine, "close", None)
     if release is not None:
         release()
+
+
+def forget(engine: Engine) -> None:
+    """Have an engine answer as if it had just been loaded; most keep nothing that shows."""
+    drop = getattr(engine, "forget", None)
+    if drop is not None:
+        drop()

@@ -108,6 +108,7 @@ class Batcher:
     def _answer(self, batch: Sequence[tuple[int, Request, Future[Completion]]]) -> None:
         try:
             completions = self.engine.generate([request for _, request, _ in batch])
+            answers = list(zip(batch, completions, strict=True))
         except BaseException as error:
             for _, _, answer in batch:
                 answer.set_exception(error)
@@ -115,7 +116,7 @@ class Batcher:
             if not isinstance(error, Exception):
                 raise
             return
-        for (_, _, answer), completion in zip(batch, completions, strict=True):
+        for (_, _, answer), completion in answers:
             answer.set_result(completion)
 
     def _abandon(self, error: BaseException) -> None:

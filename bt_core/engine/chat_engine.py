@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from bt_core.config import EngineConfig
-from bt_core.engine.base import Completion, Request
+from bt_core.engine.base import Completion, Request, answered
 from bt_core.engine.endpoint import Endpoint, Refusal
 from bt_core.errors import ConfigError
 from bt_core.records import Usage
@@ -77,13 +77,9 @@ class ChatEngine:
             self.endpoint.load(request.adapter)  # here, since the threads below would load it twice
         found = dict(zip(distinct, self.endpoint.each(self._ask, distinct), strict=True))
         completions = [found[request] for request in requests]
-        self.usage += Usage(
-            calls=len(completions),
-            prompt_tokens=sum(completion.prompt_tokens for completion in completions),
-            computed_prompt_tokens=sum(found[request].prompt_tokens for request in distinct),
-            completion_tokens=sum(completion.completion_tokens for completion in completions),
-            seconds=time.perf_counter() - started,
-        )
+        computed = sum(found[request].prompt_tokens for request in distinct)
+        self.usage += answered(completions)
+        self.usage += Usage(computed_prompt_tokens=computed, seconds=time.perf_counter() - started)
         return completions
 
     def _ask(self, request: Request) -> Completion:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bt_core.engine.base import TrainingRow
+from bt_core.engine.vocabulary import render
 
 #: The label of a token that the loss passes over.
 IGNORED = -100
@@ -15,9 +16,7 @@ IGNORED = -100
 
 def encode(tokenizer: Any, row: TrainingRow) -> dict[str, list[int]]:
     """Tokens of prompt and completion, made as the engine makes them; labels cover the completion alone."""
-    messages = [{"role": message.role, "content": message.content} for message in row.messages]
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    prompt = tokenizer(text, add_special_tokens=False)["input_ids"]
+    prompt = render(tokenizer, row.messages)
     answer = [*tokenizer(row.completion, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
     return {"input_ids": [*prompt, *answer], "labels": [IGNORED] * len(prompt) + answer}
 

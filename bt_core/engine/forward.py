@@ -191,10 +191,7 @@ def generators(sampling: Sampling, prompts: Sequence[Tokens]) -> list[torch.Gene
     """One generator a row, seeded by prompt and seed: a sample does not depend on the rest of the batch."""
     if sampling.temperature == 0.0:
         return [None] * len(prompts)
-    seeded: list[torch.Generator | None] = []
-    for prompt in prompts:
-        seeded.append(torch.Generator().manual_seed(sample_seed(sampling.seed, prompt)))
-    return seeded
+    return [torch.Generator().manual_seed(sample_seed(sampling.seed, prompt)) for prompt in prompts]
 
 
 def sample_seed(seed: int, prompt: Tokens) -> int:

@@ -8,7 +8,7 @@ from peft import prepare_model_for_kbit_training
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from bt_core.config import EngineConfig
-from bt_core.errors import ConfigError, ModelError
+from bt_core.errors import ConfigError, ModelError, first_line
 from bt_core.models import BaseModel
 
 
@@ -38,6 +38,7 @@ def load_quantized(model: BaseModel, settings: EngineConfig) -> tuple[Any, Any]:
             model.path, quantization_config=numbers, dtype=torch.bfloat16, device_map=place
         )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"The model {model.id} cannot be loaded in 4 bits ({reason}): check the folder.") from None
+        raise ModelError(
+            f"The model {model.id} cannot be loaded in 4 bits ({first_line(error)}): check the folder."
+        ) from None
     return prepare_model_for_kbit_training(loaded, use_gradient_checkpointing=False), tokenizer

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bt_core.engine.base import Completion, Engine, Request, close
+from bt_core.engine.base import Completion, Engine, Request, answered, close, forget
 from bt_core.engine.cache_keys import request_key
 from bt_core.records import Usage
 
@@ -140,18 +140,18 @@ class CachedEngine:
             self._store.write(computed)
             answers |= computed
         completions = [answers[key] for key in keys]
-        self.usage += Usage(
-            calls=len(completions),
-            cached_calls=sum(completion.cached for completion in completions),
-            prompt_tokens=sum(completion.prompt_tokens for completion in completions),
-            completion_tokens=sum(completion.completion_tokens for completion in completions),
-        )
+        self.usage += answered(completions)
         return completions
 
     def close(self) -> None:
         """Close the engine behind the cache, if it was needed."""
         if self._engine is not None:
             close(self._engine)
+
+    def forget(self) -> None:
+        """Have the engine behind the cache forget; what is on disk stays."""
+        if self._engine is not None:
+            forget(self._engine)
 
     def _compute(self, missing: Mapping[str, Request]) -> dict[str, Completion]:
         if self._engine is None:

@@ -28,6 +28,10 @@ class Scheduler:
         self.computed = 0
         self._prefixes = PrefixCache(model, settings.prefix_tokens)
 
+    def forget(self) -> None:
+        """Drop the kept prefixes."""
+        self._prefixes.clear()
+
     def run(self, weights: str, sequences: Sequence[Tokens], extra: int, finish: Finish) -> None:
         """Run every sequence and hand each batch to `finish`.
 

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from bt_core.engine.base import Completion, EngineAdapter, Request, Sampling
+from bt_core.engine.base import Completion, EngineAdapter, Request, Sampling, answered
 from bt_core.engine.closed_answers import label_completion
 from bt_core.engine.forward import Stopper, generators
 from bt_core.engine.grouping import Tokens
@@ -73,15 +73,9 @@ class TokenEngine(ABC):
         following = iter(replies)
         found = {key: job.completion([next(following) for _ in job.asks]) for key, job in jobs.items()}
         completions = [found[key] for key in keys]
-        self.usage += Usage(
-            calls=len(completions),
-            prompt_tokens=sum(completion.prompt_tokens for completion in completions),
-            computed_prompt_tokens=sum(
-                len(ask.tokens) - reply.cached for ask, reply in zip(asks, replies, strict=True)
-            ),
-            completion_tokens=sum(completion.completion_tokens for completion in completions),
-            seconds=time.perf_counter() - started,
-        )
+        computed = sum(len(ask.tokens) - reply.cached for ask, reply in zip(asks, replies, strict=True))
+        self.usage += answered(completions)
+        self.usage += Usage(computed_prompt_tokens=computed, seconds=time.perf_counter() - started)
         return completions
 
 

@@ -28,7 +28,7 @@ from bt_core.engine.trainer import CompletionTrainer, Progress, arguments
 from bt_core.engine.training_job import Fit, TrainingJob, fits
 from bt_core.engine.training_memory import TrainingNeed, training_need
 from bt_core.engine.transformers_engine import load_base
-from bt_core.errors import ModelError, TrainingError
+from bt_core.errors import ModelError, TrainingError, first_line
 from bt_core.models import BaseModel
 
 
@@ -180,7 +180,7 @@ def _with_lora(model: Any, settings: LoraConfig) -> Any:
     except ValueError as error:
         raise ModelError(
             f"`w.target_modules` {list(settings.target_modules)} do not fit the model"
-            f" ({str(error).splitlines()[0]}): name its layers."
+            f" ({first_line(error)}): name its layers."
         ) from None
 
 

@@ -18,14 +18,14 @@ from transformers.utils.logging import disable_progress_bar
 from bt_core.config import EngineConfig
 from bt_core.engine import attention
 from bt_core.engine.adapter_check import check_base
-from bt_core.engine.base import Completion, EngineAdapter, Request, Sampling
+from bt_core.engine.base import Completion, EngineAdapter, Request, Sampling, answered
 from bt_core.engine.closed_answers import label_completion
 from bt_core.engine.fit import check_fit, free_memory, need
 from bt_core.engine.forward import Prefilled, Stopper, decode, generators
 from bt_core.engine.grouping import Tokens
 from bt_core.engine.schedule import Finish, Scheduler
-from bt_core.engine.vocabulary import Vocabulary
-from bt_core.errors import EngineError, ModelError
+from bt_core.engine.vocabulary import Vocabulary, check_template
+from bt_core.errors import EngineError, ModelError, first_line
 from bt_core.models import BaseModel
 from bt_core.records import Usage
 
@@ -50,12 +50,10 @@ def load_base(model: BaseModel, settings: EngineConfig, attention_name: str | No
             loaded.set_attn_implementation(attention_name)
         loaded.to(device)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise ModelError(
-            f"The model {model.id} at {model.path} cannot be loaded ({reason}): check the folder."
+            f"The model {model.id} at {model.path} cannot be loaded ({first_line(error)}): check the folder."
         ) from None
-    if not getattr(tokenizer, "chat_template", None):
-        raise ModelError(f"The model {model.id} has no chat template: choose an instruction-tuned model.")
+    check_template(model, tokenizer)
     loaded.eval().requires_grad_(False)
     return loaded, tokenizer
 
@@ -89,6 +87,10 @@ class TransformersEngine:
         """The prompt's tokens through the model's chat template, up to where the assistant's answer begins."""
         return self.vocabulary.render(request.messages)
 
+    def forget(self) -> None:
+        """Drop the prefixes kept from earlier batches: a slice of a kept one differs from a new one by rounding."""
+        self._scheduler.forget()
+
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer the requests in order; equal ones are computed once.
 
@@ -117,15 +119,15 @@ class TransformersEngine:
                         run = self._score if labels else self._decode
                         answers.update(zip(keys, run(keys, sampling), strict=True))
         except RuntimeError as error:  # torch raises nothing narrower, out-of-memory included
-            reason = str(error).strip().splitlines()[0]
             raise EngineError(
-                f"The model failed on a batch of {len(distinct)} prompts ({reason}): lower `engine.batch_tokens`"
-                f" (now {self.settings.batch_tokens}) if memory ran out."
+                f"The model failed on a batch of {len(distinct)} prompts ({first_line(error)}): lower"
+                f" `engine.batch_tokens` (now {self.settings.batch_tokens}) if memory ran out."
             ) from error
         completions = [
             answers[replace(request, messages=()), prompt] for request, prompt in zip(requests, prompts, strict=True)
         ]
-        self._count(completions, time.perf_counter() - started)
+        self.usage += answered(completions)
+        self.usage += Usage(seconds=time.perf_counter() - started)
         return completions
 
     def _decode(self, keys: Sequence[tuple[Any, ...]], sampling: Sampling) -> list[Completion]:
@@ -190,15 +192,8 @@ class TransformersEngine:
             else:
                 self._peft.load_adapter(str(adapter.path), adapter_name=name)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise EngineError(f"The adapter {adapter.path} does not load on this base model ({reason}).") from None
+            raise EngineError(
+                f"The adapter {adapter.path} does not load on this base model ({first_line(error)})."
+            ) from None
         self._peft.eval().requires_grad_(False)
         self._loaded.add(name)
-
-    def _count(self, completions: Sequence[Completion], seconds: float) -> None:
-        self.usage += Usage(
-            calls=len(completions),
-            prompt_tokens=sum(completion.prompt_tokens for completion in completions),
-            completion_tokens=sum(completion.completion_tokens for completion in completions),
-            seconds=seconds,
-        )

@@ -17,7 +17,7 @@ from bt_core.engine.fit import check_fit, free_memory, need, token_bytes
 from bt_core.engine.forward import sample_seed
 from bt_core.engine.token_engine import Ask, Reply, TokenEngine
 from bt_core.engine.vocabulary import Vocabulary
-from bt_core.errors import ConfigError, EngineError
+from bt_core.errors import ConfigError, EngineError, first_line
 from bt_core.models import BaseModel
 
 #: What vLLM reads when it is imported: quiet, nothing sent home, and on CPU no core left idle.
@@ -66,7 +66,7 @@ class VllmEngine(TokenEngine):
             outputs = self._llm.generate(prompts, sampling, lora_request=adapters, use_tqdm=False)
         except (RuntimeError, ValueError, EngineDeadError) as error:
             raise EngineError(
-                f"vLLM failed on {len(asks)} prompts ({_reason(error)}): see its output above."
+                f"vLLM failed on {len(asks)} prompts ({first_line(error)}): see its output above."
             ) from error
         return [_reply(ask, output) for ask, output in zip(asks, outputs, strict=True)]
 
@@ -83,7 +83,7 @@ class VllmEngine(TokenEngine):
             try:
                 self._llm.llm_engine.add_lora(handle)
             except Exception as error:  # vLLM raises nothing narrower for a call to its other process
-                raise EngineError(f"vLLM cannot load the adapter {adapter.path} ({_reason(error)}).") from None
+                raise EngineError(f"vLLM cannot load the adapter {adapter.path} ({first_line(error)}).") from None
             self._adapters[adapter.sha256] = handle
         return self._adapters[adapter.sha256]
 
@@ -112,7 +112,9 @@ def _load(model: BaseModel, settings: EngineConfig, context: int, rank: int) -> 
             **room,
         )
     except (RuntimeError, ValueError, OSError) as error:
-        raise EngineError(f"vLLM cannot run the model {model.id} ({_reason(error)}): see its output above.") from error
+        raise EngineError(
+            f"vLLM cannot run the model {model.id} ({first_line(error)}): see its output above."
+        ) from error
 
 
 def _room(model: BaseModel, settings: EngineConfig, context: int, platform: Any) -> tuple[str, dict[str, Any]]:
@@ -157,7 +159,3 @@ def _reply(ask: Ask, output: Any) -> Reply:
         found = answer.logprobs[0]
         return Reply(logprobs={token: float(found[token].logprob) for token in ask.wanted}, cached=cached)
     return Reply(tuple(answer.token_ids), cached=cached)
-
-
-def _reason(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

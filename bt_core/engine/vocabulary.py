@@ -9,8 +9,25 @@ from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 from bt_core.engine.base import Message, Request
 from bt_core.engine.grouping import Tokens
 from bt_core.engine.token_tree import TokenTree
-from bt_core.errors import ModelError
+from bt_core.errors import ModelError, first_line
 from bt_core.models import BaseModel
+
+
+def render(tokenizer: Any, messages: Sequence[Message]) -> Tokens:
+    """The prompt's tokens through the chat template, up to where the assistant's answer begins."""
+    plain = [{"role": message.role, "content": message.content} for message in messages]
+    text = tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
+    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def check_template(model: BaseModel, tokenizer: Any) -> None:
+    """Refuse a model that is not made for chat messages.
+
+    Raises:
+        ModelError: when its tokenizer has no chat template.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        raise ModelError(f"The model {model.id} has no chat template: choose an instruction-tuned model.")
 
 
 @dataclass(frozen=True)
@@ -34,20 +51,16 @@ class Vocabulary:
             known = (model.path / "generation_config.json").is_file()
             ends = GenerationConfig.from_pretrained(model.path).eos_token_id if known else None
         except (OSError, ValueError, KeyError) as error:
-            reason = str(error).strip().splitlines()[0]
             raise ModelError(
-                f"The tokenizer of {model.id} at {model.path} cannot be loaded ({reason}): check the folder."
+                f"The tokenizer of {model.id} at {model.path} cannot be loaded ({first_line(error)}): check the folder."
             ) from None
-        if not getattr(tokenizer, "chat_template", None):
-            raise ModelError(f"The model {model.id} has no chat template: choose an instruction-tuned model.")
+        check_template(model, tokenizer)
         listed = [ends] if isinstance(ends, int) else ends or []
         return cls(tokenizer, frozenset([*listed, tokenizer.eos_token_id]), context)
 
     def render(self, messages: Sequence[Message]) -> Tokens:
-        """The prompt's tokens through the chat template, up to where the assistant's answer begins."""
-        plain = [{"role": message.role, "content": message.content} for message in messages]
-        text = self.tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
-        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        """The prompt's tokens; see `render`."""
+        return render(self.tokenizer, messages)
 
     def tree(self, labels: Sequence[str]) -> TokenTree:
         """The labels' token tree."""

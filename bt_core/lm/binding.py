@@ -82,11 +82,15 @@ def closed_values(predictor: Any) -> tuple[Any, ...]:
     outputs = list(predictor.signature.output_fields.values())
     if len(outputs) != 1:
         return ()
-    annotation = outputs[0].annotation
+    values = possible_values(outputs[0].annotation)
+    return values if len(values) > 1 else ()
+
+
+def possible_values(annotation: Any) -> tuple[Any, ...]:
+    """The values of a closed type (`Literal` or bool); none for any other."""
     if annotation is bool:
         return (True, False)
-    values = get_args(annotation) if get_origin(annotation) is Literal else ()
-    return values if len(values) > 1 else ()
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
 def bind(
@@ -96,7 +100,7 @@ def bind(
     decoding: Decoding,
     seed: int,
     submit: Submit,
-    refuse: Refuse | None = None,
+    refuse: Refuse,
 ) -> Any:
     """Make the task's module with the program's prompts, each predictor calling through `submit`.
 

@@ -11,13 +11,12 @@ from typing import Any
 
 import dspy
 from dspy.lm15 import ContextLengthError
-from dspy.lm15 import Message as DspyMessage
 from dspy.lm15 import Request as DspyRequest
 from dspy.lm15 import Response as DspyResponse
-from dspy.lm15 import Usage as DspyUsage
 
 from bt_core.engine.base import Completion, Engine, Message, Request, Sampling
 from bt_core.errors import BtError, WorldError
+from bt_core.lm.dspy_call import messages_of, response_to
 
 
 class Fault(BaseException):
@@ -88,13 +87,7 @@ class InstructionWriter:
 
     def complete(self, request: DspyRequest) -> DspyResponse:
         """DSPy's side."""
-        system = request.system or ""
-        text = system if isinstance(system, str) else "".join(part.text for part in system)
-        messages = [Message("system", text)] if text else []
-        completion = self._write([*messages, *(Message(one.role, one.text or "") for one in request.messages)])
-        usage = DspyUsage(input_tokens=completion.prompt_tokens, output_tokens=completion.completion_tokens)
-        message = DspyMessage.assistant(completion.text or " ")  # DSPy refuses an empty part
-        return DspyResponse(id=None, model=request.model, message=message, finish_reason="stop", usage=usage)
+        return response_to(request, self._write(messages_of(request)))
 
     def stream(self, request: DspyRequest) -> Any:
         raise WorldError("An optimiser asked for a streamed answer, which no engine here gives.")

@@ -2,26 +2,24 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import dspy
 
 from bt_core.errors import TaskError
-from bt_core.lm.binding import fresh_program
+from bt_core.lm.binding import fresh_program, possible_values
 from bt_core.records import Row
 from bt_core.task import Task, checked_score, metric_arity
 
 
 def closed_fields(task: Task) -> dict[str, tuple[Any, ...]]:
     """Output field -> its possible values, for all fields of a closed type (`Literal` or bool)."""
-    fields: dict[str, tuple[Any, ...]] = {}
-    for predictor in fresh_program(task)[1].values():
-        for name, field in predictor.signature.output_fields.items():
-            if field.annotation is bool:
-                fields[name] = (True, False)
-            elif get_origin(field.annotation) is Literal:
-                fields[name] = get_args(field.annotation)
-    return fields
+    return {
+        name: values
+        for predictor in fresh_program(task)[1].values()
+        for name, field in predictor.signature.output_fields.items()
+        if (values := possible_values(field.annotation))
+    }
 
 
 def judge(task: Task, row: Row, values: Mapping[str, Any]) -> float:

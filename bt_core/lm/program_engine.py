@@ -6,18 +6,18 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from dspy.lm15 import ContextLengthError, TextPart
-from dspy.lm15 import Message as DspyMessage
 from dspy.lm15 import Request as DspyRequest
 from dspy.lm15 import Response as DspyResponse
-from dspy.lm15 import Usage as DspyUsage
 
-from bt_core.engine.base import Completion, Message, Request, Sampling
+from bt_core.engine.base import Completion, Request, Sampling
 from bt_core.errors import ProgramError
+from bt_core.lm.dspy_call import messages_of, response_to
 from bt_core.lm.recording import Exchange, Recording
 
-Submit = Callable[[str, Request], Completion]
-"""Sends a predictor's request and waits: (predictor name, request) -> completion."""
+Submit = Callable[[Request], Completion]
+"""Sends a request and waits for its answer."""
 Refuse = Callable[[ProgramError], None]
+"""Is told why a call cannot be served."""
 
 #: Between the seeds of the same sampled request asked again inside one example (`dspy.BestOfN`, self-consistency).
 SEED_STEP = 1_000_003
@@ -33,9 +33,7 @@ class ProgramEngine:
         refuse: is told why a call cannot be served; DSPy would wrap, and the program may swallow, what is raised.
     """
 
-    def __init__(
-        self, templates: Mapping[str, Request], free: Request, submit: Submit, refuse: Refuse | None = None
-    ) -> None:
+    def __init__(self, templates: Mapping[str, Request], free: Request, submit: Submit, refuse: Refuse) -> None:
         self.templates, self.free, self.submit, self._refuse = templates, free, submit, refuse
         self.in_coroutines = _Coroutines(self)
 
@@ -44,25 +42,23 @@ class ProgramEngine:
 
     def complete(self, request: DspyRequest) -> DspyResponse:
         recording = Recording.here()
-        exchange = recording.exchange() if recording else None
         if recording is None:
             self.refuse(
                 "The program calls a module from a thread that it started by itself, or under callbacks of its own,"
                 " where calls cannot be traced: use `dspy.Parallel`, or start the thread with"
                 " `contextvars.copy_context().run`."
             )
+        exchange = recording.exchange()
         asked = self._translate(request, exchange)
-        if recording and asked.sampling.temperature:
+        if asked.sampling.temperature:
             again = recording.repeats((exchange.predictor if exchange else "", asked))
             asked = replace(asked, sampling=replace(asked.sampling, seed=asked.sampling.seed + SEED_STEP * again))
-        completion = self.submit(exchange.predictor if exchange else "", asked)
+        completion = self.submit(asked)
         if exchange is not None:
             exchange.answers.append((asked, completion))
         if completion.error is not None:
             raise ContextLengthError(completion.error)
-        usage = DspyUsage(input_tokens=completion.prompt_tokens, output_tokens=completion.completion_tokens)
-        message = DspyMessage.assistant(completion.text or " ")  # DSPy refuses an empty part
-        return DspyResponse(id=None, model=request.model, message=message, finish_reason="stop", usage=usage)
+        return response_to(request, completion)
 
     def stream(self, request: DspyRequest) -> NoReturn:
         self.refuse("The program streams, which cannot be optimised: call its modules plainly.")
@@ -77,11 +73,11 @@ class ProgramEngine:
             ProgramError: always.
         """
         error = ProgramError(sentence)
-        if self._refuse is not None:
-            self._refuse(error)
+        self._refuse(error)
         raise error
 
     def _translate(self, request: DspyRequest, exchange: Exchange | None) -> Request:
+        self._check_text(request)
         template = self.templates.get(exchange.predictor, self.free) if exchange else self.free
         config, sampling = request.config, template.sampling
         temperature = config.temperature if config.temperature is not None else sampling.temperature
@@ -96,17 +92,12 @@ class ProgramEngine:
                 stop=tuple(config.stop) or sampling.stop,
                 seed=seed,
             )
-        return replace(template, messages=self._messages(request), sampling=chosen)
+        return replace(template, messages=messages_of(request), sampling=chosen)
 
-    def _messages(self, request: DspyRequest) -> tuple[Message, ...]:
+    def _check_text(self, request: DspyRequest) -> None:
         media = [part for message in request.messages for part in message.parts if not isinstance(part, TextPart)]
         if media:
             self.refuse(f"The program's prompt holds a {type(media[0]).__name__}, but the engine reads text alone.")
-        messages = tuple(Message(message.role, message.text or "") for message in request.messages)
-        if request.system is None:
-            return messages
-        system = request.system if isinstance(request.system, str) else "".join(p.text for p in request.system)
-        return (Message("system", system), *messages)
 
 
 class _Coroutines:

@@ -10,8 +10,8 @@ from typing import Any
 import dspy
 from tqdm import tqdm
 
-from bt_core.config import Config
-from bt_core.engine.base import Completion, Engine, Request
+from bt_core.config import Config, Decoding
+from bt_core.engine.base import Engine
 from bt_core.engine.batcher import Batcher
 from bt_core.errors import BtError, ProgramError
 from bt_core.lm.binding import adapter_of, bind, closed_values, predictors_of
@@ -81,10 +81,7 @@ class Runner:
             decoding = decoding.model_copy(update={"temperature": self.config.bootstrap.temperature})
         seed = self.config.seed * 1_000 + attempt
         distinct = {id(program): program for program, _ in pairs}
-        modules = {
-            key: bind(self.task, program, self.folder, decoding, seed, self._submit, self._refusals.append)
-            for key, program in distinct.items()
-        }
+        modules = {key: self._bound(program, decoding, seed) for key, program in distinct.items()}
         adapter = adapter_of(self.task)
         jobs = [
             partial(self._example, modules[id(program)], row, adapter, bootstrapping, attempt, watch)
@@ -115,7 +112,7 @@ class Runner:
         Raises:
             ProgramError: when the program raises.
         """
-        module = self._bound(program)
+        module = self._bound(program, self.config.decoding, self.config.seed)
         adapter = adapter_of(self.task)
 
         def job() -> dict[str, Any]:
@@ -132,18 +129,14 @@ class Runner:
 
         return self._batcher.run([job])[0]
 
-    def _bound(self, program: Program) -> Any:
-        decoding, seed = self.config.decoding, self.config.seed
-        return bind(self.task, program, self.folder, decoding, seed, self._submit, self._refusals.append)
+    def _bound(self, program: Program, decoding: Decoding, seed: int) -> Any:
+        return bind(self.task, program, self.folder, decoding, seed, self._batcher.submit, self._refusals.append)
 
     def _run_jobs(self, jobs: Sequence[Any], label: str) -> list[Trace]:
         with tqdm(
             total=len(jobs), desc=label or "examples", unit="ex", file=sys.stdout, mininterval=2, ascii=True
         ) as bar:
             return self._batcher.run(jobs, bar.update)
-
-    def _submit(self, predictor: str, request: Request) -> Completion:
-        return self._batcher.submit(request)
 
     def _example(
         self, module: Any, row: Row, adapter: Any, bootstrapping: bool, attempt: int, watch: Watch | None
@@ -198,7 +191,7 @@ class Runner:
         return checked_score(value, name), None
 
     def _content_free(self, program: Program, label: str) -> dict[str, dict[str, float]]:
-        module = self._bound(program)
+        module = self._bound(program, self.config.decoding, self.config.seed)
         adapter = adapter_of(self.task)
 
         def job(predictor: Any, text: str) -> Trace:
@@ -207,7 +200,7 @@ class Runner:
                 return Trace("content-free", 0.0, calls_of(module, recording, steps))
 
         closed = [predictor for predictor in predictors_of(module).values() if closed_values(predictor)]
-        jobs = [lambda p=p, t=text: job(p, t) for p in closed for text in CONTENT_FREE]
+        jobs = [partial(job, predictor, text) for predictor in closed for text in CONTENT_FREE]
         return mean_logprobs(self._run_jobs(jobs, label))
 
 

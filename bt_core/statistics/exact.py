@@ -43,6 +43,14 @@ def sign_flip(differences: Sequence[float] | Scores, seed: int, resamples: int =
     return float(found.pvalue)
 
 
+def exact_test(ours: Sequence[float] | Scores, theirs: Sequence[float] | Scores, seed: int) -> tuple[str, float]:
+    """The test that paired scores call for, McNemar's where all are 0 or 1 and else the sign flip, and its p value."""
+    differences = np.asarray(ours, dtype=float) - np.asarray(theirs, dtype=float)
+    if not np.isin(np.concatenate([ours, theirs]), (0.0, 1.0)).all():
+        return "sign flip", sign_flip(differences, seed)
+    return "mcnemar", mcnemar(int((differences > 0).sum()), int((differences < 0).sum()))
+
+
 def each_seed(left: Arm, right: Arm, seed: int) -> list[SeedTest]:
     """`left` against `right` under every seed that both have; `seed` draws the random signs."""
     return [_test(left, right, shared, seed) for shared in sorted(set(left.seeds) & set(right.seeds))]
@@ -50,8 +58,6 @@ def each_seed(left: Arm, right: Arm, seed: int) -> list[SeedTest]:
 
 def _test(left: Arm, right: Arm, shared: int, seed: int) -> SeedTest:
     ours, theirs = left.matrix([shared])[0], right.matrix([shared])[0]
-    differences = ours - theirs
-    better, worse = int((differences > 0).sum()), int((differences < 0).sum())
-    is_binary = bool(np.isin(np.concatenate([ours, theirs]), (0.0, 1.0)).all())
-    p_value = mcnemar(better, worse) if is_binary else sign_flip(differences, seed)
-    return SeedTest(shared, float(differences.mean()), better, worse, p_value, "mcnemar" if is_binary else "sign flip")
+    better, worse = int((ours > theirs).sum()), int((ours < theirs).sum())
+    method, p_value = exact_test(ours, theirs, seed)
+    return SeedTest(shared, float((ours - theirs).mean()), better, worse, p_value, method)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import ttest_ind_from_stats
 
-from bt_core.statistics.exact import mcnemar, sign_flip
+from bt_core.statistics.exact import exact_test
 from bt_core.statistics.paired import Difference, paired_difference
 
 
@@ -34,11 +34,7 @@ def challenge(
     champion: Sequence[float], challenger: Sequence[float], margin: float, confidence: float, seed: int
 ) -> Challenge:
     """Compare two programs' scores in [0, 1] on the same rows, at least one; `seed` draws the resamples."""
-    differences = np.asarray(challenger, dtype=float) - np.asarray(champion, dtype=float)
-    if bool(np.isin([*champion, *challenger], (0.0, 1.0)).all()):
-        p_value = mcnemar(int((differences > 0).sum()), int((differences < 0).sum()))
-    else:
-        p_value = sign_flip(differences, seed)
+    _, p_value = exact_test(challenger, champion, seed)
     return Challenge(paired_difference(champion, challenger, seed, confidence), p_value, margin, confidence)
 
 

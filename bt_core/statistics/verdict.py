@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bt_core.errors import ConfigError, DataError
+from bt_core.statistics.arms import VANILLA
 from bt_core.statistics.power import Plan, plan
 from bt_core.statistics.table import Contrast, Table
 
@@ -176,7 +177,7 @@ class _Judge:
 
 
 def _named(name: str) -> str:
-    return name if name == "vanilla" else f"`{name}`"
+    return name if name == VANILLA else f"`{name}`"
 
 
 def _seeds(contrast: Contrast) -> str:

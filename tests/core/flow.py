@@ -1,6 +1,6 @@
 """The steps of a run, called as the components call them, on one engine."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,17 @@ class Flow:
         splits = (folder / f"{name}.jsonl" for name in ("train", "val", "test"))
         config, report = prepare(overrides, *splits, folder / "vanilla", engine)
         return cls(folder, engine, config, [report])
+
+    def going_on(self, kind: str, engine: Engine | None = None, **settings: Any) -> "Flow":
+        """The same run, its reports left behind, on another engine and with other settings of a step kind."""
+        section = getattr(self.config, kind).model_copy(update=settings)
+        config = self.config.model_copy(update={kind: section})
+        return replace(self, engine=engine or self.engine, config=config, reports=[])
+
+    def program(self, name: str, stage: str = "") -> Program:
+        """A program that a step wrote; with `stage`, as if its steps had been called that."""
+        found = read_program(self.folder / name)
+        return replace(found, lineage=tuple(replace(step, stage=stage or step.stage) for step in found.lineage))
 
     def bootstrap(self, program: str = "vanilla", name: str = "traces") -> list[Trace]:
         report = bootstrap(

@@ -56,7 +56,7 @@ def test_every_mistake_is_named_at_once() -> None:
 def test_a_resolved_config_travels_as_json() -> None:
     config = resolve_config({"task": "iris", "decoding": {"stop": ["\n"]}})
     assert read_config(config.model_dump_json()) == config
-    with pytest.raises(ConfigError, match="is not JSON"):
+    with pytest.raises(ConfigError, match="is no JSON object"):
         read_config("{")
 
 
@@ -90,6 +90,19 @@ def test_a_bad_file_is_named_with_its_line(name: str, text: str, sentence: str, 
         load_config_file(tmp_path / name)
     assert name in str(caught.value)
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["c.json", "c.yaml"])
+def test_a_file_that_is_no_utf_8_is_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b'{"task": "caf\xe9"}')
+    with pytest.raises(ConfigError, match=rf"{name} cannot be read \(it is not UTF-8 text\)"):
+        load_config_file(tmp_path / name)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{"])
+def test_a_step_refuses_what_is_no_configuration(text: str) -> None:
+    with pytest.raises(ConfigError, match="`config` input is no JSON object: pass"):
+        read_config(text)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

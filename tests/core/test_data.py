@@ -1,6 +1,9 @@
 """Rows and splits."""
 
+import json
+import os
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -37,6 +40,34 @@ def test_malformed_files_are_named(name: str, text: str, sentence: str, tmp_path
     (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match=sentence):
         read_rows(tmp_path / name)
+
+
+def test_a_file_that_was_rewritten_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with the time stamp it had, which is all that the `datasets` library looks at; and no copy stays behind."""
+    path, cache = tmp_path / "rows.csv", tmp_path / "cache"
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", cache)
+    path.write_text("thing,colour\nt1,red\n")
+    assert read_rows(path) == [{"thing": "t1", "colour": "red"}]
+    stamp = path.stat()
+    path.write_text("thing,colour\nt2,blue\n")
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert read_rows(path) == [{"thing": "t2", "colour": "blue"}]
+    assert [found for found in cache.rglob("*") if found.is_file()] == []
+
+
+@pytest.mark.parametrize("value", [datetime(2026, 1, 1), b"red", float("nan")])
+def test_a_value_that_is_no_json_is_named(value: object) -> None:
+    task = toy.make(data=lambda: [row | {"extra": value} for row in toy.rows()])
+    with pytest.raises(DataError, match=r"The data of task `toy`, row 1: `extra` holds .*, which is no JSON: mend or"):
+        load_splits(task, "", SIZES, 0)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "ndjson"])
+def test_a_folder_may_hold_lines_under_either_name(suffix: str, tmp_path: Path) -> None:
+    for number, name in enumerate(("train", "val", "test")):
+        (tmp_path / f"{name}.{suffix}").write_text(json.dumps({"thing": f"t{number}", "colour": "red"}) + "\n")
+    splits = load_splits(toy.task, str(tmp_path), Rows(train=1, val=1, test=1), 0)
+    assert [rows[0]["thing"] for rows in splits.values()] == ["t0", "t1", "t2"]
 
 
 @given(st.integers(0, 50))

@@ -79,6 +79,12 @@ def test_a_damaged_program_is_refused(change, sentence: str, written: Path) -> N
         read_program(written)
 
 
+def test_a_program_that_is_no_utf_8_is_refused(written: Path) -> None:
+    (written / "program.json").write_bytes(b'{"task": "caf\xe9"}')
+    with pytest.raises(ProgramError, match="is damaged"):
+        read_program(written)
+
+
 def test_a_folder_that_is_no_program_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ProgramError, match="is no program directory"):
         read_program(tmp_path)

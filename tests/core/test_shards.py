@@ -12,7 +12,7 @@ from bt_core.engine.transformers_engine import TransformersEngine
 from bt_core.errors import ConfigError, DataError
 from bt_core.program import read_program
 from bt_core.records import StageReport, Trace, read_jsonl, read_traces
-from bt_core.steps.shards import Purpose, merge_bootstrap, merge_evaluation, part_of, run_shard
+from bt_core.steps.shards import merge_bootstrap, merge_evaluation, part_of, run_shard
 from tests.core.flow import Flow
 
 #: Failed examples are tried again, with the seeds that they would have had in one piece.
@@ -22,15 +22,17 @@ SHARDS = (1, 3, 7)
 
 @given(rows=st.integers(0, 40), shards=st.integers(1, 50))
 def test_every_row_is_in_one_shard_and_shards_are_even(rows: int, shards: int) -> None:
-    numbers = [{"n": number} for number in range(rows)]
+    numbers = [{"n": number} for number in range(shards + rows)]
     parts = [part_of(numbers, shard, shards) for shard in range(shards)]
     assert [row for part in parts for row in part] == numbers
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-def test_a_shard_that_does_not_exist_is_refused() -> None:
+def test_a_shard_that_does_not_exist_or_has_no_row_is_refused() -> None:
     with pytest.raises(ConfigError, match="no shard 3 of 3"):
-        part_of([], 3, 3)
+        part_of([{"n": 1}] * 3, 3, 3)
+    with pytest.raises(ConfigError, match="4 shards are too many for a split of 3 rows: .* --shards 3 at most"):
+        part_of([{"n": 1}] * 3, 0, 4)
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +46,14 @@ def flow(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, tiny_engin
 
 
 def shards_of(
-    flow: Flow, shards: int, program: str, rows: str, purpose: Purpose
+    flow: Flow, shards: int, program: str, rows: str, bootstrapping: bool
 ) -> tuple[list[Path], list[StageReport]]:
     """Run the shards, the last one first, since pods end in any order."""
     parts, reports = [], []
     for shard in reversed(range(shards)):
-        part = flow.folder / f"{program}.{purpose}.{shard}of{shards}"
+        part = flow.folder / f"{program}.{rows}.{shard}of{shards}"
         inputs = (flow.folder / program, flow.folder / f"{rows}.jsonl", flow.config, "stage", (shard, shards))
-        reports.append(run_shard(*inputs, purpose, part, flow.engine))
+        reports.append(run_shard(*inputs, bootstrapping, part, flow.engine))
         parts.append(part)
     return parts, reports
 
@@ -59,7 +61,7 @@ def shards_of(
 @pytest.mark.parametrize("shards", SHARDS)
 def test_the_traces_are_those_of_one_bootstrap(flow: Flow, shards: int) -> None:
     train, merged = flow.folder / "train.jsonl", flow.folder / f"merged{shards}"
-    parts, reports = shards_of(flow, shards, "vanilla", "train", "bootstrap")
+    parts, reports = shards_of(flow, shards, "vanilla", "train", True)
     report = merge_bootstrap(parts, reports, train, flow.config, "1.bootstrap", merged)
 
     whole = flow.reports[1]
@@ -88,8 +90,8 @@ def same(traces: list[Trace]) -> list[Trace]:
 @pytest.mark.parametrize("shards", SHARDS)
 def test_the_evaluation_is_that_of_one_pod(flow: Flow, shards: int) -> None:
     whole = flow.evaluate("whole", out="results.jsonl")
-    vanilla = shards_of(flow, shards, "vanilla", "test", "evaluate")
-    final = shards_of(flow, shards, "whole", "test", "evaluate")
+    vanilla = shards_of(flow, shards, "vanilla", "test", False)
+    final = shards_of(flow, shards, "whole", "test", False)
     results = flow.folder / f"results{shards}.jsonl"
     report = merge_evaluation(vanilla, final, flow.folder / "test.jsonl", flow.config, "evaluate", results)
 
@@ -97,14 +99,8 @@ def test_the_evaluation_is_that_of_one_pod(flow: Flow, shards: int) -> None:
     assert (report.metrics, report.note, report.kind) == (whole.metrics, whole.note, "evaluate")
 
 
-def test_a_shard_without_rows_asks_nothing(flow: Flow) -> None:
-    inputs = (flow.folder / "vanilla", flow.folder / "train.jsonl", flow.config, "stage", (0, 20))
-    report = run_shard(*inputs, "bootstrap", flow.folder / "idle", flow.engine)
-    assert (report.stage, report.usage.calls, read_traces(flow.folder / "idle")) == ("stage1of20", 0, [])
-
-
 def test_a_shard_that_is_missing_is_told(flow: Flow) -> None:
-    parts, reports = shards_of(flow, 3, "vanilla", "train", "bootstrap")
+    parts, reports = shards_of(flow, 3, "vanilla", "train", True)
     inputs = (flow.folder / "train.jsonl", flow.config, "1.bootstrap", flow.folder / "never")
     with pytest.raises(DataError, match="4 of 12 rows have no trace in the 2 shards"):
         merge_bootstrap(parts[1:], reports[1:], *inputs)

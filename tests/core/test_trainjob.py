@@ -2,9 +2,11 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -57,7 +59,9 @@ class Cluster:
 
     url: str = ""
     runs: bool = True
+    ends: bool = True
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    looked_at: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     log: str = ""
 
@@ -65,6 +69,8 @@ class Cluster:
         job["metadata"] |= {"namespace": "team", "creationTimestamp": WHEN}
         self.jobs[job["metadata"]["name"]] = job
         kind = "Complete"
+        if not self.ends:
+            return job
         if self.runs:
             command = [sys.executable, "-W", "ignore", *job["spec"]["trainer"]["command"][1:]]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -84,6 +90,7 @@ class Cluster:
         if path == f"{GROUP}/clustertrainingruntimes/torch-distributed":
             return RUNTIME
         if found := re.fullmatch(rf"{GROUP}/namespaces/team/trainjobs/(\w+)", path):
+            self.looked_at.append(found[1])
             return self.jobs.get(found[1])
         if path == "/api/v1/namespaces/team/pods":
             return self.pods()
@@ -174,6 +181,31 @@ def test_a_job_without_an_adapter_is_a_failure(cluster: Cluster, tiny_model: Bas
     settings = TrainJobConfig(share=str(tmp_path / "share"))
     with pytest.raises(TrainingError, match=r"The TrainJob \w+ ended as Complete and left no adapter"):
         TrainJobs(settings, _client(cluster.url), seconds=1)(_job(tiny_model), tmp_path / "adapter", "key")
+
+
+WAITING = """
+import sys
+from kubeflow.trainer import KubernetesBackendConfig, TrainerClient
+from kubernetes.client import Configuration
+from bt_core.config import TrainJobConfig
+from components.trainjob import TrainJobs
+connection = KubernetesBackendConfig(namespace="team", client_configuration=Configuration(host=sys.argv[1]))
+TrainJobs(TrainJobConfig(share=sys.argv[2]), TrainerClient(connection), seconds=1).run(sys.argv[2], 1)
+"""
+
+
+def test_a_step_that_is_stopped_deletes_its_job(cluster: Cluster, tmp_path: Path) -> None:
+    """Kubernetes stops a pod by SIGTERM, at which Python leaves out every `finally` unless it is told otherwise."""
+    cluster.ends = False
+    step = subprocess.Popen([sys.executable, "-W", "ignore", "-c", WAITING, cluster.url, str(tmp_path)], cwd=ROOT)
+    try:
+        while not cluster.looked_at and step.poll() is None:
+            time.sleep(0.05)
+        step.terminate()
+        assert step.wait(timeout=60) == 128 + signal.SIGTERM
+    finally:
+        step.kill()
+    assert cluster.deleted == list(cluster.jobs)
 
 
 def test_a_runtime_that_is_not_there_is_one_sentence(cluster: Cluster, tiny_model: BaseModel, tmp_path: Path) -> None:
