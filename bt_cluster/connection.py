@@ -86,15 +86,26 @@ def _address(text: str) -> str:
         raise ConfigError(
             f"No Kubeflow is named: give --host or set {HOST}, for example https://kubeflow.example.com/pipeline."
         )
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(f"The address {text} is none: write http://... or https://..., as in a browser.")
-    if "@" in parts.netloc:
+    if "@" in text.partition("#")[0]:
         raise ConfigError(f"The address of Kubeflow holds a user name or password: leave them out, and set {TOKEN}.")
+    try:
+        parts = urlsplit(text)
+        is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number, half a bracket
+        is_address = False
+    if not is_address:
+        raise ConfigError(f"The address {text} is none: write http://... or https://..., as in a browser.")
     return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")  # what a browser shows after # is no part of it
 
 
 def _token(file: Path | None, environment: Mapping[str, str]) -> str:
+    found = _found_token(file, environment)
+    if not found.isascii() or not found.isprintable():  # no header may hold it, and Python's own error would show it
+        raise ConfigError(f"The token has a line break or letters that no token has: check --token-file or {TOKEN}.")
+    return found
+
+
+def _found_token(file: Path | None, environment: Mapping[str, str]) -> str:
     """A file that was named wins over the variable; the file of a pod's service account comes last."""
     if file is None and environment.get(TOKEN):
         return environment[TOKEN].strip()

@@ -60,7 +60,8 @@ def _first_document(path: Path, content: bytes) -> dict[str, Any]:
         found = next(yaml.load_all(content, Loader=_LOADER), None)
     except (yaml.YAMLError, UnicodeDecodeError):
         found = None
-    if not isinstance(found, dict) or not {"pipelineInfo", "root", "deploymentSpec"} <= found.keys():
+    parts = [found.get(name) for name in ("pipelineInfo", "root", "deploymentSpec")] if isinstance(found, dict) else []
+    if not isinstance(found, dict) or not all(isinstance(part, dict) for part in parts) or "name" not in parts[0]:
         raise ConfigError(f"{path} holds no compiled pipeline: write one by `bt compile`.")
     return found
 

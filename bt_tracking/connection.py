@@ -4,6 +4,7 @@ import functools
 import logging
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ LOGGER = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0
 _REQUEST_SECONDS = 30.0
+_RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
 #: Packages whose exceptions mean that a network is at fault; named, since importing them is not our business.
 _NETWORK_PACKAGES = frozenset({"requests", "urllib3", "boto3", "botocore"})
 #: No telemetry, no progress bars, and no URL in the log, since it may hold a password.
@@ -52,7 +54,7 @@ class RetryingClient:
         while True:
             started = time.monotonic()
             try:
-                with _request_limits(self._seconds_left):
+                with _LIMITS.held(self._seconds_left):
                     return function(*args, **kwargs)
             except Exception as error:
                 if not _is_passing(error):
@@ -113,23 +115,45 @@ def _new_client(uri: str) -> Any:
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
-@contextmanager
-def _request_limits(seconds: float) -> Iterator[None]:
-    """One attempt of at most `seconds` a request: MLflow's own retries would outlast our budget."""
-    limits = {
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(max(1, int(min(seconds, _REQUEST_SECONDS)))),
-    }
-    before = {name: os.environ.get(name) for name in limits}
-    os.environ.update(limits)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
+class RequestLimits:
+    """One attempt of at most so many seconds a request: MLflow's own retries would outlast our budget.
+
+    MLflow takes both limits from the environment, and the environment is the whole process's. So threads share them:
+    the first one in sets them, the shortest time holds, and the last one out leaves the environment as it was.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside: list[int] = []
+        self._before: dict[str, str | None] = {}
+
+    @contextmanager
+    def held(self, seconds: float) -> Iterator[None]:
+        """Limit MLflow's requests within the block."""
+        limit = max(1, int(min(seconds, _REQUEST_SECONDS)))
+        with self._lock:
+            if not self._inside:
+                self._before = {name: os.environ.get(name) for name in (_RETRIES, _TIMEOUT)}
+            self._inside.append(limit)
+            self._apply()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside.remove(limit)
+                self._apply()
+
+    def _apply(self) -> None:
+        limits = {_RETRIES: "0", _TIMEOUT: str(min(self._inside))} if self._inside else self._before
+        for name, value in limits.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+#: One for the process, as its environment is.
+_LIMITS = RequestLimits()
 
 
 def _is_passing(error: Exception) -> bool:

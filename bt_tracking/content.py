@@ -90,15 +90,17 @@ def log_note(client: RetryingClient, run: Any, note: str) -> None:
 
 
 def log_data_sets(client: RetryingClient, run: Any, data_sets: Sequence[DataSet]) -> None:
-    """Name the data that the run used; MLflow keeps one input a name and digest."""
+    """Name the data that the run used, as far as there are any; MLflow keeps one input a name and digest."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
+    known = {entry.dataset.digest for entry in run.inputs.dataset_inputs} if run.inputs else set()
     inputs = [
         DatasetInput(
             Dataset(data.name, data.digest, "local", json.dumps({"uri": data.source}), profile=data.profile),
             [InputTag("mlflow.data.context", data.context)],
         )
         for data in data_sets
+        if data.rows and data.digest not in known
     ]
     if inputs:
         client.log_inputs(run.info.run_id, inputs)

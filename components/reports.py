@@ -15,7 +15,8 @@ RUN_ID = "mlflow_run_id"
 # to about 300 bytes each, with what most of them have in common as zlib's dictionary.
 _COMMON = b"""
 {"params": {"threshold": 1.0, "attempts": 1, "temperature": 1.0, "candidates": 6, "max_demos": 3, "racing": "exact",
-"racing_risk": 0.05, "task": "", "seed": 0, "model": "smollm2-135m-instruct", "model_revision": "", "data/test": "",
+"racing_risk": 0.05, "racing_step": 3, "task": "", "seed": 0, "model": "smollm2-135m-instruct", "model_revision": "",
+"data/test": "",
 "data/train": "", "data/val": "", "arm": "p -> w -> p", "examples": "", "outcomes": ["", ""], "program_uri": "minio://
 mlpipeline/v2/artifacts/better-together-sweep/lora-finetune/optimised", "results_uri": "minio://mlpipeline/v2/artifacts
 /better-together-sweep/score-program/results", "adapters": "shared", "alpha": 32, "batch_size": 8,
@@ -34,26 +35,41 @@ mlpipeline/v2/artifacts/better-together-sweep/lora-finetune/optimised", "results
 """
 
 
-def write_report(report: StageReport) -> str:
-    """A compact report as text that survives Kubeflow's list parameters."""
+def write_report(*reports: StageReport) -> str:
+    """A task's compact reports, one a stage, as text that survives Kubeflow's list parameters."""
     packer = zlib.compressobj(9, zdict=_COMMON)
-    packed = packer.compress(dump_report(report, compact=True).encode()) + packer.flush()
+    lines = "\n".join(dump_report(report, compact=True) for report in reports)
+    packed = packer.compress(lines.encode()) + packer.flush()
     return urlsafe_b64encode(packed).decode()
 
 
 def read_report(text: str) -> StageReport:
-    """The inverse of `write_report`, for anyone who reads a component's report output.
+    """The report of a task of one stage, for anyone who reads a component's report output.
 
     Raises:
         DataError: when the text is no report, or one of another release.
     """
-    unpacker = zlib.decompressobj(zdict=_COMMON)
+    (report,) = read_reports([text])
+    return report
+
+
+def read_reports(texts: Iterable[str]) -> list[StageReport]:
+    """The inverse of `write_report` for the texts of several tasks: the reports of all their stages, in order.
+
+    Raises:
+        DataError: when a text is no report, or one of another release.
+    """
     try:
-        return load_report((unpacker.decompress(urlsafe_b64decode(text)) + unpacker.flush()).decode())
+        return [load_report(line) for text in texts for line in _unpacked(text).split("\n")]
     except (ValueError, KeyError, TypeError, zlib.error) as error:
         raise DataError(
             f"A stage report cannot be read ({error}): it comes from another release, so run its task again."
         ) from None
+
+
+def _unpacked(text: str) -> str:
+    unpacker = zlib.decompressobj(zdict=_COMMON)
+    return (unpacker.decompress(urlsafe_b64decode(text)) + unpacker.flush()).decode()
 
 
 def run_ids(reports: Iterable[StageReport]) -> dict[str, str]:

@@ -4,17 +4,19 @@ Installed in the image beside the components, since a component's body cannot re
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bt_core.config import merge, read_config
 from bt_core.errors import ConfigError, DataError
 from bt_core.records import StageReport, canonical_json
-from components.reports import RUN_ID, read_report, write_report
-from components.tracking import track_outcome, track_stage, track_sweep
+from components.reports import write_report
+from components.tracking import track_outcome, track_sweep, tracked
+
+if TYPE_CHECKING:
+    from bt_core.steps.optimise.chain import Ended
 
 #: The number that stands for "the task's default".
 UNSET = -1
@@ -76,6 +78,7 @@ def finish(
     metrics: Metrics,
     artifacts: Mapping[str, str],
     data: Mapping[str, str] = _NO_DATA,
+    outcome: Callable[[str | None], None] = lambda run_id: None,
 ) -> str:
     """The common tail of every component, run when its outputs are on disk.
 
@@ -87,13 +90,37 @@ def finish(
         metrics: the component's metrics output.
         artifacts: name in MLflow -> path of what the stage made.
         data: split -> path of the rows that the stage used.
+        outcome: records what the whole run came to, given the stage's MLflow run.
     """
-    for name, value in report.metrics.items():
+    _show(report.metrics, metrics)
+    return write_report(tracked(report, read_config(config), _paths(artifacts), _paths(data), outcome))
+
+
+def finish_each(stages: Iterable["Ended"], config: str, metrics: Metrics) -> str:
+    """The tail of a component of several stages: each is tracked when it has ended, as `finish` does.
+
+    Returns all reports as one text; numbers are shown under their stage's label (`1.p/val/score`).
+    """
+    reports: list[StageReport] = []
+    shown: dict[str, float] = {}
+    for stage in stages:
+        reports.append(tracked(stage.report, read_config(config), stage.made, stage.data))
+        shown |= {f"{stage.report.stage}/{name}": value for name, value in stage.report.metrics.items()}
+    _show(shown, metrics)
+    return write_report(*reports)
+
+
+def hand_on(report: StageReport, metrics: Metrics) -> str:
+    """The tail of a part of a stage, which MLflow hears of as a whole: show the metrics and return the report."""
+    _show(report.metrics, metrics)
+    return write_report(report)
+
+
+def _show(values: Mapping[str, float], metrics: Metrics) -> None:
+    for name, value in values.items():
         metrics.log_metric(name, value)
     # A Metrics output without a file never hits the cache.
-    Path(metrics.path).write_text(canonical_json(report.metrics), encoding="utf-8")
-    run_id = track_stage(report, read_config(config), _paths(artifacts), _paths(data))
-    return write_report(replace(report, params=report.params | {RUN_ID: run_id}))
+    Path(metrics.path).write_text(canonical_json(dict(values)), encoding="utf-8")
 
 
 def conclude(
@@ -105,10 +132,11 @@ def conclude(
     artifacts: Mapping[str, str],
 ) -> str:
     """The tail of the last component: `finish`, and the outcome of the whole pipeline run from its steps."""
-    text = finish(report, config, metrics, artifacts)
-    run_id = read_report(text).params[RUN_ID]
-    track_outcome(report, steps, read_config(config), strategy, Path(artifacts["program"]), run_id)
-    return text
+
+    def outcome(run_id: str | None) -> None:
+        track_outcome(report, steps, read_config(config), strategy, Path(artifacts["program"]), run_id)
+
+    return finish(report, config, metrics, artifacts, outcome=outcome)
 
 
 def publish(sweep: Path, html: Path, markdown: Path) -> None:
@@ -129,9 +157,11 @@ def publish(sweep: Path, html: Path, markdown: Path) -> None:
 
 def conclude_sweep(report: StageReport, config: str, metrics: Metrics, artifacts: Mapping[str, str]) -> str:
     """The tail of a sweep's last component: `finish`, and the outcome of the whole sweep."""
-    text = finish(report, config, metrics, artifacts)
-    track_sweep(report, read_config(config), _paths(artifacts), read_report(text).params[RUN_ID])
-    return text
+
+    def outcome(run_id: str | None) -> None:
+        track_sweep(report, read_config(config), _paths(artifacts), run_id)
+
+    return finish(report, config, metrics, artifacts, outcome=outcome)
 
 
 def _paths(paths: Mapping[str, str]) -> dict[str, Path]:

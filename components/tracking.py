@@ -2,16 +2,19 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import bt_tracking
 from bt_core.config import Config
+from bt_core.errors import TrackingError
 from bt_core.program import program_sha256, read_program
 from bt_core.records import StageReport
 from bt_core.strategy import STEP_KINDS
 from bt_tracking.ledger import ROLES_FILE, ledger_tags
+from components.reports import RUN_ID
 
 #: The strategy as the pipeline's pods carry it, `p-w-p`.
 STRATEGY_VARIABLE = "BT_STRATEGY"
@@ -19,6 +22,34 @@ STRATEGY_VARIABLE = "BT_STRATEGY"
 SWEEP = "sweep"
 #: Kinds of stages that belong to a whole sweep.
 _OF_ALL_SEEDS = ("compare", "report")
+#: Stages that fail where MLflow does not take them: nothing is spent before them, or what comes next is in MLflow.
+_NEEDED = ("prepare", "fresh", "promote")
+
+
+def tracked(
+    report: StageReport,
+    config: Config,
+    artifacts: Mapping[str, Path],
+    data: Mapping[str, Path],
+    outcome: Callable[[str | None], None] = lambda run_id: None,
+) -> StageReport:
+    """Record a stage whose outputs are on disk, then its `outcome`; the report, with the id of its run.
+
+    What was made is not given up for MLflow: where that stays away or refuses, the run goes on and the report warns.
+
+    Raises:
+        TrackingError: when the stage is one that needs MLflow.
+    """
+    try:
+        run_id = track_stage(report, config, artifacts, data)
+        outcome(run_id)
+        return replace(report, params=report.params | {RUN_ID: run_id})
+    except TrackingError as error:
+        if report.kind in _NEEDED:
+            raise
+        print(error, file=sys.stderr, flush=True)
+        warning = f"{report.stage} is not in MLflow, its task's log says why; the run goes on."
+        return replace(report, params=report.params | {RUN_ID: None}, warnings=(*report.warnings, warning))
 
 
 def track_stage(
@@ -26,17 +57,16 @@ def track_stage(
 ) -> str | None:
     """Record a stage whose outputs are on disk; the id of its run, or None when tracking is off."""
     slug = os.environ.get(STRATEGY_VARIABLE, "")
+    source = config.data or config.task
+    used = [bt_tracking.DataSet.from_jsonl(path, split, config.task, source) for split, path in data.items()]
     if slug:  # at every stage, since the earlier ones may have come from the cache
-        bt_tracking.start_parent(config, slug.replace("-", " -> "), started=report.started, one_seed=slug != SWEEP)
+        strategy, one_seed = slug.replace("-", " -> "), slug != SWEEP
+        bt_tracking.start_parent(config, strategy, datasets=used, started=report.started, one_seed=one_seed)
     tags: dict[str, str] = {}
     if slug == SWEEP:
         report, tags = _in_sweep(report, config)
     if ROLES_FILE in artifacts:
         tags |= ledger_tags(config.task)
-    used = [
-        bt_tracking.DataSet.from_jsonl(path, split, config.task, config.data or config.task)
-        for split, path in data.items()
-    ]
     return bt_tracking.record(report, artifacts, datasets=used, tags=tags)
 
 

@@ -5,6 +5,8 @@ The job runs torch's launcher on the entry point that several processes of one p
 """
 
 import os
+import signal
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,7 +78,7 @@ class TrainJobs:
 
     def _attempt(self, job: TrainingJob, fit: Fit, folder: Path, key: str) -> Curve:
         place = self._handed_over(job, fit, key)
-        ended = self._run(place, job.settings.processes)
+        ended = self.run(place, job.settings.processes)
         if not is_remote(place):
             return outcome(Path(place), folder, ended)
         with TemporaryDirectory(prefix="bt-trainjob-") as scratch:
@@ -97,8 +99,16 @@ class TrainJobs:
         (path / ORDER).write_text(text, encoding="utf-8")
         return str(path)
 
-    def _run(self, place: str, processes: int) -> str:
-        """Create the job, show its log, wait; returns how a sentence about its end begins."""
+    def run(self, place: str, processes: int) -> str:
+        """Create the job, show its log, wait; returns how a sentence about its end begins.
+
+        Args:
+            place: folder or S3 prefix that holds the order.
+            processes: that share a step.
+
+        Raises:
+            TrainingError: when the cluster refuses the job, or it takes too long.
+        """
         from kubeflow.trainer import CustomTrainerContainer
         from kubeflow.trainer.options import TrainerCommand
 
@@ -110,7 +120,7 @@ class TrainJobs:
             env={name: os.environ[name] for name in PASSED_ON if os.environ.get(name)},
         )
         options = [TrainerCommand(["python", *command(place, processes, alone=False)]), *self._volume()]
-        with _understood(f"the TrainJob in runtime {chosen.runtime} failed"):
+        with _stoppable(), _understood(f"the TrainJob in runtime {chosen.runtime} failed"):
             name = self.client.train(runtime=chosen.runtime, trainer=trainer, options=options)
             status = ""
             try:
@@ -135,6 +145,16 @@ class TrainJobs:
         nodes = patch.ReplicatedJobPatch("node", patch.JobTemplatePatch(spec=patch.JobSpecPatch(template=pod)))
         jobs = patch.JobSetTemplatePatch(spec=patch.JobSetSpecPatch(replicated_jobs=[nodes]))
         return [patch.RuntimePatch(patch.TrainingRuntimeSpecPatch(template=jobs))]
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let SIGTERM, by which Kubernetes stops a pod, end the block as an exception does: what is under way is ended."""
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
-from urllib.parse import urlsplit
 
 from kfp import dsl, kubernetes
 
@@ -21,13 +20,16 @@ from components.evaluate.component import evaluate
 from components.gepa_search.component import gepa_search
 from components.lora_finetune.component import lora_finetune
 from components.mipro_search.component import mipro_search
+from components.optimise.component import optimise
 from components.prepare_data.component import prepare_data
 from components.prompt_search.component import prompt_search
 from components.register.component import register
 from components.runtime import UNSET
 from components.select_program.component import select_program
 from pipelines.cluster import furnish, pipeline_config
-from pipelines.profile import Profile
+from pipelines.profile import MOST_SHARDS, Profile
+from pipelines.profile_values import CREDENTIALS
+from pipelines.shards import sharded_bootstrap, sharded_evaluation
 
 #: Step kind -> (component, what a person reads beside the stage label). A new optimiser is one line here.
 OPTIMISERS: dict[str, tuple[Callable[..., Any], str]] = {
@@ -49,17 +51,25 @@ class Options:
         tracking_uri: MLflow's address, for clusters that do not set MLFLOW_TRACKING_URI themselves.
         gpus: accelerators for each task that loads the model; 0 for what the profile says.
         fresh_data: read the data again in every run, for scheduled runs over a file that changes.
+        shards: pods that share the rows of a bootstrap or of the evaluation; 0 for what the profile says, else 1.
         profile: what pods ask of the cluster, below the options above; None for nothing at all.
+        fuse: run all steps of a strategy in one pod, which loads the model once.
     """
 
     image: str = ""
     tracking_uri: str = ""
     gpus: int = 0
     fresh_data: bool = False
+    shards: int = 0
     profile: Profile | None = None
+    fuse: bool = False
 
     def __post_init__(self) -> None:
-        if "@" in urlsplit(self.tracking_uri).netloc:
+        if not 0 <= self.shards <= MOST_SHARDS:
+            raise ConfigError(f"The number of shards is {self.shards}: give one from 1 to {MOST_SHARDS}.")
+        if self.whole_profile.fuse and self.whole_profile.shards > 1:
+            raise ConfigError("`fuse` puts all steps into one pod, and `shards` spreads them over several: choose one.")
+        if CREDENTIALS.search(self.tracking_uri):
             raise ConfigError(
                 "The tracking URI holds a user name or password, which anyone could read in the compiled file: leave "
                 "them out, and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD from a secret of the cluster."
@@ -69,7 +79,12 @@ class Options:
     def whole_profile(self) -> Profile:
         """The profile with the other options in it."""
         profile = self.profile or Profile(component_defaults=False)
-        return profile.chosen(self.image, self.tracking_uri, self.gpus, self.fresh_data)
+        return profile.chosen(self.image, self.tracking_uri, self.gpus, self.fresh_data, self.shards, self.fuse)
+
+    @property
+    def where(self) -> str:
+        """What a title adds to a strategy whose steps share a pod."""
+        return " in one pod" if self.whole_profile.fuse else ""
 
 
 DEFAULT_OPTIONS = Options()
@@ -82,12 +97,14 @@ def build(strategy: Strategy, options: Options = DEFAULT_OPTIONS) -> Any:
     cannot be None; `config` takes any other setting as JSON.
     """
     arrows = format_strategy(strategy)
+    tasks = Tasks(strategy_slug(strategy), options)
 
     @dsl.pipeline(
         name=f"better-together-{strategy_slug(strategy)}",
         pipeline_config=pipeline_config(options.whole_profile),
         display_name=f"BetterTogether {arrows}",
-        description=f"Optimises an LM program by the strategy {arrows} ({legend([strategy])}) and tests it once.",
+        description=f"Optimises an LM program by the strategy {arrows} ({legend([strategy])}){options.where} "
+        "and tests it once.",
     )
     def better_together(
         task: str = "",
@@ -101,7 +118,6 @@ def build(strategy: Strategy, options: Options = DEFAULT_OPTIONS) -> Any:
     ) -> None:
         rows = [train_rows, val_rows, test_rows]
         prepared = prepare_data(task=task, seeds=[seed, UNSET], model=model, data=data, rows=rows, config=config)
-        tasks = Tasks(strategy_slug(strategy), options)
         _unroll(tasks, strategy, tasks.prepared(prepared, "prepare data"))
 
     return better_together
@@ -115,14 +131,22 @@ def legend(strategies: Sequence[Strategy]) -> str:
 class Tasks:
     """Adds tasks to the pipeline that is being built, each with its label and its surroundings.
 
+    Made before that pipeline is begun: stages that run in shards are pipelines of their own.
+
     Attributes:
         reports: the report outputs of the tasks so far, in order.
+        fuse: whether all steps of a strategy are one task.
     """
 
     def __init__(self, strategy: str, options: Options) -> None:
         """`strategy` is the slug that every pod carries, `p-w-p`."""
         self._strategy = strategy
         self._profile = options.whole_profile
+        self._bootstrap, self._evaluate = bootstrap_traces, evaluate
+        if self._profile.shards > 1:
+            self._bootstrap = sharded_bootstrap(self._profile.shards, self.place)
+            self._evaluate = sharded_evaluation(self._profile.shards, self.place)
+        self.fuse = self._profile.fuse
         self.reports: list[Any] = []
 
     def prepared(self, task: Any, display_name: str) -> Any:
@@ -147,7 +171,14 @@ class Tasks:
         `data` are the outputs of `prepared`, here and below.
         """
         inputs = {"program": program, "train": data["train"], "config": data["config"]}
-        return self.add(bootstrap_traces, stage, "traces", uses_model=True, **inputs).outputs["traces"]
+        return self.add(self._bootstrap, stage, "traces", uses_model=True, **inputs).outputs["traces"]
+
+    def evaluation(self, program: Any, data: Any) -> Any:
+        """Add the stage that sees the test split, and return its results."""
+        inputs = {"vanilla": data["program"], "program": program, "test": data["test"], "config": data["config"]}
+        evaluated = self.add(self._evaluate, "evaluate", "on the test split", uses_model=True, **inputs)
+        evaluated.set_caching_options(False)  # every run looks at the test split itself
+        return evaluated.outputs["results"]
 
     def step(self, stage: str, kind: str, program: Any, traces: Any, data: Any) -> Any:
         """Add an optimisation step, and return the program that it makes."""
@@ -155,9 +186,19 @@ class Tasks:
         inputs = {"program": program, "traces": traces} | {name: data[name] for name in ("train", "val", "config")}
         return self.add(optimiser, stage, title, uses_model=True, **inputs).outputs["optimised"]
 
+    def chain(self, strategy: Strategy, data: Any) -> Any:
+        """Add one task that takes every step of a strategy, and return the best program by validation."""
+        inputs = {name: data[name] for name in ("program", "train", "val", "config")}
+        task = optimise(**inputs, strategy=format_strategy(strategy))
+        self.reports.append(task.outputs["Output"])
+        self.place(task, f"{format_strategy(strategy)} in one pod", uses_model=True)
+        return task.outputs["selected"]
+
     def place(self, task: Any, display_name: str, uses_model: bool = False) -> None:
         """Name the task and give it its surroundings: what the profile says, run id, strategy."""
         task.set_display_name(display_name)
+        if task.pipeline_spec is not None:  # a pipeline inside this one, whose tasks are placed already
+            return
         furnish(task, self._profile, uses_model)
         # As environment, read off the pod: among the inputs, a run id would miss the cache at every step.
         kubernetes.add_pod_label(task, STRATEGY_LABEL, self._strategy)
@@ -167,6 +208,8 @@ class Tasks:
 
 def improve(tasks: Tasks, strategy: Strategy, data: Any) -> Any:
     """Add every step of a strategy, and return the best program by validation."""
+    if tasks.fuse:
+        return tasks.chain(strategy, data)
     program = best = data["program"]
     for number, kind in enumerate(strategy, start=1):
         traces = tasks.traces(f"{number}.bootstrap", program, data)
@@ -180,12 +223,10 @@ def _unroll(tasks: Tasks, strategy: Strategy, data: Any) -> None:
     """Add every step, then the evaluation and the summary."""
     config = data["config"]
     best = improve(tasks, strategy, data)
-    inputs = {"vanilla": data["program"], "program": best, "test": data["test"], "config": config}
-    evaluated = tasks.add(evaluate, "evaluate", "on the test split", uses_model=True, **inputs)
-    evaluated.set_caching_options(False)  # every run looks at the test split itself
+    results = tasks.evaluation(best, data)
     summary = register(
         program=best,
-        results=evaluated.outputs["results"],
+        results=results,
         reports=tasks.reports,
         config=config,
         strategy=format_strategy(strategy),

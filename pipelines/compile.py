@@ -1,5 +1,6 @@
 """A strategy or a sweep as a pipeline file: the same bytes for the same strategies, options and versions."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,11 +56,14 @@ def compile_retrain(
 
 def _compile(pipeline: Any, path: Path, parameters: Mapping[str, Any] | None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    compiler.Compiler().compile(pipeline, str(path), pipeline_parameters=dict(parameters or {}))
-    if CREDENTIALS.search(path.read_text(encoding="utf-8")):
-        path.unlink()
+    with tempfile.TemporaryDirectory(prefix="bt-compile-") as scratch:
+        compiled = Path(scratch, "pipeline.yaml")
+        compiler.Compiler().compile(pipeline, str(compiled), pipeline_parameters=dict(parameters or {}))
+        text = compiled.read_text(encoding="utf-8")
+    if CREDENTIALS.search(text):
         raise ConfigError(
             "An address in the settings or the profile holds a user name or password, which anyone could read in the "
             "compiled file: leave them out, and give pods their credentials from a secret of the cluster."
         )
+    path.write_text(text, encoding="utf-8")
     return path

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bt_core.records import StageReport
-from components.reports import read_report
+from components.reports import read_reports
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,13 @@ class TaskEnded:
     @property
     def report(self) -> StageReport:
         """The report of the stage, for tasks of this project's components."""
-        return read_report(self.parameters.get("report") or self.parameters["Output"])
+        (report,) = self.reports
+        return report
+
+    @property
+    def reports(self) -> list[StageReport]:
+        """The same where the task may be of several stages."""
+        return read_reports([self.parameters.get("report") or self.parameters["Output"]])
 
 
 Event = TaskStarted | TaskOutput | TaskEnded

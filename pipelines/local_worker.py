@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def run(request: Mapping[str, Any], server: TaskServer | None) -> None:
     """Run the pipeline; with a server, its tasks are forked from that."""
     from kfp import components, local  # here, so that the server has started before
     from kfp.local import subprocess_task_handler
-    from kfp.local.orchestrator import task_executor
+    from kfp.local.orchestrator import enhanced_dag_orchestrator, task_executor
 
     # Said at every task, and true: a display name has no effect here.
     warnings.filterwarnings("ignore", message=r"Task .*: settings \['display_name'\] have no effect")
@@ -51,6 +51,7 @@ def run(request: Mapping[str, Any], server: TaskServer | None) -> None:
         subprocess_task_handler.run_local_subprocess = server.in_place_of(subprocess_task_handler.run_local_subprocess)
     # kfp.local reports no single tasks, only the pipeline's outputs; this is the one function they all go through.
     task_executor.execute_single_task = announced(task_executor.execute_single_task)
+    enhanced_dag_orchestrator.ParallelExecutor = one_by_one(enhanced_dag_orchestrator.execute_task)
     boxes = request["containers"]
     local.init(
         runner=docker_runner(boxes) if boxes else local.SubprocessRunner(use_venv=False),
@@ -78,7 +79,7 @@ def announced(execute: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap kfp.local's task execution so that it announces the start and the end of every task."""
 
     def execute_and_tell(**call: Any) -> Any:
-        name = {"label": label(call["task_name"], call["task_spec"]), "title": call["task_spec"].task_info.name}
+        name = named(call["task_name"], call["task_spec"], call["io_store"])
         announce("started", name)
         started = time.monotonic()
         outputs: Mapping[str, Any] = {}
@@ -95,10 +96,45 @@ def announced(execute: Callable[..., Any]) -> Callable[..., Any]:
     return execute_and_tell
 
 
-def label(task_name: str, task_spec: Any) -> str:
-    """The stage that the task was compiled with, or the task's own name."""
-    stage = task_spec.inputs.parameters.get("stage")
-    return (stage.runtime_value.constant.string_value if stage else "") or task_name
+def named(task_name: str, task_spec: Any, io_store: Any) -> dict[str, str]:
+    """The stage that the task was compiled with, or the task's own name, and its title.
+
+    A task of a pipeline inside the pipeline has its stage from there; one of several shards adds which it is.
+    """
+    from kfp.local.orchestrator.orchestrator_utils import OrchestratorUtils
+
+    given = OrchestratorUtils.make_task_arguments(task_spec.inputs, io_store)
+    label, title = str(given.get("stage") or task_name), task_spec.task_info.name
+    if "stage" in given and task_spec.inputs.parameters["stage"].HasField("component_input_parameter"):
+        title = f"{label} {title}"
+    if "shard" in given:
+        number, of = int(given["shard"]) + 1, int(given["shards"])
+        label, title = f"{label}.{number}of{of}", f"{title} {number} of {of}"
+    return {"label": label, "title": title}
+
+
+def one_by_one(execute: Callable[..., Any]) -> type:
+    """What runs a loop's iterations one after another, and none after one that failed.
+
+    Two at once, as kfp.local has it, mix up their output: it swaps `builtins.print` while a task runs.
+    """
+
+    class OneByOne:
+        def execute_parallel_tasks(
+            self, tasks: Sequence[Any], io_store: Any, fail_stack: list[str], parallelism_limit: int = 0, **call: Any
+        ) -> Any:
+            made: dict[str, Any] = {}
+            status = None
+            for name, spec in tasks:
+                made[name], status = execute(
+                    task_name=name, task_spec=spec, io_store=io_store, fail_stack=fail_stack, **call
+                )
+                if status.name != "SUCCESS":
+                    fail_stack.append(name)
+                    return {}, status
+            return made, status
+
+    return OneByOne
 
 
 def plain(outputs: Mapping[str, Any], home: Path) -> dict[str, Any]:

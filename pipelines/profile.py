@@ -28,6 +28,9 @@ from pipelines.profile_values import (
 )
 
 COMPONENTS = Path(__file__).parents[1] / "components"
+#: Shards of both programs whose traces and reports the merge of the evaluation can be given: up to 2 KB each, in one
+#: argument, which Linux ends at 128 KB.
+MOST_SHARDS = 50
 
 
 class CpuAmount(Section):
@@ -115,6 +118,8 @@ class Profile(Section):
     image_pull_secrets: tuple[Name, ...] = ()
     tracking_uri: Uri = Field("", description="MLflow's address, as pods see it")
     fresh_data: bool = Field(False, description="read the data again in every run")
+    shards: int = Field(1, ge=1, le=MOST_SHARDS, description="pods that share the rows of a bootstrap or of the evaluation")
+    fuse: bool = Field(False, description="run all steps of a strategy in one pod")
     model_cache: ModelCache | None = None
     secrets: tuple[FromCluster, ...] = ()
     config_maps: tuple[FromCluster, ...] = ()
@@ -134,13 +139,15 @@ class Profile(Section):
             raise refuse(f"{', '.join(twice)} would be set twice: keep one of the places")
         return self
 
-    def chosen(self, image: str, tracking_uri: str, gpus: int, fresh_data: bool) -> "Profile":
+    def chosen(self, image: str, tracking_uri: str, gpus: int, fresh_data: bool, shards: int, fuse: bool) -> "Profile":
         """This profile under options of the command line, which win where they say something."""
-        changes: dict[str, Any] = {"fresh_data": self.fresh_data or fresh_data}
+        changes: dict[str, Any] = {"fresh_data": self.fresh_data or fresh_data, "fuse": self.fuse or fuse}
         if image:
             changes["image"] = image
         if tracking_uri:
             changes["tracking_uri"] = tracking_uri
+        if shards:
+            changes["shards"] = shards
         if gpus:
             kind = self.model_stages.accelerator or Accelerator()
             accelerator = kind.model_copy(update={"count": gpus})

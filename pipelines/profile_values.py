@@ -2,7 +2,6 @@
 
 import re
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import PydanticCustomError
@@ -52,7 +51,7 @@ def _matching(pattern: str, message: str) -> AfterValidator:
 
 
 def _without_credentials(uri: str) -> str:
-    if "@" in urlsplit(uri).netloc:
+    if CREDENTIALS.search(uri):
         raise refuse(
             "holds a user name or password, which anyone could read in the compiled file: leave them out, and take "
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD from a secret of the cluster under `secrets`"

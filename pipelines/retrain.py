@@ -28,18 +28,18 @@ def build_retrain(strategy: Strategy, options: Options = DEFAULT_OPTIONS) -> Any
     as JSON, those of `retrain` among them.
     """
     arrows = format_strategy(strategy)
+    tasks = Tasks(strategy_slug(strategy), options)
 
     @dsl.pipeline(
         name="better-together-retrain",
         pipeline_config=pipeline_config(options.whole_profile),
         display_name=f"BetterTogether retraining {arrows}",
-        description=f"Makes a challenger by the strategy {arrows} ({legend([strategy])}) from the newest data and "
-        "promotes it when it beats the champion on fresh sealed rows.",
+        description=f"Makes a challenger by the strategy {arrows} ({legend([strategy])}){options.where} from the "
+        "newest data and promotes it when it beats the champion on fresh sealed rows.",
     )
     def better_together_retrain(
         task: str = "", seed: int = -1, model: str = "", data: str = "", config: str = ""
     ) -> None:
-        tasks = Tasks(strategy_slug(strategy), options)
         ended = record_outcome(task=task)
         _place(tasks, ended, "record outcome")
         with dsl.ExitHandler(ended, name="retraining"):

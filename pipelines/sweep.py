@@ -34,10 +34,17 @@ def build_sweep(strategies: Sequence[Strategy], seeds: Sequence[int], options: O
     seeds are those of the first one, unless `config` has a `data_seed`.
 
     Raises:
-        ConfigError: when there is no strategy or no seed, one is named twice, or there are too many.
+        ConfigError: when there is no strategy or no seed, one is named twice, or there are too many, or all steps are
+            to share a pod.
     """
     _check(strategies, seeds)
+    if options.whole_profile.fuse:
+        raise ConfigError(
+            "A sweep cannot be fused, since its strategies share their first steps: leave out `--fuse`, or `fuse` in"
+            " the profile."
+        )
     arms = "; ".join(map(format_strategy, strategies))
+    tasks = Tasks(SWEEP, options)
 
     @dsl.pipeline(
         name="better-together-sweep",
@@ -58,7 +65,6 @@ def build_sweep(strategies: Sequence[Strategy], seeds: Sequence[int], options: O
         command: str = "",
     ) -> None:
         rows = [train_rows, val_rows, test_rows]
-        tasks = Tasks(SWEEP, options)
         prepared = []
         for seed in seeds:
             begun = prepare_data(task=task, seeds=[seed, seeds[0]], model=model, data=data, rows=rows, config=config)

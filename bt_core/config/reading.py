@@ -39,7 +39,11 @@ def load_config_file(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise ConfigError(f"The config file {path} does not exist: check the path.")
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigError(f"The config file {path} cannot be read ({reason}): mend it, or name another.") from None
     try:
         if path.suffix == ".json":
             value = json.loads(text)
@@ -68,6 +72,9 @@ def read_config(text: str) -> Config:
         ConfigError: when the text is no valid configuration.
     """
     try:
-        return resolve_config(json.loads(text))
+        value = json.loads(text)
     except json.JSONDecodeError:
-        raise ConfigError("The step's `config` input is not JSON: pass the `config` output of prepare_data.") from None
+        value = None
+    if not isinstance(value, dict):
+        raise ConfigError("The step's `config` input is no JSON object: pass the `config` output of prepare_data.")
+    return resolve_config(value)

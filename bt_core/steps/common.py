@@ -12,6 +12,7 @@ from bt_core.config import Config
 from bt_core.engine.base import Engine, close
 from bt_core.engine.cache_keys import answers_identity
 from bt_core.engine.response_cache import CachedEngine, ResponseStore, cache_folder
+from bt_core.engine.shared import SharedEngine
 from bt_core.lm.runner import Runner
 from bt_core.models import resolve_model
 from bt_core.program import LineageStep, Program, program_sha256, read_program
@@ -68,6 +69,11 @@ class Stage:
                 close(self._runner.engine)
             self._runner = None
             gc.collect()
+
+    def make_room(self) -> None:
+        """Give back the memory of an engine that several steps share, which loads its model again when asked."""
+        if isinstance(self.given, SharedEngine):
+            self.given.close()
 
     def report(self, **parts: Any) -> StageReport:
         """The report of this step, with what the engine spent since it was opened."""

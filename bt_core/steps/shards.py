@@ -6,7 +6,7 @@ changes at most the last digits of log-probabilities.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bt_core.config import Config
 from bt_core.engine.base import Engine
@@ -17,17 +17,19 @@ from bt_core.steps.common import Stage
 from bt_core.steps.evaluate import judged
 from bt_core.steps.teacher import taught
 
-Purpose = Literal["bootstrap", "evaluate"]
-
 
 def part_of(rows: Sequence[Row], shard: int, shards: int) -> list[Row]:
-    """The rows of one shard: neighbours, at most one more than another shard has; none where shards are too many.
+    """The rows of one shard: neighbours, at most one more than another shard has.
 
     Raises:
-        ConfigError: when there is no such shard.
+        ConfigError: when there is no such shard, or a shard would have no row.
     """
     if not 0 <= shard < shards:
         raise ConfigError(f"There is no shard {shard} of {shards}: number them from 0.")
+    if shards > len(rows):
+        raise ConfigError(
+            f"{shards} shards are too many for a split of {len(rows)} rows: compile with --shards {len(rows)} at most."
+        )
     start, end = (len(rows) * position // shards for position in (shard, shard + 1))
     return list(rows[start:end])
 
@@ -38,7 +40,7 @@ def run_shard(
     config: Config,
     stage: str,
     shard: tuple[int, int],
-    purpose: Purpose,
+    bootstrapping: bool,
     traces: Path,
     engine: Engine | None = None,
 ) -> StageReport:
@@ -48,23 +50,22 @@ def run_shard(
         program: the program directory.
         rows: JSONL, the whole split.
         shard: its number, from 0, and how many there are.
-        purpose: `bootstrap` tells the metric so, tries again and asks the teacher, as the configuration says.
+        bootstrapping: tell the metric so, try again and ask the teacher, as the configuration says.
         traces: JSONL to write, a trace a row.
 
     Raises:
         BtError: when an input is not usable or the engine failed.
     """
-    name = f"{stage}{shard[0] + 1}of{shard[1]}"
+    name = f"{stage}.{shard[0] + 1}of{shard[1]}"
     work = Stage.open(name, "shard", program, config, engine)
     part = part_of(read_jsonl(rows), *shard)
-    found: list[Trace] = []
-    if part and purpose == "bootstrap":
+    if bootstrapping:
         work = taught(work)
         found = gather(work, part)
-    elif part:
+    else:
         found = work.runner.run(work.program, part, name)
     write_traces(traces, found)
-    return work.report(metrics={"traces/total": float(len(found))}, note=f"{len(found)} rows.")
+    return work.report(metrics={"shard/rows": float(len(found))}, note=f"{len(found)} rows.")
 
 
 def merge_bootstrap(

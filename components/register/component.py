@@ -21,11 +21,11 @@ def register(
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
     from bt_core.steps.register import summarise
-    from components.reports import read_report, run_ids
+    from components.reports import read_reports, run_ids
     from components.runtime import conclude
 
     with one_sentence():
-        steps = [read_report(report) for report in reports]
+        steps = read_reports(reports)
         settings, target = read_config(config), Path(result.path)
         report = summarise(Path(program.path), steps, run_ids(steps), settings, strategy, target)
         files = {"program": program.path, "results.jsonl": results.path, "result.json": result.path}

@@ -186,12 +186,29 @@ def test_certificates_of_ones_own(server: ApiServer, bt: Bt, tmp_path: Path, mon
     [
         ({}, "No Kubeflow is named: give --host or set KF_PIPELINES_ENDPOINT"),
         ({"host": "kubeflow.example.com"}, "The address kubeflow.example.com is none"),
+        ({"host": "http://[kubeflow"}, "The address http://[kubeflow is none"),
+        ({"host": "http://kubeflow:http"}, "The address http://kubeflow:http is none"),
         ({"host": "https://me:hunter2@kubeflow.example.com"}, "holds a user name or password"),
+        ({"host": "me:hunter2@kubeflow.example.com"}, "holds a user name or password"),
+        ({"host": "http://a", "environment": {"KF_PIPELINES_TOKEN": "hunter2\nhunter2"}}, "The token has a line break"),
+        ({"host": "http://a", "environment": {"KF_PIPELINES_TOKEN": "“hunter2”"}}, "or letters that no token has"),
         ({"host": "http://a", "ca_file": Path("gone.pem")}, "The CA file gone.pem does not exist"),
         ({"host": "http://a", "token_file": Path("gone")}, "The token file gone cannot be read (No such file"),
         ({"host": "http://a", "environment": {"BT_CLUSTER_TIMEOUT_SECONDS": "x"}}, "BT_CLUSTER_TIMEOUT_SECONDS is 'x'"),
     ],
-    ids=["none", "no-scheme", "password", "ca", "token", "seconds"],
+    ids=[
+        "none",
+        "no-scheme",
+        "bracket",
+        "port",
+        "password",
+        "password-without-scheme",
+        "token-of-two-lines",
+        "token-in-quotes",
+        "ca",
+        "token",
+        "seconds",
+    ],
 )
 def test_connections_that_are_none(settings: dict[str, object], sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -72,17 +72,21 @@ def test_a_version_that_appears_between_looking_and_uploading(server: ApiServer,
         (["gone.yaml"], "The pipeline file gone.yaml does not exist"),
         (["text.yaml"], "text.yaml holds no compiled pipeline"),
         (["broken.yaml"], "broken.yaml holds no compiled pipeline"),
+        (["nameless.yaml"], "nameless.yaml holds no compiled pipeline"),
+        (["empty.yaml"], "empty.yaml holds no compiled pipeline"),
         (["large.yaml"], "has 1,000,001 bytes"),
         ([], "Name what to upload"),
         (["text.yaml", "--strategy", "p"], "Name one of them"),
         (["text.yaml", "--task", "iris", "--profile", "x.yaml"], "--task, --profile takes part when"),
         (["--strategy", "p", "--profile", "gone.yaml"], "gone.yaml does not exist"),
     ],
-    ids=["missing", "no-pipeline", "no-yaml", "large", "nothing", "both", "compiled", "no-profile"],
+    ids=["missing", "no-pipeline", "no-yaml", "no-name", "no-root", "large", "nothing", "both", "compiled", "no-profile"],
 )
 def test_bad_input(arguments: list[str], sentence: str, server: ApiServer, bt: Bt, tmp_path: Path) -> None:
     (tmp_path / "text.yaml").write_text("some: text\n")
     (tmp_path / "broken.yaml").write_text("a: [\n")
+    (tmp_path / "nameless.yaml").write_text("{pipelineInfo: {}, root: {}, deploymentSpec: {}}\n")
+    (tmp_path / "empty.yaml").write_text("{pipelineInfo: {name: a}, root: , deploymentSpec: {}}\n")
     (tmp_path / "large.yaml").write_text("x" * 1_000_001)
     ended = bt("upload", *arguments)
     assert (ended.status, ended.out) == (2, "")

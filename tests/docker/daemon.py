@@ -6,10 +6,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import docker
 import pytest
@@ -46,7 +47,7 @@ class Ingredients:
 def gather(folder: Path, *projects: Path) -> Ingredients:
     """Fetch the base image's packages and the wheels of our dependencies, and build the projects' wheels.
 
-    Skips where no package registry can be reached.
+    Skips where no package registry can be reached, and fails where one can.
     """
     base, wheels, ours = folder / "base.tar", folder / "wheels", folder / "ours"
     ours.mkdir()
@@ -57,10 +58,21 @@ def gather(folder: Path, *projects: Path) -> Ingredients:
     python = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", wheels, "--constraint", "constraints.txt"]
     wanted = [torch, ".", "setuptools>=77", "wheel", *projects]
     running = [_start(folder, ours, *command) for command in ([*debian, "bookworm", base], [*python, *wanted])]
-    for process, log in running:
+    probe = [MMDEBSTRAP, "--quiet", "--simulate", "--variant=extract", "--include=hostname", "bookworm"]
+    wheel = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder / "probe", "wheel"]
+    for (process, log), asked in zip(running, (probe, wheel), strict=True):
         if process.wait():
-            pytest.skip(f"{log.stem} could not fetch its packages: {log.read_text()[-500:]}")
+            give_up(log, asked)
     return Ingredients(base, wheels)
+
+
+def give_up(log: Path, probe: Sequence[str | Path]) -> NoReturn:
+    """Skip where nothing can be reached; where the probe, which asks for what surely exists, is answered, fail."""
+    is_reached = subprocess.run([*map(str, probe)], capture_output=True, check=False).returncode == 0
+    sentence = f"{log.stem} could not fetch its packages: {log.read_text()[-500:]}"
+    if is_reached:
+        pytest.fail(f"{sentence}\nThe registry can be reached: the list of packages is broken.", pytrace=False)
+    pytest.skip(sentence)
 
 
 def _start(folder: Path, cwd: Path, *command: str | Path) -> tuple[subprocess.Popen[bytes], Path]:

@@ -35,10 +35,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def address(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A wheel in S3, with its sha256."""
     use(monkeypatch, server.endpoint)
-    with zipfile.ZipFile(tmp_path / NAME, "w") as archive:
+    wheel(tmp_path / NAME)
+    return _put(server, (tmp_path / NAME).read_bytes())
+
+
+def wheel(path: Path) -> None:
+    """Write a small package."""
+    path.parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
         for name, content in FILES.items():
             archive.writestr(name, content)
-    return _put(server, (tmp_path / NAME).read_bytes())
 
 
 def _put(server: Server, content: bytes, name: str = NAME) -> str:

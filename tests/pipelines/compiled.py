@@ -22,17 +22,18 @@ Task = dict[str, Any]
 
 def documents(strategy: Strategy, folder: Path, options: Options = OPTIONS) -> tuple[dict[str, Any], dict[str, Any]]:
     """The pipeline and the platform part of a strategy's YAML file."""
-    return _read(compile_strategy(strategy, folder / "pipeline.yaml", options))
+    return read(compile_strategy(strategy, folder / "pipeline.yaml", options))
 
 
 def sweep_documents(
     strategies: Sequence[Strategy], seeds: Sequence[int], folder: Path, options: Options = OPTIONS
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The same of a sweep."""
-    return _read(compile_sweep(strategies, seeds, folder / "sweep.yaml", options))
+    return read(compile_sweep(strategies, seeds, folder / "sweep.yaml", options))
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The pipeline and the platform part of a compiled file."""
     pipeline, platform = yaml.safe_load_all(path.read_text(encoding="utf-8"))
     return pipeline, platform
 

@@ -41,7 +41,7 @@ def _without_version(text: str) -> str:
 
 
 def test_golden_files_are_those_of_the_strategies() -> None:
-    assert sorted(path.stem for path in GOLDEN.glob("*")) == sorted([*SLUGS, "sweep"])
+    assert sorted(path.stem for path in GOLDEN.glob("*")) == sorted([*SLUGS, "sharded", "sweep"])
 
 
 @every_strategy
@@ -152,6 +152,19 @@ def test_a_password_never_reaches_the_file() -> None:
     with pytest.raises(ConfigError, match="leave them out") as caught:
         Options(tracking_uri="https://me:hunter2@mlflow.example:5000")
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_refused_password_leaves_the_file_that_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text("an earlier one")
+    with pytest.raises(ConfigError, match="leave them out") as caught:
+        compile_strategy(("p",), path, parameters={"config": '{"engine": {"url": "http://me:hunter2@vllm:8000/v1"}}'})
+    assert "hunter2" not in str(caught.value)
+    assert path.read_text() == "an earlier one"
+
+
+def test_an_address_that_is_none_is_not_taken_for_one_with_a_password() -> None:
+    assert Options(tracking_uri="http://[mlflow").tracking_uri == "http://[mlflow"
 
 
 def test_defaults_of_the_parameters_can_be_replaced(tmp_path: Path) -> None:

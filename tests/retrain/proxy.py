@@ -23,6 +23,11 @@ class Counter:
             self._left -= 1
             return self._left >= 0
 
+    def stop(self) -> None:
+        """Let none pass from now on."""
+        with self._lock:
+            self._left = 0
+
     @property
     def is_spent(self) -> bool:
         return self._left < 0

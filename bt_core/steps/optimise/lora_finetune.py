@@ -165,6 +165,7 @@ def _adapter(
     else:
         from bt_core.engine.training import train_adapter  # loads torch
 
+        work.make_room()
         curve = train_adapter(base(), rows, held_out, config.w, config.engine, config.seed, folder, label, checkpoints)
     adapters.keep(key, folder, curve)
     return curve

@@ -75,7 +75,7 @@ def _race(work: Stage, pool: Sequence[Program], val: Sequence[Row]) -> Race:
         return [trace.score for trace in work.runner.run_pairs(chosen, label)]
 
     settings = work.config.p
-    race = Race(len(pool), len(val), settings.racing, settings.racing_risk, work.config.seed)
+    race = Race(len(pool), len(val), settings.racing, settings.racing_risk, work.config.seed, settings.racing_step)
     return race.run(score, [] if work.known_val is not None else [_position(pool, work.program)])
 
 

@@ -1,8 +1,9 @@
 """Racing: find the best candidate on the validation set without scoring every candidate on every row.
 
 Every candidate sees a first block of rows, whoever leads then sees all, and each of the others goes on only while
-its total could still become the highest (branch and bound; Land and Doig 1960). The race ends when the one with
-the highest bound has seen every row.
+its total could still become the highest (branch and bound; Land and Doig 1960), those with the highest bounds
+first: what they fail says where the others will fail. The race ends when the one with the highest bound has seen
+every row.
 
 `exact`: scores lie in [0, 1], so a total can still grow by at most one for each row not seen. The winner is the
 full grid's winner, whatever the scores. Rows that most candidates got wrong come first, since a candidate falls
@@ -26,9 +27,8 @@ Score = Callable[[Sequence[Pair]], Sequence[float]]
 """Scores in [0, 1] for pairs; called with all that can be computed together."""
 Racing = Literal["exact", "statistical", "off"]
 
-#: Rows of the first block, and the fewest rows by which a candidate is advanced after it. Small steps drop
-#: sooner, large ones batch better (docs/LOG.md).
-FIRST, STEP = 10, 4
+#: Rows of the first block (docs/LOG.md).
+FIRST = 5
 
 
 @dataclass
@@ -40,6 +40,8 @@ class Race:
         racing: which bound drops candidates; `off` scores the full grid.
         risk: probability with which the statistical bound may miss the best candidate.
         seed: of the statistical race's order of rows.
+        step: how many rivals go on in the same round, at most, and by how many rows, at least. One asks for the
+            fewest pairs in all; more ask for wider batches, in fewer rounds.
     """
 
     candidates: int
@@ -47,6 +49,7 @@ class Race:
     racing: Racing = "exact"
     risk: float = 0.05
     seed: int = 0
+    step: int = 3
     scores: list[dict[int, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -64,13 +67,13 @@ class Race:
         """
         first = self.rows if self.racing == "off" else max(FIRST, self.rows // 10)
         self._advance(score, {c: self.rows if c in whole else first for c in range(self.candidates)})
-        self._advance(score, {max(range(self.candidates), key=self.mean): self.rows})  # the leader
+        self._advance(score, {self.winner: self.rows})  # the leader
         while len(self.scores[self.winner]) < self.rows:
             self._advance(score, self._chase())
         return self
 
     def _chase(self) -> dict[int, int]:
-        """For each candidate that can still pass the best finished one: by how many rows to advance it."""
+        """For the strongest that can still pass the best finished one: by how many rows to advance each."""
         best = next(candidate for candidate in self._ranked() if self.seen[candidate] == self.rows)
         behind = {}
         for candidate in self._ranked():
@@ -78,7 +81,9 @@ class Race:
             if len(self.scores[candidate]) < self.rows and (gap, best - candidate) > (0, 0):
                 # It takes at least this many failures to be out of the race, so nothing is asked in vain.
                 failures = math.ceil(gap)
-                behind[candidate] = max(STEP, failures if self.racing == "exact" else min(failures, self.rows // 20))
+                behind[candidate] = max(self.step, failures if self.racing == "exact" else min(failures, self.rows // 20))
+            if len(behind) == self.step:
+                break
         return behind
 
     @property
@@ -108,7 +113,7 @@ class Race:
         """The highest total over all rows that the candidate can still reach."""
         seen = self.scores[candidate]
         total, count = math.fsum(seen.values()), len(seen)
-        exact = total + self.rows - count
+        exact = math.fsum((*seen.values(), self.rows - count))  # one rounding, which keeps the order of totals
         if self.racing != "statistical" or not 0 < count < self.rows:
             return exact
         left = 1 - (count - 1) / self.rows if 2 * count <= self.rows else (1 - count / self.rows) * (1 + 1 / count)

@@ -1,0 +1,1 @@
+"""Component: the test scores of all shards as those of one evaluation."""

@@ -1,0 +1,1 @@
+"""Component: the traces of all shards as those of one bootstrap."""

@@ -1,0 +1,30 @@
+"""Component: the traces of all shards as those of one bootstrap."""
+
+from kfp import dsl
+
+from components.images import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def merge_traces(
+    parts: dsl.Input[list[dsl.Dataset]],
+    reports: list[str],
+    train: dsl.Input[dsl.Dataset],
+    config: str,
+    stage: str,
+    traces: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+) -> str:
+    """Merge the shards' traces in the order of the rows."""
+    from pathlib import Path
+
+    from bt_core.config import read_config
+    from bt_core.errors import one_sentence
+    from bt_core.steps.shards import merge_bootstrap
+    from components.reports import read_report
+    from components.runtime import finish
+
+    with one_sentence():
+        paths, done = [Path(part.path) for part in parts], [read_report(report) for report in reports]
+        report = merge_bootstrap(paths, done, Path(train.path), read_config(config), stage, Path(traces.path))
+        return finish(report, config, metrics, {"traces.jsonl": traces.path}, {"train": train.path})

@@ -1,0 +1,1 @@
+"""Component: every step of a strategy in one pod."""

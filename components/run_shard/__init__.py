@@ -1,0 +1,1 @@
+"""Component: run a program on one shard of a split."""

@@ -1,0 +1,82 @@
+"""Bootstrap and evaluation over several pods: a ParallelFor over shards of the rows, and a merge (docs/shards.md).
+
+Loop and merge are a pipeline of their own that is made before the one around it, and used there as a component is. In a
+flat pipeline `kfp.local` (2.17) gives the loop's item in place of every parameter that a loop takes from a task; what
+comes from the inputs of the loop's own pipeline, it leaves alone.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from kfp import dsl
+
+from components.merge_evaluation.component import merge_evaluation
+from components.merge_traces.component import merge_traces
+from components.run_shard.component import run_shard
+
+Place = Callable[..., None]
+"""Gives a task a name and its surroundings: (task, display name, uses_model=...)."""
+
+
+class Traces(NamedTuple):
+    """What `sharded_bootstrap` gives, as `bootstrap_traces` does."""
+
+    traces: dsl.Dataset
+    Output: str
+
+
+class Results(NamedTuple):
+    """What `sharded_evaluation` gives, as `evaluate` does."""
+
+    results: dsl.Dataset
+    Output: str
+
+
+def sharded_bootstrap(shards: int, place: Place) -> Any:
+    """A component in place of `bootstrap_traces`; no pipeline may be under construction."""
+
+    @dsl.pipeline(name="sharded-bootstrap")
+    def sharded_bootstrap(
+        program: dsl.Input[dsl.Model], train: dsl.Input[dsl.Dataset], config: str, stage: str
+    ) -> Traces:
+        parts, reports = _run(shards, place, "shard", program=program, rows=train, config=config, stage=stage)
+        merged = merge_traces(parts=parts, reports=reports, train=train, config=config, stage=stage)
+        place(merged, "traces of all shards")
+        return Traces(merged.outputs["traces"], merged.outputs["Output"])
+
+    return sharded_bootstrap
+
+
+def sharded_evaluation(shards: int, place: Place) -> Any:
+    """A component in place of `evaluate`, likewise; every run looks at the test split itself."""
+
+    @dsl.pipeline(name="sharded-evaluation")
+    def sharded_evaluation(
+        vanilla: dsl.Input[dsl.Model],
+        program: dsl.Input[dsl.Model],
+        test: dsl.Input[dsl.Dataset],
+        config: str,
+        stage: str,
+    ) -> Results:
+        pairs = {}
+        for name, one in (("vanilla", vanilla), ("final", program)):
+            inputs = {"program": one, "rows": test, "config": config, "stage": f"evaluate.{name}"}
+            pairs[name], pairs[f"{name}_reports"] = _run(shards, place, f"evaluate.{name} shard", False, **inputs)
+        merged = merge_evaluation(**pairs, test=test, config=config, stage=stage)
+        place(merged, "on the test split")
+        merged.set_caching_options(False)
+        return Results(merged.outputs["results"], merged.outputs["Output"])
+
+    return sharded_evaluation
+
+
+def _run(
+    shards: int, place: Place, title: str, bootstrapping: bool = True, **inputs: Any
+) -> tuple[dsl.Collected, dsl.Collected]:
+    """Add the shards; their traces and their reports."""
+    # Without a name: Kubeflow looks for what a named loop has collected under another name, and finds nothing.
+    with dsl.ParallelFor(items=list(range(shards))) as shard:
+        task = run_shard(**inputs, shard=shard, shards=shards, bootstrapping=bootstrapping)
+        place(task, title, uses_model=True)
+        task.set_caching_options(bootstrapping)
+    return dsl.Collected(task.outputs["traces"]), dsl.Collected(task.outputs["Output"])

@@ -1,0 +1,191 @@
+"""Bootstrap and evaluation in shards: how they are compiled, and that any number gives the files of one."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+from kfp.kubernetes import kubernetes_executor_config_pb2
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from bt_cli.execution import task_count
+from bt_core.errors import ConfigError, UserError
+from bt_core.program import program_sha256
+from components.images import DEFAULT_IMAGE
+from pipelines import local
+from pipelines.better_together import Options
+from pipelines.compile import compile_retrain, compile_strategy
+from pipelines.events import Event, LocalRun, OnEvent, TaskEnded, TaskStarted
+from pipelines.profile import Profile, Stage
+from tests.core.conftest import embedded_model, tiny_folder
+from tests.pipelines.compiled import OPTIONS, documents, read, sources, sweep_documents, tasks
+from tests.pipelines.test_compile import check_golden
+
+__all__ = ["embedded_model", "tiny_folder"]
+
+SHARDED = replace(OPTIONS, shards=3)
+
+
+def loops(pipeline: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every ParallelFor: the component that it is in, and its items."""
+    for name, component in pipeline["components"].items():
+        for task in component.get("dag", {}).get("tasks", {}).values():
+            if "parameterIterator" in task:
+                yield name, task["parameterIterator"]["items"]["raw"]
+
+
+def test_the_yaml_is_the_golden_one_and_parses_as_the_backend_does(tmp_path: Path) -> None:
+    check_golden("sharded", compile_strategy(("p",), tmp_path / "p.yaml", SHARDED))
+    pipeline, platform = documents(("p",), tmp_path, SHARDED)
+    json_format.ParseDict(pipeline, pipeline_spec_pb2.PipelineSpec())
+    evaluation = "comp-sharded-evaluation"
+    assert sorted(loops(pipeline)) == [(name, "[0, 1, 2]") for name in ("comp-sharded-bootstrap", *[evaluation] * 2)]
+    assert platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].keys() == executors(pipeline).keys()
+
+
+def executors(pipeline: dict[str, Any]) -> dict[str, Any]:
+    """The containers by name."""
+    return dict(pipeline["deploymentSpec"]["executors"])
+
+
+def test_one_shard_is_the_pipeline_as_it_was(tmp_path: Path) -> None:
+    one = Options(image=DEFAULT_IMAGE, shards=1, profile=Profile(component_defaults=False, shards=7))
+    check_golden("p-w-p", compile_strategy(("p", "w", "p"), tmp_path / "one.yaml", one))
+
+
+def test_what_a_loop_collects_is_called_as_the_backend_looks_for_it(tmp_path: Path) -> None:
+    """Kubeflow knows a loop by the name in its `taskInfo`, and the merge by the loop's key."""
+    pipeline, _ = documents(("p",), tmp_path, SHARDED)
+    for name, _ in loops(pipeline):
+        inner = pipeline["components"][name]["dag"]["tasks"]
+        merge = next(task for key, task in inner.items() if key.startswith("merge"))
+        given = [part for kind in merge["inputs"].values() for part in kind.values()]
+        origins = [part.get("taskOutputArtifact") or part.get("taskOutputParameter") for part in given]
+        producers = {origin["producerTask"] for origin in origins if origin}
+        assert producers == {inner[key]["taskInfo"]["name"] for key in inner if "parameterIterator" in inner[key]}
+
+
+def test_only_the_evaluation_receives_the_test_split(tmp_path: Path) -> None:
+    pipeline, _ = documents(("p", "w"), tmp_path, SHARDED)
+    consumed = {label: set(sources(pipeline, label).values()) for label in tasks(pipeline)}
+    assert [label for label, origins in consumed.items() if ("prepare-data", "test") in origins] == ["evaluate"]
+    uncached = {name for name, task in _everything(pipeline) if not task["cachingOptions"].get("enableCache")}
+    assert uncached == {"sharded-evaluation", "run-shard", "run-shard-2", "merge-evaluation", "register"}
+
+
+def _everything(pipeline: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for part in (pipeline["root"], *pipeline["components"].values()):
+        yield from ((key, task) for key, task in part.get("dag", {}).get("tasks", {}).items() if "cachingOptions" in task)
+
+
+def test_shards_have_the_surroundings_of_a_task_that_loads_the_model(tmp_path: Path) -> None:
+    profile = Profile(component_defaults=False, shards=2, stages={"run_shard": Stage(labels={"team": "nlp"})})
+    options = Options(image=DEFAULT_IMAGE, gpus=1, tracking_uri="http://mlflow:5000", profile=profile)
+    pipeline, platform = documents(("p", "w"), tmp_path, options)
+    pods = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    shards = {name for name in pods if name.startswith("exec-run-shard")}
+    assert len(shards) == 4
+    for name, pod in pods.items():
+        config = json_format.ParseDict(pod, kubernetes_executor_config_pb2.KubernetesExecutorConfig())
+        container = executors(pipeline)[name]["container"]
+        assert container["env"] == [{"name": "MLFLOW_TRACKING_URI", "value": "http://mlflow:5000"}]
+        assert {one.name for one in config.field_path_as_env} == {"KFP_RUN_ID", "BT_STRATEGY"}
+        assert dict(config.pod_metadata.labels) == {"bettertogether/strategy": "p-w"} | (
+            {"team": "nlp"} if name in shards else {}
+        )
+        assert ("accelerator" in container.get("resources", {})) == (
+            name in shards | {"exec-prompt-search", "exec-lora-finetune"}
+        )
+
+
+def test_sweeps_and_retraining_bootstrap_in_shards_too(tmp_path: Path) -> None:
+    pipeline, _ = sweep_documents([("p",), ("p", "w")], [0], tmp_path, SHARDED)
+    assert [name for name, _ in loops(pipeline)] == ["comp-sharded-bootstrap", "comp-sharded-bootstrap-2"]
+    assert {"s0.bootstrap", "s0.p.bootstrap", "s0.p.score"} <= tasks(pipeline).keys()
+    retraining, _ = read(compile_retrain(("p",), tmp_path / "retrain.yaml", SHARDED))
+    assert [name for name, _ in loops(retraining)] == ["comp-sharded-bootstrap"]
+
+
+@pytest.mark.parametrize("shards", [-1, 51, 1000])
+def test_what_is_no_number_of_shards_is_refused(shards: int) -> None:
+    with pytest.raises(ConfigError, match=f"The number of shards is {shards}: give one from 1 to 50"):
+        Options(shards=shards)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shards")
+
+
+def run(folder: Path, model: Path, shards: int, told: OnEvent = lambda event: None) -> LocalRun:
+    """`p` on the tiny model: 12 rows to bootstrap on, 8 to test."""
+    compiled = compile_strategy(("p",), folder / f"{shards}.yaml", Options(shards=shards))
+    settings = '{"p": {"candidates": 1}, "engine": {"device": "cpu"}}'
+    parameters = {"task": "tests.core.toy:task", "config": settings, "model": str(model)}
+    cache = folder / f"cache{shards}"
+    return local.run(compiled, folder / str(shards), parameters, {"BT_RESPONSE_CACHE": ""}, cache, told)
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path, tiny_folder: Path) -> LocalRun:
+    return run(folder, tiny_folder, 1)
+
+
+@pytest.mark.slow
+def test_seven_shards_give_the_files_of_one(folder: Path, tiny_folder: Path, whole: LocalRun) -> None:
+    events: list[Event] = []
+    _check_same(run(folder, tiny_folder, 7, events.append), whole)
+
+    begun = [event for event in events if isinstance(event, TaskStarted)]
+    ended = [event for event in events if isinstance(event, TaskEnded)]
+    assert [event.label for event in begun] == [event.label for event in ended], "one at a time, told apart"
+    assert len({event.label for event in begun}) == len(begun) == task_count(folder / "7.yaml") == 27
+    titles = [f"1.bootstrap shard {number} of 7" for number in range(1, 8)]
+    assert [event.title for event in begun][1:9] == [*titles, "1.bootstrap traces of all shards"]
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_goes_on_with_the_shards_that_are_missing(
+    folder: Path, tiny_folder: Path, whole: LocalRun
+) -> None:
+    def stop(event: Event) -> None:
+        if isinstance(event, TaskStarted) and event.label == "1.bootstrap.3of3":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, tiny_folder, 3, stop)
+    done = run(folder, tiny_folder, 3)
+    assert {label for label, task in done.tasks.items() if task.cached} == {
+        "prepare-data",
+        "1.bootstrap.1of3",
+        "1.bootstrap.2of3",
+    }
+    _check_same(done, whole)
+
+
+def _check_same(done: LocalRun, whole: LocalRun) -> None:
+    for label, output in (("1.p", "optimised"), ("1.select", "selected")):
+        made, wanted = (one.tasks[label].artifacts[output] for one in (done, whole))
+        assert program_sha256(made) == program_sha256(wanted)
+        assert _bytes(made) == _bytes(wanted)
+    results = [one.tasks["evaluate"].artifacts["results"].read_bytes() for one in (done, whole)]
+    assert results[0] == results[1]
+    for label in ("1.bootstrap", "evaluate"):
+        reports = [one.tasks[label].report for one in (done, whole)]
+        told = [(one.stage, one.kind, one.params, one.metrics, one.warnings, one.note) for one in reports]
+        assert told[0] == told[1]
+        assert reports[0].usage.calls == reports[1].usage.calls
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.slow
+def test_more_shards_than_rows_end_the_run_at_the_first(folder: Path, tiny_folder: Path) -> None:
+    events: list[Event] = []
+    with pytest.raises(UserError, match="13 shards are too many for a split of 12 rows: compile with --shards 12 at"):
+        run(folder, tiny_folder, 13, events.append)
+    assert [event.label for event in events if isinstance(event, TaskEnded)] == ["prepare-data", "1.bootstrap.1of13"]
