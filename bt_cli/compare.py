@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from bt_cli import options
-from bt_cli.console import print_json, stdout
+from bt_cli.console import print_json, print_sentence, stdout
 from bt_cli.run_folder import Folder
 from bt_core.errors import ConfigError, DataError
 from bt_core.records import Row, read_jsonl
@@ -37,7 +38,7 @@ def compare(
     if as_json:
         print_json(found)
     else:
-        stdout().print(_sentence(found, run_a, run_b), markup=False)
+        print_sentence(stdout(), Text(_sentence(found, run_a, run_b)))
 
 
 def _scores(run: Path) -> dict[str, float]:

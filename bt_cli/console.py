@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 
 def stdout() -> Console:
@@ -12,6 +13,11 @@ def stdout() -> Console:
 
 def stderr() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_sentence(console: Console, sentence: Text) -> None:
+    """Broken between words on a terminal; one line elsewhere, as paths and commands always are."""
+    console.print(sentence, soft_wrap=not console.is_terminal)
 
 
 def print_json(value: Any) -> None:

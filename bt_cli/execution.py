@@ -57,7 +57,7 @@ def execute(
     compile_strategy(strategy, folder.pipeline, Options(fuse=fuse, shards=shards))
     environment = surroundings(folder, strategy_slug(strategy), new_run_id(folder), tracking_uri, cache)
     done = run_pipeline(folder, settings.parameters, environment)
-    return _collect(done, len(strategy), folder)
+    return collect(done, len(strategy), folder)
 
 
 def new_run_id(folder: Folder) -> str:
@@ -118,7 +118,7 @@ def task_count(pipeline: Path) -> int:
     return within(first["root"])
 
 
-def _collect(done: LocalRun, steps: int, folder: RunFolder) -> dict[str, Any]:
+def collect(done: LocalRun, steps: int, folder: RunFolder) -> dict[str, Any]:
     """Copy what a person wants out of the tasks' outputs."""
     shutil.copyfile(done.tasks["evaluate"].artifacts["results"], folder.results)
     last = done.tasks.get(f"{steps}.select") or done.tasks["optimise"]  # the one task of a fused strategy

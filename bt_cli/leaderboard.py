@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bt_cli.console import print_sentence
 from bt_cli.run_folder import SweepFolder
 from bt_cli.summary import print_facts, short
 from bt_core.statistics import VANILLA, Word
@@ -26,7 +27,7 @@ def print_leaderboard(console: Console, sweep: Mapping[str, Any], folder: SweepF
     console.print(_table(sweep))
     verdict = sweep["verdict"]
     style = _STYLES.get(verdict["word"], "yellow")
-    console.print(Text.assemble((verdict["label"], f"bold {style}"), ". ", verdict["sentence"]))
+    print_sentence(console, Text.assemble((verdict["label"], f"bold {style}"), ". ", verdict["sentence"]))
     winner = sweep["winner"]
     made_by = f"{winner['arm']}, seed {winner['seed']}" if winner else "no arm beats vanilla on validation"
     files = {"report": folder.html, "markdown": folder.markdown, "figures": folder.sweep}

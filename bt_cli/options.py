@@ -19,7 +19,7 @@ DEFAULT_TASK = "continents"
 #: Headings in `--help`; what has none comes first, under Options.
 DATA = "Model and data"
 TRACKING = "Tracking, cache and output"
-CLUSTER = "On the cluster"
+CLUSTER = "The compiled pipeline"
 
 _KINDS = "; ".join(f"{kind}: {what}" for kind, what in STEP_KINDS.items())
 _TASK_HELP = "A built-in task (see bt tasks), module:attribute, or a YAML file that declares one."
@@ -99,8 +99,9 @@ Shards = Annotated[
         min=1,
         max=MOST_SHARDS,
         metavar="N",
-        help="Pods that share the rows of a bootstrap or of the evaluation (docs/shards.md); here one after another.",
-        show_default="the profile's, else 1",
+        help="Pods that share the rows of each bootstrap and of the evaluation (docs/shards.md); on this machine they"
+        " run one after another.",
+        show_default="1, or the profile's",
         rich_help_panel=CLUSTER,
     ),
 ]
@@ -108,7 +109,7 @@ Fuse = Annotated[
     bool,
     typer.Option(
         "--fuse",
-        help="Take all steps in one pod, which loads the model once (docs/kubeflow.md).",
+        help="All steps in one pod, which loads the model once (docs/kubeflow.md).",
         rich_help_panel=CLUSTER,
     ),
 ]

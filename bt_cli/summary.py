@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bt_cli.console import print_sentence
 from bt_cli.run_folder import RUNS, RunFolder
 from bt_core.records import read_jsonl
 from bt_core.task import load_task
@@ -26,7 +27,7 @@ def print_summary(console: Console, result: Mapping[str, Any], folder: RunFolder
     """
     console.print()
     console.print(_steps(result))
-    console.print(_verdict(result["test"]))
+    print_sentence(console, _verdict(result["test"]))
     shipped = result["shipped"]
     made_by = "no step: the vanilla program is the best" if shipped == "vanilla" else f"stage {shipped}"
     facts = {"program": f"{short(folder.program)} (from {made_by})", "result": short(folder.result)}
@@ -41,7 +42,7 @@ def print_summary(console: Console, result: Mapping[str, Any], folder: RunFolder
 def _steps(result: Mapping[str, Any]) -> Table:
     title = f"{result['task']}: {result['strategy']} (seed {result['seed']})"
     table = Table(title=title, title_justify="left")
-    table.add_column("step")
+    table.add_column("step", no_wrap=True)
     cached = any(step["cached_calls"] for step in result["steps"])
     calls = "LM calls\n(cached)" if cached else "LM\ncalls"
     for heading in ("validation", "traces\nkept", calls, "prompt\ntokens", "completion\ntokens", "seconds"):

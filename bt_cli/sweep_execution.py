@@ -65,7 +65,7 @@ def _open(order: SweepOrder, path: Path) -> tuple[SweepFolder, str]:
             f"The --out folder {path} is not empty and no sweep's ({first.name}): name another one, nothing was"
             " written."
         )
-    known = json.loads(folder.arguments.read_text(encoding="utf-8"))
+    known = _known(folder.arguments)
     is_same = known["parameters"] == wanted["parameters"]
     if not is_same or (folder.pipeline.exists() and folder.pipeline.read_text("utf-8") != compiled):
         other = "other arguments" if not is_same else "another version"
@@ -76,6 +76,15 @@ def _open(order: SweepOrder, path: Path) -> tuple[SweepFolder, str]:
     if not folder.pipeline.exists():
         _write(folder.pipeline, compiled)
     return folder, known["run_id"]
+
+
+def _known(arguments: Path) -> dict[str, Any]:
+    """What the folder's sweep was started with."""
+    try:
+        content = json.loads(arguments.read_text(encoding="utf-8"))
+        return {name: content[name] for name in ("command", "parameters", "run_id")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{arguments} is no sweep's ({error!r}): name another --out folder.") from None
 
 
 @contextmanager

@@ -60,10 +60,14 @@ def _first_document(path: Path, content: bytes) -> dict[str, Any]:
         found = next(yaml.load_all(content, Loader=_LOADER), None)
     except (yaml.YAMLError, UnicodeDecodeError):
         found = None
-    parts = [found.get(name) for name in ("pipelineInfo", "root", "deploymentSpec")] if isinstance(found, dict) else []
-    if not isinstance(found, dict) or not all(isinstance(part, dict) for part in parts) or "name" not in parts[0]:
+    if not isinstance(found, dict) or not _is_pipeline(found):
         raise ConfigError(f"{path} holds no compiled pipeline: write one by `bt compile`.")
     return found
+
+
+def _is_pipeline(found: Mapping[str, Any]) -> bool:
+    parts = (found.get(name) for name in ("pipelineInfo", "root", "deploymentSpec"))
+    return all(isinstance(part, dict) for part in parts) and "name" in found["pipelineInfo"]
 
 
 def parameters_of(spec: Mapping[str, Any]) -> dict[str, str]:

@@ -46,13 +46,12 @@ def cache_dir() -> Path:
     return Path(root)
 
 
-def _models_folder() -> Path:
-    """Where models are kept, made where it is missing.
+def make_folder(folder: Path) -> Path:
+    """A folder of the cache, made where it is missing.
 
     Raises:
         WorldError: when it cannot be, on a read-only disk for example.
     """
-    folder = cache_dir() / "models"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -60,6 +59,10 @@ def _models_folder() -> Path:
             f"The folder {folder} cannot be made ({error.strerror}): set BT_CACHE to one that can be written."
         ) from None
     return folder
+
+
+def _models_folder() -> Path:
+    return make_folder(cache_dir() / "models")
 
 
 def keep(made: Path, folder: Path) -> None:

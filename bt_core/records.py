@@ -175,13 +175,14 @@ def _checked(values: dict[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]
 def dump_report(report: StageReport, compact: bool = False) -> str:
     """A report as one line of JSON.
 
-    `compact` leaves out what only tracking needs (the note, and all series but the losses of a training) and thins
-    those losses to `CURVE_POINTS` points of four digits.
+    `compact` leaves out what only tracking needs (the note, and all series but the losses of a training), thins those
+    losses to `CURVE_POINTS` points, and gives them and `scores` four digits.
     """
     value = asdict(report)
     if compact:
         losses = {name: points for name, points in report.series.items() if name.startswith(LOSSES)}
         value |= {"series": {name: _thinned(points) for name, points in losses.items()}, "note": ""}
+        value["scores"] = list(map(_short, report.scores))
     return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
@@ -197,4 +198,8 @@ def _thinned(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
     """At most `CURVE_POINTS` points, evenly spaced, the first and the last among them."""
     last, most = len(points) - 1, CURVE_POINTS - 1
     kept = points if last <= most else [points[round(index * last / most)] for index in range(CURVE_POINTS)]
-    return [(step, float(f"{value:.4g}")) for step, value in kept]
+    return [(step, _short(value)) for step, value in kept]
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.4g}")

@@ -127,7 +127,7 @@ def _imported(reference: str) -> Any:
             f"The task module {module_name} fails on import ({type(error).__name__}: {error}): mend it."
         ) from None
     if not hasattr(module, attribute or "task"):
-        raise TaskError(f"The module {module_name} has no `{attribute}`: name its `bt_core.task.Task` there.")
+        raise TaskError(f"The module {module_name} has no `{attribute or 'task'}`: name its `bt_core.task.Task` there.")
     return getattr(module, attribute or "task")
 
 

@@ -15,8 +15,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from bt_core.errors import ConfigError, DataError, WorldError, one_sentence
-from bt_core.models import cache_dir
+from bt_core.errors import ConfigError, DataError, one_sentence
+from bt_core.models import cache_dir, make_folder
 from bt_core.storage import Store
 
 WHEEL_VARIABLE = "BT_WHEEL"
@@ -55,13 +55,7 @@ def install(address: str, folder: Path) -> Path:
     installed = folder / digest
     if installed.is_dir():
         return installed
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WorldError(
-            f"The folder {folder} cannot be made ({error.strerror}): set BT_CACHE to one that can be written."
-        ) from None
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+    with tempfile.TemporaryDirectory(dir=make_folder(folder)) as scratch:
         wheel = Path(scratch, PurePosixPath(place).name)
         Store().download(place, wheel)
         _verify(wheel, place, digest)

@@ -12,6 +12,11 @@ from bt_report.view import Report
 
 #: The version of sweep.json that is read.
 SCHEMA = 1
+#: What it always has.
+_PARTS = {
+    *("alpha", "arms", "changed", "command", "config", "cost", "data_seed", "description", "margin", "metric"),
+    *("model", "model_revision", "nodes", "rows", "seeds", "task", "vanilla", "verdict", "winner"),
+}
 
 _FILTERS = (
     text.score,
@@ -25,6 +30,7 @@ _FILTERS = (
     text.shown,
     text.pretty,
     text.field_name,
+    text.demo_fields,
     text.spans,
 )
 _MARKDOWN_FILTERS = (text.markdown_sentence, text.code, text.fenced)
@@ -37,7 +43,7 @@ def render_html(sweep: Mapping[str, Any]) -> str:
         sweep: the content of sweep.json (docs/formats.md).
 
     Raises:
-        DataError: when it is of another schema.
+        DataError: when it is of another schema, or parts are missing.
     """
     return _environment().get_template("report.html.j2").render(report=_report(sweep))
 
@@ -49,7 +55,7 @@ def render_markdown(sweep: Mapping[str, Any]) -> str:
         sweep: the content of sweep.json (docs/formats.md).
 
     Raises:
-        DataError: when it is of another schema.
+        DataError: when it is of another schema, or parts are missing.
     """
     environment = _environment()
     # Whatever a template puts out passes through this first, so that nothing can be left unescaped.
@@ -59,11 +65,15 @@ def render_markdown(sweep: Mapping[str, Any]) -> str:
 
 
 def _report(sweep: Mapping[str, Any]) -> Report:
+    if not isinstance(sweep, Mapping):
+        raise DataError(f"The sweep is a {type(sweep).__name__}, not an object: name a sweep.json that a sweep wrote.")
     if sweep.get("schema") != SCHEMA:
         raise DataError(
             f"The sweep has schema {sweep.get('schema')!r}, and reports are made from schema {SCHEMA}: "
             "run the sweep again with this version."
         )
+    if missing := _PARTS - sweep.keys():
+        raise DataError(f"The sweep has no {', '.join(sorted(missing))}: name a sweep.json as a sweep wrote it, whole.")
     return Report(json.loads(json.dumps(sweep)))  # keys are text and sequences are lists, as in the file
 
 

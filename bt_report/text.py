@@ -85,6 +85,12 @@ def field_name(field: Any) -> str:
     return str(field["name"] if isinstance(field, Mapping) else field)
 
 
+def demo_fields(demo: Mapping[str, Any], predictor: Mapping[str, Any]) -> dict[str, Any]:
+    """A demonstration in the order in which its predictor's prompt has the fields: inputs, outputs, anything else."""
+    names = [field_name(field) for field in (*predictor["inputs"], *predictor["outputs"])]
+    return {name: demo[name] for name in (*names, *demo) if name in demo}
+
+
 def spans(sentence: str) -> list[tuple[str, bool]]:
     """Split at backticks: (text, whether it stood between two)."""
     parts = sentence.split("`")

@@ -11,6 +11,7 @@ UI counts from then on.
 """
 
 import json
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -71,9 +72,9 @@ def fetch_champion(task: str, folder: Path) -> Champion | None:
                 f" `{CHAMPION}` in MLflow, and the next retraining makes a champion."
             )
         folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = folder.with_name(f"{folder.name}.download")
-        scratch.mkdir(exist_ok=True)
-        Path(client.download_artifacts(version.run_id, f"{MODEL}/{PROGRAM}", str(scratch))).rename(folder)
+        # A folder of its own: what a killed attempt fetched may be another champion's.
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
+            Path(client.download_artifacts(version.run_id, f"{MODEL}/{PROGRAM}", scratch)).rename(folder)
         return found
 
 

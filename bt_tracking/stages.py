@@ -27,6 +27,7 @@ def record(
     *,
     tags: Mapping[str, str] | None = None,
     datasets: Sequence[DataSet] = (),
+    nested: bool = False,
     retry_seconds: float | None = None,
 ) -> str | None:
     """Record a stage whose outputs are on disk, with the times that its report gives.
@@ -39,6 +40,7 @@ def record(
         artifacts: name in MLflow -> file or folder. A program directory among them adds its lineage as tags.
         tags: more tags; they win over those that the pipeline run hands down (`task`, `strategy`, `seed`).
         datasets: the data that the stage used.
+        nested: whether the task has more stages, each of which gets a run under the orchestrator's.
         retry_seconds: time to spend on a server that does not answer; BT_TRACKING_RETRY_SECONDS or 60 otherwise.
 
     Returns:
@@ -52,28 +54,31 @@ def record(
         LOGGER.info("MLFLOW_TRACKING_URI is not set: stage %s is not recorded.", report.stage)
         return None
     with connect(settings, f"stage {report.stage}", next(iter(artifacts.values()), None)) as client:
-        run = _stage_run(client, settings, report, {**_lineage_tags(artifacts), **(tags or {})})
+        run = _stage_run(client, settings, report, {**_lineage_tags(artifacts), **(tags or {})}, nested)
         ended = content.milliseconds(report.ended or time.time())
         content.log_params(client, run, content.flatten(report.params, report.kind))
         content.log_metrics(client, run, {**report.metrics, **_cost(report)}, report.series, ended)
         content.log_data_sets(client, run, datasets)
         content.log_artifacts(client, run, artifacts)
         content.log_note(client, run, stage_note(report))
-        if settings.adopted_run is None:
+        if settings.adopted_run is None or nested:
             client.set_terminated(run.info.run_id, "FINISHED", ended)
         return str(run.info.run_id)
 
 
-def _stage_run(client: RetryingClient, settings: Settings, report: StageReport, tags: Mapping[str, str]) -> Any:
+def _stage_run(
+    client: RetryingClient, settings: Settings, report: StageReport, tags: Mapping[str, str], nested: bool
+) -> Any:
     """The stage's run with its tags set: adopted, found again, or new."""
     started = report.started or time.time()
     adopted = client.get_run(settings.adopted_run) if settings.adopted_run else None
     parent = parent_of(client, settings, adopted, started)
     inherited = {name: parent.data.tags[name] for name in INHERITED_TAGS if name in parent.data.tags} if parent else {}
     wanted = {**inherited, KIND_TAG: report.kind, STAGE_TAG: report.stage, **tags}
-    if adopted is not None:
+    if adopted is not None and not nested:
         content.log_tags(client, adopted, wanted)
         return adopted
+    parent = adopted or parent
     if parent is None or settings.pipeline_run is None:
         start = content.milliseconds(started)
         return client.create_run(experiment_id(client, settings), start, wanted, run_name=report.stage)

@@ -6,7 +6,9 @@ runner warns at every task.
 
 import os
 
+#: Names the image where a pipeline is compiled and, set by it, in every pod.
+IMAGE_VARIABLE = "BT_IMAGE"
 DEFAULT_IMAGE = "ghcr.io/bettertogether/bettertogether-python:0.1.0-cpu"
 
 #: Read once, when the components are imported; `pipelines.better_together.Options.image` overrides it per pipeline.
-IMAGE = os.environ.get("BT_IMAGE") or DEFAULT_IMAGE
+IMAGE = os.environ.get(IMAGE_VARIABLE) or DEFAULT_IMAGE

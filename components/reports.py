@@ -31,7 +31,7 @@ mlpipeline/v2/artifacts/better-together-sweep/lora-finetune/optimised", "results
 "scores": [], "series": {"train/loss": [[1, 0.5], [2, 0.4]], "train/val_loss": [[1, ]]}, "stage": "s0.p.w.score",
 "kind": "bootstrap", "kind": "p", "kind": "score", "kind": "w", "series": {}, "started": 17, "ended": 17, "usage":
 {"cached_calls": 0, "calls": 240, "completion_tokens": 0, "computed_prompt_tokens": 0, "prompt_tokens": 0, "seconds":
-0.0}, "warnings": []}
+0.0}, "warnings": [" is not in MLflow, its task's log says why; the run goes on."], "warnings": []}
 """
 
 

@@ -104,7 +104,7 @@ def finish_each(stages: Iterable["Ended"], config: str, metrics: Metrics) -> str
     reports: list[StageReport] = []
     shown: dict[str, float] = {}
     for stage in stages:
-        reports.append(tracked(stage.report, read_config(config), stage.made, stage.data))
+        reports.append(tracked(stage.report, read_config(config), stage.made, stage.data, nested=True))
         shown |= {f"{stage.report.stage}/{name}": value for name, value in stage.report.metrics.items()}
     _show(shown, metrics)
     return write_report(*reports)

@@ -32,6 +32,7 @@ def tracked(
     artifacts: Mapping[str, Path],
     data: Mapping[str, Path],
     outcome: Callable[[str | None], None] = lambda run_id: None,
+    nested: bool = False,
 ) -> StageReport:
     """Record a stage whose outputs are on disk, then its `outcome`; the report, with the id of its run.
 
@@ -41,7 +42,7 @@ def tracked(
         TrackingError: when the stage is one that needs MLflow.
     """
     try:
-        run_id = track_stage(report, config, artifacts, data)
+        run_id = track_stage(report, config, artifacts, data, nested)
         outcome(run_id)
         return replace(report, params=report.params | {RUN_ID: run_id})
     except TrackingError as error:
@@ -53,9 +54,12 @@ def tracked(
 
 
 def track_stage(
-    report: StageReport, config: Config, artifacts: Mapping[str, Path], data: Mapping[str, Path]
+    report: StageReport, config: Config, artifacts: Mapping[str, Path], data: Mapping[str, Path], nested: bool
 ) -> str | None:
-    """Record a stage whose outputs are on disk; the id of its run, or None when tracking is off."""
+    """Record a stage whose outputs are on disk; the id of its run, or None when tracking is off.
+
+    `nested`: its task has more stages.
+    """
     slug = os.environ.get(STRATEGY_VARIABLE, "")
     source = config.data or config.task
     used = [bt_tracking.DataSet.from_jsonl(path, split, config.task, source) for split, path in data.items()]
@@ -67,7 +71,7 @@ def track_stage(
         report, tags = _in_sweep(report, config)
     if ROLES_FILE in artifacts:
         tags |= ledger_tags(config.task)
-    return bt_tracking.record(report, artifacts, datasets=used, tags=tags)
+    return bt_tracking.record(report, artifacts, datasets=used, tags=tags, nested=nested)
 
 
 def _in_sweep(report: StageReport, config: Config) -> tuple[StageReport, dict[str, str]]:

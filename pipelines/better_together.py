@@ -51,18 +51,18 @@ class Options:
         tracking_uri: MLflow's address, for clusters that do not set MLFLOW_TRACKING_URI themselves.
         gpus: accelerators for each task that loads the model; 0 for what the profile says.
         fresh_data: read the data again in every run, for scheduled runs over a file that changes.
-        shards: pods that share the rows of a bootstrap or of the evaluation; 0 for what the profile says, else 1.
         profile: what pods ask of the cluster, below the options above; None for nothing at all.
         fuse: run all steps of a strategy in one pod, which loads the model once.
+        shards: pods that share the rows of a bootstrap or of the evaluation; 0 for what the profile says, else 1.
     """
 
     image: str = ""
     tracking_uri: str = ""
     gpus: int = 0
     fresh_data: bool = False
-    shards: int = 0
     profile: Profile | None = None
     fuse: bool = False
+    shards: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.shards <= MOST_SHARDS:

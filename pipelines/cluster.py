@@ -4,6 +4,7 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
+from components.images import DEFAULT_IMAGE, IMAGE, IMAGE_VARIABLE
 from pipelines.profile import Profile, Stage
 
 #: Where a node's shared memory is mounted; PyTorch's workers and NCCL use it, and pods have 64 MB of it by default.
@@ -39,8 +40,10 @@ def pipeline_config(profile: Profile) -> dsl.PipelineConfig | None:
 
 
 def _set_image(task: Any, profile: Profile) -> None:
-    if profile.image:
-        task.set_container_image(profile.image)
+    image = profile.image or IMAGE
+    if image != DEFAULT_IMAGE:
+        task.set_container_image(image)
+        task.set_env_variable(IMAGE_VARIABLE, image)  # for a TrainJob of the step, since no pod can ask what it runs
     if profile.image_pull_policy:
         kubernetes.set_image_pull_policy(task, profile.image_pull_policy)
     if profile.image_pull_secrets:

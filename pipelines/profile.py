@@ -61,6 +61,8 @@ class Toleration(Section):
             raise refuse("has a value, which `operator: Exists` does not look at: leave one of them out")
         if self.operator == "Equal" and self.key is None:
             raise refuse("has no key: name one, or write `operator: Exists`")
+        if self.seconds is not None and self.effect != "NoExecute":  # Kubernetes refuses such a pod
+            raise refuse("has `seconds`, which need `effect: NoExecute`: write that, or leave them out")
         return self
 
 
@@ -118,7 +120,9 @@ class Profile(Section):
     image_pull_secrets: tuple[Name, ...] = ()
     tracking_uri: Uri = Field("", description="MLflow's address, as pods see it")
     fresh_data: bool = Field(False, description="read the data again in every run")
-    shards: int = Field(1, ge=1, le=MOST_SHARDS, description="pods that share the rows of a bootstrap or of the evaluation")
+    shards: int = Field(
+        1, ge=1, le=MOST_SHARDS, description="pods that share the rows of a bootstrap or of the evaluation"
+    )
     fuse: bool = Field(False, description="run all steps of a strategy in one pod")
     model_cache: ModelCache | None = None
     secrets: tuple[FromCluster, ...] = ()

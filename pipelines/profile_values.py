@@ -12,6 +12,7 @@ from bt_core.config import PLAIN
 OWN_VARIABLES = {
     "KFP_RUN_ID": "the pipeline sets it itself",
     "BT_STRATEGY": "the pipeline sets it itself",
+    "BT_IMAGE": "use `image`",
     "MLFLOW_TRACKING_URI": "use `tracking_uri`",
     "BT_CACHE": "use `model_cache`",
 }
@@ -73,7 +74,7 @@ def _public(values: dict[str, str]) -> dict[str, str]:
 Seconds = Annotated[int, BeforeValidator(_seconds)]
 Cpu = Annotated[str, BeforeValidator(_text), _matching(r"\d+(\.\d+)?|\d+m", "must be cores: 2, 0.5 or 500m")]
 Memory = Annotated[
-    str, BeforeValidator(_text), _matching(r"\d+([EPTGMK]i?)?", "must be bytes with a unit: 512Mi or 8Gi")
+    str, BeforeValidator(_text), _matching(r"\d+([EPTGM]i?|Ki)?", "must be bytes with a unit: 512Mi or 8Gi")
 ]
 Name = Annotated[
     str, _matching(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", "must be a Kubernetes name: a-z, 0-9, `-` and `.`")

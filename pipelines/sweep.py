@@ -37,12 +37,7 @@ def build_sweep(strategies: Sequence[Strategy], seeds: Sequence[int], options: O
         ConfigError: when there is no strategy or no seed, one is named twice, or there are too many, or all steps are
             to share a pod.
     """
-    _check(strategies, seeds)
-    if options.whole_profile.fuse:
-        raise ConfigError(
-            "A sweep cannot be fused, since its strategies share their first steps: leave out `--fuse`, or `fuse` in"
-            " the profile."
-        )
+    _check(strategies, seeds, options)
     arms = "; ".join(map(format_strategy, strategies))
     tasks = Tasks(SWEEP, options)
 
@@ -81,8 +76,13 @@ def build_sweep(strategies: Sequence[Strategy], seeds: Sequence[int], options: O
     return better_together_sweep
 
 
-def _check(strategies: Sequence[Strategy], seeds: Sequence[int]) -> None:
+def _check(strategies: Sequence[Strategy], seeds: Sequence[int], options: Options) -> None:
     check_sweep(strategies, seeds)
+    if options.whole_profile.fuse:
+        raise ConfigError(
+            "A sweep cannot be fused, since its strategies share their first steps: leave out `--fuse`, or `fuse` in"
+            " the profile."
+        )
     reports = len(seeds) * tasks_a_seed(strategies) + 1
     if reports > MOST_REPORTS:
         raise ConfigError(

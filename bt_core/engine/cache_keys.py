@@ -84,6 +84,8 @@ def training_key(
     seed: int,
 ) -> str:
     """The key of the adapter that this training gives."""
+    # It decides nothing, and stays in the key at its default so that the keys of earlier releases hold.
+    settings = settings.model_copy(update={"checkpoint_steps": 0})
     learnt = {"rows": [asdict(row) for row in rows], "held_out": [asdict(row) for row in held_out]}
     chosen = {"settings": settings.model_dump(mode="json", exclude=_BEFORE_TRAINING), "seed": seed}
     return sha256_text(canonical_json({"identity": identity, **learnt, **chosen}))

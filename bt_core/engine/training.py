@@ -28,6 +28,7 @@ from bt_core.engine.trainer import CompletionTrainer, Progress, arguments
 from bt_core.engine.training_job import Fit, TrainingJob, fits
 from bt_core.engine.training_memory import TrainingNeed, training_need
 from bt_core.engine.transformers_engine import load_base
+from bt_core.engine.vocabulary import padding
 from bt_core.errors import ModelError, TrainingError, first_line
 from bt_core.models import BaseModel
 
@@ -114,7 +115,7 @@ def attempt(job: TrainingJob, fit: Fit, folder: Path, checkpoints: Path) -> Curv
         args=arguments(job.settings, fit, job.seed, checkpoints, bool(val), device, mixed),
         train_dataset=data,
         eval_dataset=val or None,
-        data_collator=Collator(tokenizer.pad_token_id or tokenizer.eos_token_id),
+        data_collator=Collator(padding(tokenizer)),
         callbacks=[Progress(job.label), Checkpoints(job.settings.checkpoint_steps, known)],
     )
     history = _history(trainer, job.settings, known)

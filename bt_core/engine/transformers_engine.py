@@ -24,7 +24,7 @@ from bt_core.engine.fit import check_fit, free_memory, need
 from bt_core.engine.forward import Prefilled, Stopper, decode, generators
 from bt_core.engine.grouping import Tokens
 from bt_core.engine.schedule import Finish, Scheduler
-from bt_core.engine.vocabulary import Vocabulary, check_template
+from bt_core.engine.vocabulary import Vocabulary, check_template, padding
 from bt_core.errors import EngineError, ModelError, first_line
 from bt_core.models import BaseModel
 from bt_core.records import Usage
@@ -73,15 +73,11 @@ class TransformersEngine:
     def __init__(self, model: BaseModel, settings: EngineConfig) -> None:
         self.settings, self.base = settings, model
         self.model, self.tokenizer = load_base(model, settings, attention.ATTENTION)
-        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
-        self._scheduler = Scheduler(self.model, pad, settings)
+        self.vocabulary = Vocabulary.of(self.tokenizer, self.model.config, self.model.generation_config.eos_token_id)
+        self._scheduler = Scheduler(self.model, padding(self.tokenizer), settings)
         self.usage = Usage()
         self._peft: Any = None
         self._loaded: set[str] = set()
-        ends = self.model.generation_config.eos_token_id
-        self.ends = frozenset([ends] if isinstance(ends, int) else ends or []) | {self.tokenizer.eos_token_id}
-        context_length = int(getattr(self.model.config, "max_position_embeddings", 1 << 30))
-        self.vocabulary = Vocabulary(self.tokenizer, self.ends, context_length)
 
     def render(self, request: Request) -> Tokens:
         """The prompt's tokens through the model's chat template, up to where the assistant's answer begins."""
@@ -132,7 +128,7 @@ class TransformersEngine:
 
     def _decode(self, keys: Sequence[tuple[Any, ...]], sampling: Sampling) -> list[Completion]:
         prompts: list[Tokens] = [prompt for _, prompt in keys]
-        stopper = Stopper(self.tokenizer, self.ends, sampling.stop)
+        stopper = Stopper(self.tokenizer, self.vocabulary.ends, sampling.stop)
         found: dict[int, Completion] = {}
 
         def finish(rows: list[int], batch: Prefilled) -> None:

@@ -20,6 +20,11 @@ def render(tokenizer: Any, messages: Sequence[Message]) -> Tokens:
     return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
+def padding(tokenizer: Any) -> int:
+    """The token that fills up a batch's shorter rows, which no row sees."""
+    return int(tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id)
+
+
 def check_template(model: BaseModel, tokenizer: Any) -> None:
     """Refuse a model that is not made for chat messages.
 
@@ -47,7 +52,7 @@ class Vocabulary:
         """
         try:
             tokenizer = AutoTokenizer.from_pretrained(model.path)
-            context = int(getattr(AutoConfig.from_pretrained(model.path), "max_position_embeddings", 1 << 30))
+            config = AutoConfig.from_pretrained(model.path)
             known = (model.path / "generation_config.json").is_file()
             ends = GenerationConfig.from_pretrained(model.path).eos_token_id if known else None
         except (OSError, ValueError, KeyError) as error:
@@ -55,7 +60,13 @@ class Vocabulary:
                 f"The tokenizer of {model.id} at {model.path} cannot be loaded ({first_line(error)}): check the folder."
             ) from None
         check_template(model, tokenizer)
+        return cls.of(tokenizer, config, ends)
+
+    @classmethod
+    def of(cls, tokenizer: Any, config: Any, ends: int | Sequence[int] | None) -> "Vocabulary":
+        """From what transformers has read; `ends` are the `eos_token_id` of the generation config, in all its forms."""
         listed = [ends] if isinstance(ends, int) else ends or []
+        context = int(getattr(config, "max_position_embeddings", 1 << 30))
         return cls(tokenizer, frozenset([*listed, tokenizer.eos_token_id]), context)
 
     def render(self, messages: Sequence[Message]) -> Tokens:

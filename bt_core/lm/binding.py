@@ -120,9 +120,10 @@ def bind(
         name: _template(predictor, program.predictors[name], adapter, folder, decoding, free)
         for name, predictor in predictors.items()
     }
+    engine = ProgramEngine(templates, free, submit, refuse)
     lm = dspy.LM(
         model=f"bt/{program.model}",
-        engine=(engine := ProgramEngine(templates, free, submit, refuse)),
+        engine=engine,
         async_engine=engine.in_coroutines,
         cache=False,  # DSPy's cache does not know which adapter answered
         num_retries=0,

@@ -7,7 +7,7 @@ answer as the program's modules do, not to write about them.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import dspy
 from dspy.lm15 import ContextLengthError
@@ -89,11 +89,11 @@ class InstructionWriter:
         """DSPy's side."""
         return response_to(request, self._write(messages_of(request)))
 
-    def stream(self, request: DspyRequest) -> Any:
+    def stream(self, request: DspyRequest) -> NoReturn:
         raise WorldError("An optimiser asked for a streamed answer, which no engine here gives.")
 
     def close(self) -> None:
-        pass
+        """Nothing is held."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "InstructionWriter":
         return self  # DSPy copies LMs; there is one engine

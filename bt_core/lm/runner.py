@@ -172,7 +172,9 @@ class Runner:
         before = dict(vars(module))
         with dspy.context(adapter=adapter, trace=steps, disable_history=True, lm=lm, callbacks=callbacks):
             yield recording, steps
-        recording.kept = {name for name, value in vars(module).items() if before.get(name, vars) is not value}
+        recording.kept = {
+            name for name, value in vars(module).items() if name not in before or before[name] is not value
+        }
 
     def _refuse(self, recording: Recording) -> None:
         """Raise what showed that the program cannot be optimised, even if the program caught it."""

@@ -50,7 +50,7 @@ def rows_for_gap(gap: float, discordant: float, alpha: float = 0.05, power: floa
 def detectable_gap(rows: int, discordant: float, alpha: float = 0.05, power: float = POWER) -> float:
     """The smallest gap that McNemar's test finds in so many rows: `rows_for_gap` the other way round.
 
-    1.0 where even rows that all differ in one direction are too few.
+    1.0 where even rows that all differ in one direction are too few; `discordant` is above 0.
     """
     if _connor(discordant, discordant, alpha, power) > rows:
         return 1.0

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,6 @@ class StoredObject:
     address: str
     size: int
     etag: str
-    modified: datetime
 
 
 def connect() -> Any:
@@ -135,7 +133,7 @@ def _manager(client: Any) -> Iterator[Any]:
 
 
 def _described(address: str, size: int, answer: Mapping[str, Any]) -> StoredObject:
-    return StoredObject(address, size, _etag(answer), answer["LastModified"])
+    return StoredObject(address, size, _etag(answer))
 
 
 def _etag(answer: Mapping[str, Any]) -> str:

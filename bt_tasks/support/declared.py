@@ -4,7 +4,7 @@ The file's content is the task's settings, so it travels inside the configuratio
 are to be read from the data are read once, when the data are prepared, and travel as `known_labels` from then on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, cast
 
@@ -15,11 +15,10 @@ from bt_core.config import Section, merge
 from bt_core.errors import TaskError
 from bt_core.task import Task, TaskFactory
 from bt_tasks.support.declared_data import DataNames, labels_of, rows_of
+from bt_tasks.support.declared_fields import Fields, sides
 from bt_tasks.support.declared_metric import MetricChoice, metric_of
 from bt_tasks.support.prompting import Format, module_of, prompt_format
 
-#: What a field's type may be.
-TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list[str]}
 FROM_DATA = "data"
 
 
@@ -30,6 +29,10 @@ class Module(Section):
     signature: str = Field(description="its fields, such as `message, gist -> intent` or `text -> score: int`")
     instructions: str = Field("", description="what the LM is told to do; empty: DSPy's sentence that names the fields")
     reasoning: bool = Field(False, description="whether the LM reasons before it answers")
+
+    def name_among(self, outputs: Fields) -> str:
+        """Its name in the program."""
+        return self.name or next(iter(outputs))
 
 
 class Declared(Section):
@@ -78,10 +81,12 @@ def make(settings: Declared) -> Task:
     """The task that a file declares.
 
     Raises:
-        TaskError: when a signature cannot be read, a field is unknown, or labels cannot be found.
+        TaskError: when a signature cannot be read, modules do not fit together, a field is unknown, or labels cannot be
+            found.
     """
-    modules = [(part, *_sides(part, settings)) for part in settings.parts]
+    modules = [(part, *sides(part.signature, settings.name)) for part in settings.parts]
     made = {name for _, _, outputs in modules for name in outputs}
+    _check_modules(settings, modules, made)
     read = dict.fromkeys(name for _, inputs, _ in modules for name in inputs)
     inputs = tuple(name for name in read if name not in made)
     answer = settings.metric.field or next(iter(modules[-1][2]))
@@ -131,27 +136,26 @@ def _found_labels(settings: Declared) -> dict[str, list[str]]:
     return {field: labels_of(rows, field) for field in wanted}
 
 
-def _sides(part: Module, settings: Declared) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Input and output fields with their types."""
-    left, arrow, right = part.signature.partition("->")
-    if not arrow:
-        raise TaskError(
-            f"The signature {part.signature!r} of task `{settings.name}` has no `->`: write `text -> label`."
-        )
-    return _fields(left, part, settings), _fields(right, part, settings)
+def _check_modules(settings: Declared, modules: Sequence[tuple[Module, Fields, Fields]], made: set[str]) -> None:
+    """Refuse modules that could not be told apart, or that read what is not there yet.
 
-
-def _fields(text: str, part: Module, settings: Declared) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for field in text.split(","):
-        name, _, kind = (piece.strip() for piece in field.partition(":"))
-        if not name.isidentifier() or (kind or "str") not in TYPES:
-            raise TaskError(
-                f"The signature {part.signature!r} of task `{settings.name}` cannot be read at {field.strip()!r}: write"
-                f" names separated by commas, each perhaps with a type ({', '.join(TYPES)})."
-            )
-        found[name] = TYPES[kind or "str"]
-    return found
+    Raises:
+        TaskError: names the first one.
+    """
+    names: set[str] = set()
+    known: set[str] = set()
+    taken = {*vars(dspy.Module()), *dir(_Chain)}
+    for part, inputs, outputs in modules:
+        name = part.name_among(outputs)
+        late = sorted((inputs.keys() & made) - known)
+        if not name.isidentifier() or name.startswith("_") or name in taken:
+            raise TaskError(f"A module of task `{settings.name}` cannot be called `{name}`: give it another `name`.")
+        if name in names:
+            raise TaskError(f"Two modules of task `{settings.name}` are called `{name}`: give one another `name`.")
+        if late:
+            raise TaskError(f"The module `{name}` of task `{settings.name}` reads `{late[0]}` before one answers it.")
+        names.add(name)
+        known |= outputs.keys()
 
 
 class _Chain(dspy.Module):
@@ -159,9 +163,9 @@ class _Chain(dspy.Module):
 
     def __init__(self, settings: Declared, known: Mapping[str, list[str]]) -> None:
         super().__init__()
-        self.steps: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = []
+        self._order: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = []
         for part in settings.parts:
-            inputs, outputs = _sides(part, settings)
+            inputs, outputs = sides(part.signature, settings.name)
             closed = {name: cast(Any, Literal)[tuple(known[name])] for name in outputs if name in known}
             marked = {
                 **{name: (kind, dspy.InputField(**_description(name, settings))) for name, kind in inputs.items()},
@@ -170,15 +174,15 @@ class _Chain(dspy.Module):
                     for name, kind in outputs.items()
                 },
             }
-            name = part.name or next(iter(outputs))
+            name = part.name_among(outputs)
             setattr(
                 self, name, module_of(dspy.make_signature(marked), part.instructions, part.reasoning, settings.format)
             )
-            self.steps.append((name, tuple(inputs), tuple(outputs)))
+            self._order.append((name, tuple(inputs), tuple(outputs)))
 
     def forward(self, **given: Any) -> Any:
         answers: dict[str, Any] = {}
-        for name, inputs, outputs in self.steps:
+        for name, inputs, outputs in self._order:
             state = {**given, **answers}
             found = getattr(self, name)(**{field: state[field] for field in inputs})
             answers |= {field: found[field] for field in outputs}

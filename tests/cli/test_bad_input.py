@@ -60,11 +60,12 @@ def _refused(bt: Bt, *options: Any, task: str = "own:task", data: str = "rows.js
         ("nowhere", "The task `nowhere` was not found (no module bt_tasks.nowhere): use a built-in name (`bt tasks`)"),
         ("none.at_all:task", "The task `none.at_all:task` was not found (no module none)"),
         ("own:other", "The module own has no `other`: name its `bt_core.task.Task` there."),
+        ("json", "The module json has no `task`: name its `bt_core.task.Task` there."),
         ("own:bare", "The task `own:bare` is a str, not a `bt_core.task.Task`: wrap it in one."),
         ("own:unscored", "The task `own:unscored` has no `metric`: set it where the Task is made."),
         ("own:blind", "The task `own:blind` has no `inputs`"),
     ],
-    ids=["unknown", "no-module", "no-attribute", "no-task", "no-metric", "no-inputs"],
+    ids=["unknown", "no-module", "no-attribute", "no-default-attribute", "no-task", "no-metric", "no-inputs"],
 )
 def test_a_task_that_is_none(task: str, sentence: str, bt: Bt, here: Path) -> None:
     assert _refused(bt, task=task).startswith(sentence)

@@ -83,6 +83,28 @@ def test_a_file_is_no_folder(bt: Bt, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        (("run", "--out", "notes/run"), "notes"),
+        (("compile", "--strategy", "p", "--out", "folder"), "folder"),
+        (("compile", "--strategy", "p", "--out", "notes/p.yaml"), "notes"),
+        (("retrain", "--compile", "folder"), "folder"),
+        (("reproduce", "--tasks", "iris", "--compile", "notes"), "notes"),
+    ],
+    ids=["run", "compile", "compile-below-a-file", "retrain", "reproduce"],
+)
+def test_a_path_that_cannot_be_written(arguments: tuple[str, ...], path: str, bt: Bt, tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("old")
+    (tmp_path / "folder").mkdir()
+    ended = bt(*arguments)
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.sentence.startswith(path)
+    assert ended.sentence.endswith("): check the path.")
+    assert sorted(found.name for found in tmp_path.rglob("*")) == ["folder", "notes"]
+    assert (tmp_path / "notes").read_text() == "old"
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ("run", "--seed", "-1"),
@@ -98,6 +120,24 @@ def test_a_wrong_option_is_a_usage_error(arguments: tuple[str, ...], bt: Bt, tmp
     assert ended.status == 2
     assert "Usage: bt" in ended.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_address_where_no_mlflow_answers(bt: Bt) -> None:
+    ended = bt("open", "http://127.0.0.1:9")
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.sentence == (
+        "No MLflow server with runs of ours answers at http://127.0.0.1:9 ([Errno 111] Connection refused): start one"
+        " with `bt mlflow`."
+    )
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"schema": 1}'], ids=["broken", "list", "parts-missing"])
+def test_a_report_of_what_is_no_sweep(content: str, bt: Bt, tmp_path: Path) -> None:
+    (tmp_path / "sweep.json").write_text(content)
+    ended = bt("report", ".")
+    assert (ended.status, ended.out) == (2, "")
+    assert "name a sweep.json" in ended.sentence
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
 
 
 def test_predict_wants_named_inputs(bt: Bt) -> None:

@@ -81,6 +81,16 @@ def test_a_pipeline_of_another_version_in_the_same_folder(bt: Bt, begun: Path) -
     assert ended.sentence.startswith("The --out folder sweep holds a sweep of another version (")
 
 
+@pytest.mark.parametrize("content", ["", "[]", '{"command": "bt sweep"}'], ids=["empty", "list", "parts-missing"])
+def test_a_folder_with_other_arguments_of_that_name(content: str, bt: Bt, tmp_path: Path) -> None:
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "arguments.json").write_text(content)
+    ended = bt("sweep", *TASK, "--out", "sweep")
+    assert (ended.status, ended.out) == (2, "")
+    assert "sweep/arguments.json is no sweep's (" in ended.sentence
+    assert [path.name for path in (tmp_path / "sweep").iterdir()] == ["arguments.json"]
+
+
 def test_a_folder_of_something_else(bt: Bt, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.png").touch()

@@ -66,7 +66,7 @@ def test_other_test_rows_are_refused(bt: Bt, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (None, "two holds no results (results.jsonl): name a finished run, or a results file."),
+        (None, "two holds no results (results.jsonl): name the folder of a finished run, or a results file."),
         ('{"colour": "red"}\n', "results.jsonl is no results file (KeyError('example'))"),
         ("red\n", "results.jsonl, line 1: broken JSON"),
     ],

@@ -41,6 +41,15 @@ def test_image_and_tracking_reach_the_tasks(bt: Bt, tmp_path: Path) -> None:
     assert any("accelerator" in container.get("resources", {}) for container in containers)
 
 
+def test_all_steps_may_share_a_pod(bt: Bt, tmp_path: Path) -> None:
+    assert bt("compile", "--strategy", "p", "-o", "p.yaml", "--fuse").status == 0
+    assert bt("retrain", "--strategy", "p", "--compile", "retrain.yaml", "--fuse").status == 0
+    for name in ("p", "retrain"):
+        assert "comp-optimise" in next(yaml.safe_load_all((tmp_path / f"{name}.yaml").read_text()))["components"]
+    refused = bt("compile", "--sweep", "-o", "sweep.yaml", "--fuse")
+    assert (refused.status, refused.sentence[:27]) == (2, "A sweep cannot be fused, si")
+
+
 @pytest.mark.parametrize("name", ["continents", "iris"])
 def test_tasks_have_a_line_each(name: str, bt: Bt) -> None:
     ended = bt("tasks")

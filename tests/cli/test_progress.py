@@ -78,6 +78,24 @@ def test_a_task_without_a_report_is_shown_as_done() -> None:
     assert file.getvalue().splitlines()[-1] == "[1/1] the winner's program: done after 0.1 s"
 
 
+def test_a_task_of_several_stages_tells_of_its_steps() -> None:
+    file = io.StringIO()
+    display = PlainProgress(Console(file=file, width=200), 1)
+    metrics = {"val/score": 0.5, "val/score_before": 0.25}
+    stages = [
+        StageReport("1.bootstrap", "bootstrap", warnings=("Few traces.",)),
+        StageReport("1.p", "p", metrics=metrics, usage=Usage(calls=7)),
+        StageReport("1.select", "select", metrics={"val/score": 0.5}),
+        StageReport("2.w", "w", metrics=metrics, warnings=("It skipped.",)),
+    ]
+    display.tell(TaskEnded("optimise", "one pod", ok=True, seconds=1, parameters={"Output": write_report(*stages)}))
+    assert file.getvalue().splitlines() == [
+        "[0/1] one pod: done after 1.0 s, 1.p: validation 0.250 -> 0.500, 7 LM calls; 2.w: validation 0.250 -> 0.500",
+        "warning: Few traces.",
+        "warning: It skipped.",
+    ]
+
+
 def test_a_long_table_keeps_the_task_at_work_in_sight() -> None:
     file = io.StringIO()
     display = LiveProgress(Console(file=file, force_terminal=True, width=80, height=10), 40)

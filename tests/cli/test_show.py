@@ -15,16 +15,14 @@ from bt_core.program import (
     program_sha256,
     write_program,
 )
+from tests.adapter_files import adapter_files
 from tests.cli.conftest import Bt
 
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
     """A program of two predictors with one adapter, as `p -> w` leaves it."""
-    peft = tmp_path / "peft"
-    peft.mkdir()
-    (peft / "adapter_config.json").write_text("{}")
-    (peft / "adapter_model.safetensors").write_bytes(b"weights")
+    peft = adapter_files(tmp_path / "peft")
     adapter = AdapterRef("adapter", adapter_sha256(peft))
     city, country = Field("city", "str"), Field("country", "str", "in English")
     demos = ({"city": "Oslo [NO]", "country": "Norway"}, {"city": "Lima", "country": "Peru", "note": 3})

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
+from bt_cli.console import print_sentence
 from bt_cli.run_folder import RunFolder
 from bt_cli.summary import print_summary
 from bt_core.records import write_jsonl
@@ -36,6 +38,16 @@ def _printed(folder: Path, low: float, high: float, **changes: Any) -> str:
     console = Console(file=file, width=80, soft_wrap=True, highlight=False)
     print_summary(console, result | changes, run, changes.get("tracking_uri"))
     return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "lines"), [(True, ["twelve letters or", "so"]), (False, ["twelve letters or so"])]
+)
+def test_a_sentence_is_broken_between_words_on_a_terminal_alone(is_terminal: bool, lines: list[str]) -> None:
+    file = io.StringIO()
+    console = Console(file=file, width=18, soft_wrap=True, force_terminal=is_terminal, color_system=None)
+    print_sentence(console, Text("twelve letters or so"))
+    assert [line.rstrip() for line in file.getvalue().splitlines()] == lines
 
 
 @pytest.fixture(autouse=True)

@@ -98,6 +98,7 @@ def test_every_pod_gets_image_cache_secrets_and_labels(gpu: Compiled) -> None:
         assert [(one.constant, one.mount_path) for one in pod.pvc_mount] == [("bettertogether-models", "/models")]
         variables = {one["name"]: one["value"] for one in container["env"]}
         assert variables == {
+            "BT_IMAGE": "registry.example.com/ml/triage-python:1-gpu",
             "MLFLOW_TRACKING_URI": "http://mlflow.mlflow:5000",
             "BT_CACHE": "/models",
             "HF_HOME": "/models/huggingface",
@@ -170,10 +171,11 @@ def test_options_win_over_the_profile(tmp_path: Path) -> None:
         model_stages: {accelerator: {type: amd.com/gpu, count: 4}}
         component_defaults: false
     """
-    options = Options("option:2", "http://option", 2, True, _profile(tmp_path, text))
+    options = Options("option:2", "http://option", 2, True, profile=_profile(tmp_path, text))
     compiled = Compiled.of(tmp_path, options)
     container = compiled.containers["evaluate"]
-    assert (container["image"], container["env"][0]["value"]) == ("option:2", "http://option")
+    assert container["image"] == "option:2"
+    assert [one["value"] for one in container["env"]] == ["option:2", "http://option"]
     accelerator = container["resources"]["accelerator"]
     assert (accelerator["resourceType"], accelerator["resourceCount"]) == ("amd.com/gpu", "2")
     assert "resources" not in compiled.containers["register"]
@@ -204,6 +206,21 @@ def test_every_component_says_what_it_needs(component: str) -> None:
     assert needs != Stage()
     assert needs.cpu is not None
     assert needs.memory is not None
+
+
+@pytest.mark.parametrize(
+    ("stage", "sentence"),
+    [
+        ("{memory: {limit: 4000000K}}", "memory.limit` must be bytes with a unit"),
+        ("{tolerations: [{key: gpu, operator: Exists, effect: NoSchedule, seconds: 60}]}", "need `effect: NoExecute`"),
+    ],
+    ids=["kilobytes", "seconds"],
+)
+def test_what_kubernetes_would_refuse_in_the_pod_is_refused_here(stage: str, sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "profile.yaml").write_text(f"every_stage: {stage}\n")
+    with pytest.raises(ConfigError) as caught:
+        read_profile(tmp_path / "profile.yaml")
+    assert sentence in str(caught.value)
 
 
 def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:

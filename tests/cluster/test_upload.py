@@ -80,7 +80,18 @@ def test_a_version_that_appears_between_looking_and_uploading(server: ApiServer,
         (["text.yaml", "--task", "iris", "--profile", "x.yaml"], "--task, --profile takes part when"),
         (["--strategy", "p", "--profile", "gone.yaml"], "gone.yaml does not exist"),
     ],
-    ids=["missing", "no-pipeline", "no-yaml", "no-name", "no-root", "large", "nothing", "both", "compiled", "no-profile"],
+    ids=[
+        "missing",
+        "no-pipeline",
+        "no-yaml",
+        "no-name",
+        "no-root",
+        "large",
+        "nothing",
+        "both",
+        "compiled",
+        "no-profile",
+    ],
 )
 def test_bad_input(arguments: list[str], sentence: str, server: ApiServer, bt: Bt, tmp_path: Path) -> None:
     (tmp_path / "text.yaml").write_text("some: text\n")

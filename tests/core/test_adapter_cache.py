@@ -13,19 +13,12 @@ from bt_core.engine.adapter_cache import AdapterCache
 from bt_core.engine.base import Message, TrainingRow
 from bt_core.engine.cache_keys import base_identity, training_key
 from bt_core.engine.curve import Curve
+from tests.adapter_files import adapter_files
 from tests.core.conftest import Recorder
 from tests.core.flow import Flow
 from tests.core.test_defects import FEW, TOY, passing
 
 CURVE = Curve([(1, 0.1 + 0.2), (2, 1e-320)], [(1, 2 / 3)], 1, 580, 1.25, 8)
-
-
-def _trained(folder: Path, weights: bytes = b"weights") -> Path:
-    """A folder with the files of an adapter, as far as the cache looks at them."""
-    folder.mkdir(parents=True)
-    (folder / "adapter_config.json").write_text("{}")
-    (folder / "adapter_model.safetensors").write_bytes(weights)
-    return folder
 
 
 def test_every_part_that_decides_an_adapter_has_a_key_of_its_own() -> None:
@@ -49,7 +42,7 @@ def test_every_part_that_decides_an_adapter_has_a_key_of_its_own() -> None:
 def test_an_adapter_comes_back_with_its_curve(tmp_path: Path) -> None:
     cache = AdapterCache(tmp_path / "cache")
     assert cache.restore("key", tmp_path / "none") is None
-    cache.keep("key", _trained(tmp_path / "made"), CURVE)
+    cache.keep("key", adapter_files(tmp_path / "made"), CURVE)
     assert cache.restore("key", tmp_path / "deep" / "restored") == replace(CURVE, cached=True)
     assert (tmp_path / "deep" / "restored" / "adapter_model.safetensors").read_bytes() == b"weights"
     assert cache.restore("other", tmp_path / "none") is None
@@ -58,14 +51,14 @@ def test_an_adapter_comes_back_with_its_curve(tmp_path: Path) -> None:
 
 def test_without_a_folder_nothing_is_kept(tmp_path: Path) -> None:
     cache = AdapterCache(None)
-    cache.keep("key", _trained(tmp_path / "made"), CURVE)
+    cache.keep("key", adapter_files(tmp_path / "made"), CURVE)
     assert cache.restore("key", tmp_path / "restored") is None
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 
 def test_of_many_writers_one_wins_whole(tmp_path: Path) -> None:
     cache = AdapterCache(tmp_path / "cache")
-    made = [_trained(tmp_path / str(number), str(number).encode() * 100_000) for number in range(8)]
+    made = [adapter_files(tmp_path / str(number), str(number).encode() * 100_000) for number in range(8)]
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda number: cache.keep("key", made[number], replace(CURVE, tokens=number)), range(8)))
     found = cache.restore("key", tmp_path / "restored")
@@ -101,7 +94,7 @@ def test_a_damaged_entry_is_no_entry_and_is_replaced(
     damage: Callable[[Path], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cache = AdapterCache(tmp_path / "cache")
-    made = _trained(tmp_path / "made")
+    made = adapter_files(tmp_path / "made")
     cache.keep("key", made, CURVE)
     damage(tmp_path / "cache" / "adapters" / "key")
     assert cache.restore("key", tmp_path / "restored") is None
@@ -115,7 +108,7 @@ def test_a_damaged_entry_is_no_entry_and_is_replaced(
 def test_a_folder_that_cannot_be_used_ends_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("in the way")
     cache = AdapterCache(tmp_path / "file")
-    cache.keep("key", _trained(tmp_path / "made"), CURVE)
+    cache.keep("key", adapter_files(tmp_path / "made"), CURVE)
     (warning,) = capsys.readouterr().err.splitlines()
     assert warning.startswith(f"warning: The adapter cannot be kept in the cache {tmp_path}/file/adapters (")
     assert cache.restore("key", tmp_path / "restored") is None

@@ -78,6 +78,16 @@ def test_an_engine_fault_stops_the_run_even_if_programs_catch_it() -> None:
         batcher.run([lambda n=n: careless(n) for n in range(5)])
 
 
+def test_an_engine_that_drops_an_answer_ends_the_run() -> None:
+    class Forgetful(Echo):
+        def generate(self, requests: Sequence[Request]) -> list[Completion]:
+            return super().generate(requests)[1:]
+
+    batcher = Batcher(Forgetful(), in_flight=8)
+    with pytest.raises(ValueError, match="shorter"):
+        batcher.run([lambda n=n: ask(batcher, str(n)) for n in range(3)])
+
+
 def test_progress_counts_every_job_once() -> None:
     batcher = Batcher(Echo(), in_flight=4)
     seen: list[int] = []

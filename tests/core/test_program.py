@@ -18,6 +18,7 @@ from bt_core.program import (
     read_program,
     write_program,
 )
+from tests.adapter_files import adapter_files
 
 STATE = PredictorState(
     "Do it — well.", (Field("a", "str"),), (Field("b", "bool"),), ({"a": "é", "b": True},), {"True": -0.5}
@@ -27,11 +28,7 @@ STEP = LineageStep("p", "1.p", 3, {"candidates": 2}, "0" * 64, 0.25, 0.5)
 
 @pytest.fixture
 def adapter(tmp_path: Path) -> Path:
-    folder = tmp_path / "peft"
-    folder.mkdir()
-    (folder / "adapter_config.json").write_text("{}")
-    (folder / "adapter_model.safetensors").write_bytes(b"weights")
-    return folder
+    return adapter_files(tmp_path / "peft")
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def test_every_row_is_in_one_shard_and_shards_are_even(rows: int, shards: int) -
 def test_a_shard_that_does_not_exist_or_has_no_row_is_refused() -> None:
     with pytest.raises(ConfigError, match="no shard 3 of 3"):
         part_of([{"n": 1}] * 3, 3, 3)
-    with pytest.raises(ConfigError, match="4 shards are too many for a split of 3 rows: .* --shards 3 at most"):
+    with pytest.raises(ConfigError, match=r"4 shards are too many for a split of 3 rows: .* --shards 3 at most"):
         part_of([{"n": 1}] * 3, 0, 4)
 
 

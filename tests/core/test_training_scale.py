@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bt_core.config import EngineConfig, LoraConfig, resolve_config
 from bt_core.engine.base import Message, TrainingRow
+from bt_core.engine.cache_keys import training_key
 from bt_core.engine.checkpoints import ORDER_FILE, exclusive, latest
 from bt_core.engine.completion_rows import Collator
 from bt_core.engine.curve import Curve
@@ -92,6 +93,15 @@ def test_a_killed_training_comes_to_the_same_adapter(
     assert _bytes(tmp_path / "adapter") == _bytes(whole[0])
     assert (curve.loss, curve.val_loss, curve.best_epoch) == (whole[1].loss, whole[1].val_loss, whole[1].best_epoch)
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_checkpoints_within_an_epoch_change_nothing(
+    whole: tuple[Path, Curve], tiny_model: BaseModel, tmp_path: Path
+) -> None:
+    fewer = SETTINGS.model_copy(update={"checkpoint_steps": 0})
+    _train(tiny_model, tmp_path / "adapter", fewer)
+    assert _bytes(tmp_path / "adapter") == _bytes(whole[0])
+    assert training_key({}, ROWS, HELD, fewer, 0) == training_key({}, ROWS, HELD, SETTINGS, 0)
 
 
 def test_a_half_written_checkpoint_is_passed_over(tmp_path: Path) -> None:
@@ -189,7 +199,8 @@ def test_stages_add_up_to_the_strategy() -> None:
     assert sum(stage.prompt_tokens for stage in stages) == whole.prompt_tokens
     assert sum(stage.completion_tokens for stage in stages) == whole.completion_tokens
     assert [stage.train_tokens for stage in stages] == [0, whole.train_tokens, 0, 0]
-    products = 1e9 * (2 * whole.prompt_tokens + 4 * whole.train_tokens) / 50e12
+    answered = whole.prompt_tokens + whole.completion_tokens
+    products = 1e9 * (2 * answered + 4 * whole.train_tokens) / 50e12
     reading = 2e9 * whole.completion_tokens / config.engine.in_flight / 2e12
     assert sum(stage.minutes for stage in stages) == pytest.approx((products + reading) / 60)
 

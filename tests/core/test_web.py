@@ -43,7 +43,9 @@ def test_answers_that_are_always_cut_are_a_sentence() -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["http://host:port/x?key=secret", "http://host/a b?key=secret", "http://host/é?key=secret"])
+@pytest.mark.parametrize(
+    "url", ["http://host:port/x?key=secret", "http://host/a b?key=secret", "http://host/é?key=secret"]
+)
 def test_an_address_that_is_none_is_said_without_what_may_be_secret(url: str) -> None:
     with pytest.raises(WorldError, match=r"^The judge at .* cannot be used \(it is no address\)") as caught:
         ask_json(url, "The judge", wait=0.01)

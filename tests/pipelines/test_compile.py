@@ -139,7 +139,10 @@ def test_options_reach_every_task_they_concern(tmp_path: Path) -> None:
     containers = {name: one["container"] for name, one in pipeline["deploymentSpec"]["executors"].items()}
 
     assert {container["image"] for container in containers.values()} == {"registry/my-python:2"}
-    variables = [{"name": "MLFLOW_TRACKING_URI", "value": "http://mlflow:5000"}]
+    variables = [
+        {"name": "BT_IMAGE", "value": "registry/my-python:2"},  # a TrainJob of the step runs in the step's image
+        {"name": "MLFLOW_TRACKING_URI", "value": "http://mlflow:5000"},
+    ]
     assert all(container["env"] == variables for container in containers.values())
     with_gpu = {name for name, container in containers.items() if "resources" in container}
     assert with_gpu == {

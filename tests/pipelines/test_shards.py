@@ -19,11 +19,12 @@ from pipelines.better_together import Options
 from pipelines.compile import compile_retrain, compile_strategy
 from pipelines.events import Event, LocalRun, OnEvent, TaskEnded, TaskStarted
 from pipelines.profile import Profile, Stage
+from tests.cli.conftest import Bt, bt
 from tests.core.conftest import embedded_model, tiny_folder
 from tests.pipelines.compiled import OPTIONS, documents, read, sources, sweep_documents, tasks
 from tests.pipelines.test_compile import check_golden
 
-__all__ = ["embedded_model", "tiny_folder"]
+__all__ = ["bt", "embedded_model", "tiny_folder"]
 
 SHARDED = replace(OPTIONS, shards=3)
 
@@ -77,7 +78,8 @@ def test_only_the_evaluation_receives_the_test_split(tmp_path: Path) -> None:
 
 def _everything(pipeline: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for part in (pipeline["root"], *pipeline["components"].values()):
-        yield from ((key, task) for key, task in part.get("dag", {}).get("tasks", {}).items() if "cachingOptions" in task)
+        inside = part.get("dag", {}).get("tasks", {})
+        yield from ((key, task) for key, task in inside.items() if "parameterIterator" not in task)
 
 
 def test_shards_have_the_surroundings_of_a_task_that_loads_the_model(tmp_path: Path) -> None:
@@ -112,6 +114,25 @@ def test_sweeps_and_retraining_bootstrap_in_shards_too(tmp_path: Path) -> None:
 def test_what_is_no_number_of_shards_is_refused(shards: int) -> None:
     with pytest.raises(ConfigError, match=f"The number of shards is {shards}: give one from 1 to 50"):
         Options(shards=shards)
+
+
+@pytest.mark.parametrize("shards", [0, -1, 1000])
+def test_the_command_line_refuses_what_is_no_number_of_shards(shards: int, bt: Bt, tmp_path: Path) -> None:
+    ended = bt("compile", "--strategy", "p", "--shards", shards, "-o", "p.yaml")
+    assert ended.status == 2
+    assert "'--shards'" in ended.err
+    (tmp_path / "profile.yaml").write_text(f"shards: {shards}\n")
+    ended = bt("compile", "--strategy", "p", "--profile", "profile.yaml", "-o", "p.yaml")
+    assert (ended.status, f"`shards` is {shards}" in ended.sentence) == (2, True)
+    assert not (tmp_path / "p.yaml").exists()
+
+
+def test_the_command_line_wins_over_the_profile(bt: Bt, tmp_path: Path) -> None:
+    (tmp_path / "profile.yaml").write_text("shards: 7\n")
+    arguments = ("compile", "--strategy", "p", "--profile", "profile.yaml", "-o", "p.yaml")
+    for chosen, items in ((), str(list(range(7)))), (("--shards", 2), "[0, 1]"):
+        assert bt(*arguments, *chosen).status == 0
+        assert {raw for _, raw in loops(read(tmp_path / "p.yaml")[0])} == {items}
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The report says what sweep.json says, loads nothing, and lets nobody's text become markup."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -194,6 +195,30 @@ def test_another_schema_is_refused() -> None:
     for render in (render_html, render_markdown):
         with pytest.raises(DataError, match=r"^The sweep has schema 2, and reports are made from schema 1: run the"):
             render(ordinary() | {"schema": 2})
+
+
+@pytest.mark.parametrize(
+    ("sweep", "sentence"),
+    [
+        ([], "The sweep is a list, not an object"),
+        ({"schema": 1, "task": "x"}, "The sweep has no alpha, arms, changed, "),
+    ],
+    ids=["list", "parts"],
+)
+def test_what_is_no_sweep_is_refused(sweep: Any, sentence: str) -> None:
+    for render in (render_html, render_markdown):
+        with pytest.raises(DataError, match=f"^{sentence}"):
+            render(sweep)
+
+
+def test_demonstrations_have_their_fields_as_the_prompt_has_them() -> None:
+    sweep = json.loads(json.dumps(ordinary(), sort_keys=True))  # as in the file
+    shown = render_markdown(sweep).partition("### place")[2].partition("### ")[0]
+    assert re.findall(r"^1\. (\w+): [^;]*; (\w+): [^;]*; (\w+):", shown, flags=re.MULTILINE) == [
+        ("city", "country", "continent")
+    ]
+    page = read_page(render_html(sweep))
+    assert ["city", "country", "continent"] in [[name.text for name in demo.all("dt")] for demo in page.all("li")]
 
 
 def _browse(*arguments: str, folder: Path) -> str:

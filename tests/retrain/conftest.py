@@ -28,7 +28,7 @@ __all__ = [
 
 @pytest.fixture(autouse=True)
 def _own_environment() -> Iterator[None]:
-    """MLflow's fluent functions leave variables behind, and so do threads that limit their requests side by side."""
+    """MLflow's fluent functions leave variables behind."""
     before = dict(os.environ)
     yield
     os.environ.clear()

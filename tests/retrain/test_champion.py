@@ -1,6 +1,7 @@
 """Who is champion: promotions that race, that are cut off and done again, and rollbacks, on a real MLflow server."""
 
 import json
+import os
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -93,6 +94,7 @@ def test_of_two_promotions_at_once_one_wins(
         thread.start()
     for thread in threads:
         thread.join()
+    assert not {name for name in os.environ if name.startswith("MLFLOW_HTTP_REQUEST")}, "limits of a thread were left"
     (winner,) = [version for version, has_won in won.items() if has_won]
     assert aliases(remote, task)["champion"] == winner
     assert aliases(remote, task)["previous"] == 1

@@ -114,6 +114,15 @@ def test_a_program_of_one_module_needs_no_list() -> None:
     assert [name for name, _ in task.program().named_predictors()] == ["score"]
 
 
+def test_a_field_may_be_called_as_the_program_calls_its_parts() -> None:
+    task = load_task("t.yaml", {"name": "t", "signature": "text -> steps", "metric": "f1"})
+    assert [name for name, _ in task.program().named_predictors()] == ["steps"]
+
+
+MODULES: dict[str, Any] = {"signature": ""}
+ONE = {"signature": "text -> answer"}
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -128,13 +137,17 @@ def test_a_program_of_one_module_needs_no_list() -> None:
         ({"signature": "text -> "}, "cannot be read at ''"),
         ({"signature": ""}, "needs either `signature` or `modules`"),
         ({"modules": [{"signature": "text -> answer"}]}, "needs either `signature` or `modules`"),
+        ({"signature": "text -> forward"}, "cannot be called `forward`: give it another `name`"),
+        ({"signature": "text, answer -> answer"}, "module `answer` of task `t` reads `answer` before one answers it"),
+        (MODULES | {"modules": [ONE, ONE]}, "Two modules of task `t` are called `answer`: give one another `name`"),
+        (MODULES | {"modules": [ONE | {"name": "an answer"}]}, "cannot be called `an answer`"),
         ({"labels": {"answer": "data"}}, "labels of `answer` are to come from the data, and the file names none"),
         ({"labels": {"label": ["a", "b"]}}, "has no field `label`"),
         ({"labels": {"answer": "somewhere"}}, "`labels.answer"),
         ({"labels": {"answer": ["only"]}}, "fewer than two labels for `answer`"),
         ({"data": {"train": "x.jsonl"}}, r"`data\..*test` is missing"),
     ],
-    ids=[str(n) for n in range(16)],
+    ids=map(str, range(20)),
 )
 def test_a_mistake_in_the_file_is_one_sentence(change: dict[str, Any], sentence: str) -> None:
     with pytest.raises(BtError, match=sentence) as caught:

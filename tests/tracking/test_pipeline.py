@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -107,6 +108,27 @@ def test_the_orchestrators_run_is_adopted(
     assert family(store) == ([], {})
     assert len(store.search_runs([experiment])) == 2
     assert store.get_experiment_by_name("bettertogether") is None
+
+
+def test_stages_of_one_task_get_runs_under_the_adopted_one(
+    store: RetryingClient, report: StageReport, environment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = store.create_experiment("the-cluster's")
+    above = store.create_run(experiment, run_name="made by KFP").info.run_id
+    task = store.create_run(experiment, run_name="task", tags={"mlflow.parentRunId": above}).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", task)
+    assert bt_tracking.start_parent(CONFIG, "p -> w") == above
+
+    first = bt_tracking.record(replace(report, stage="1.w"), {}, nested=True)
+    second = bt_tracking.record(report, {}, nested=True)
+    assert bt_tracking.record(report, {}, nested=True) == second, "tried again"
+    assert len({task, first, second}) == 3
+    for run_id, stage in ((first, "1.w"), (second, "2.w")):
+        run = store.get_run(run_id)
+        assert (run.data.tags["stage"], run.info.status, run.info.experiment_id) == (stage, "FINISHED", experiment)
+        assert (run.data.tags["mlflow.parentRunId"], run.data.tags["bt.run_id"]) == (task, environment)
+        assert run.data.tags["strategy"] == "p -> w"
+    assert "stage" not in store.get_run(task).data.tags
 
 
 def test_an_adopted_run_may_have_no_parent(

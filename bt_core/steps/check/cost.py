@@ -56,10 +56,12 @@ class _Bill:
         if self.config.decoding.calibration == "train":
             self.run(self.config.rows.train, demos)
 
-    def search(self, demos: float) -> float:
-        """`p`: the demo-free candidate, one full demo set, the others of a random size; returns the demos it ships."""
+    def search(self, demos: float, are_own: bool) -> float:
+        """`p`: the demo-free candidate, one full demo set, the others of a random size; the incoming prompts too,
+        unless they are the task's own. Returns the demos it ships.
+        """
         rows, most = self.config.rows.val, self.config.p.max_demos
-        for demos_of in (0.0, *([demos] if demos else []), most, *[(most + 1) / 2] * (self.config.p.candidates - 1)):
+        for demos_of in (0.0, *([] if are_own else [demos]), most, *[(most + 1) / 2] * (self.config.p.candidates - 1)):
             self.run(rows, demos_of)
             self.calibrate(demos_of)
         return float(most)
@@ -86,18 +88,19 @@ class _Bill:
 
 def estimate(strategy: Strategy, config: Config, measured: Measured) -> Cost:
     """The cost of a strategy from the data to the test, at most."""
-    bill, demos = _Bill(config, measured), 0.0
+    bill, demos, most, are_own = _Bill(config, measured), 0.0, 0.0, True
     bill.calibrate()
     for position, kind in enumerate(strategy):
         bill.run(config.bootstrap.attempts * config.rows.train, demos)
         if kind == "p":
-            demos = bill.search(demos)
+            demos = bill.search(demos, are_own)
         elif kind == "w":
             demos = bill.tune(demos, position == 0)
         else:
             demos = bill.instruct(kind, demos)
+        most, are_own = max(most, demos), kind == "w" and (are_own or config.w.sft_prompt == "vanilla")
     bill.run(config.rows.test)
-    bill.run(config.rows.test, demos)
+    bill.run(config.rows.test, most)  # what is shipped may be an earlier step's
     return Cost(
         format_strategy(strategy),
         round(bill.runs),

@@ -100,9 +100,10 @@ def _added(before: Cost, after: Cost) -> tuple[int, int, int]:
 
 def _minutes(stage: StageCost, config: Config, weights: int, card: Card) -> float:
     """Two operations a weight and token forward, two more for the inputs' gradients (a frozen base has no others);
-    decoding reads every weight once a step, in which `engine.in_flight` answers grow by a token each.
+    decoding also reads every weight once a step, in which `engine.in_flight` answers grow by a token each.
     """
-    products = weights * (2.0 * stage.prompt_tokens + 4.0 * stage.train_tokens) / (card.tflops * TERA * card.share)
+    answered = stage.prompt_tokens + stage.completion_tokens
+    products = weights * (2.0 * answered + 4.0 * stage.train_tokens) / (card.tflops * TERA * card.share)
     reading = weights * NUMBER * stage.completion_tokens / config.engine.in_flight / (card.bandwidth * TERA)
     return (products + reading) / MINUTE
 

@@ -19,6 +19,7 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Literal
 
 Pair = tuple[int, int]
@@ -75,16 +76,14 @@ class Race:
     def _chase(self) -> dict[int, int]:
         """For the strongest that can still pass the best finished one: by how many rows to advance each."""
         best = next(candidate for candidate in self._ranked() if self.seen[candidate] == self.rows)
+        at_most = self.rows if self.racing == "exact" else self.rows // 20
         behind = {}
         for candidate in self._ranked():
             gap = self._bound(candidate) - self._bound(best)
-            if len(self.scores[candidate]) < self.rows and (gap, best - candidate) > (0, 0):
+            if self.seen[candidate] < self.rows and (gap, best - candidate) > (0, 0):
                 # It takes at least this many failures to be out of the race, so nothing is asked in vain.
-                failures = math.ceil(gap)
-                behind[candidate] = max(self.step, failures if self.racing == "exact" else min(failures, self.rows // 20))
-            if len(behind) == self.step:
-                break
-        return behind
+                behind[candidate] = max(self.step, min(math.ceil(gap), at_most))
+        return dict(islice(behind.items(), self.step))
 
     @property
     def winner(self) -> int:
