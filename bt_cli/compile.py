@@ -50,9 +50,8 @@ def compile_command(
     from pipelines.compile import compile_strategy, compile_sweep
     from pipelines.profile import read_profile
 
-    asked = read_profile(profile) if profile else None
-    pods = {"image": image, "gpus": gpus, "profile": asked, "fuse": fuse, "shards": shards or 0}
-    chosen = Options(tracking_uri=tracking_uri, fresh_data=fresh_data, **pods)
+    pods = read_profile(profile) if profile else None
+    chosen = Options(image, tracking_uri, gpus, fresh_data, profile=pods, fuse=fuse, shards=shards or 0)
     if steps is None:
         compile_sweep(arms, numbers, output, chosen, settings.parameters)
         what = f"a sweep of {'; '.join(map(format_strategy, arms))} under seeds {', '.join(map(str, numbers))}"

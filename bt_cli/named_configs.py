@@ -37,7 +37,7 @@ def config_names(task: str) -> list[str]:
     """The names of the configurations that come with a task.
 
     Raises:
-        ConfigError: when the task is not to be found.
+        ConfigError: when the task is not to be found, or its package cannot be imported.
     """
     folder, stem = _place(task)
     return sorted(file.stem.removeprefix(f"{stem}-") for file in folder.glob(f"{stem}-*.yaml"))
@@ -53,6 +53,10 @@ def _place(task: str) -> tuple[Path, str]:
         found = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         found = None
+    except Exception as error:  # a user's package may raise anything while it is imported
+        raise ConfigError(
+            f"The package of task `{task}` fails on import ({type(error).__name__}: {error}): mend it."
+        ) from None
     if found is None or found.origin is None:
         raise ConfigError(f"The task `{task}` was not found, and so were none of its configurations: see `bt tasks`.")
     return Path(found.origin).parent / "configs", module.rpartition(".")[2]

@@ -73,6 +73,7 @@ def reproduce(
       bt reproduce --tasks gsm8k,iris --model ./llama-3-8b --set gsm8k.data=problems.jsonl
       bt reproduce --compile pipelines --image registry/bt-python:1 --gpus 1
     """
+    _check_together(table, compiled, image, gpus)
     orders = {} if table else dict(_orders(_named(tasks), size, strategies, seeds, model, assignments or ()))
     if compiled is not None:
         _compile(orders, compiled, image, gpus, tracking_uri or "")
@@ -94,13 +95,25 @@ def reproduce(
         stdout().print(text, markup=False)
 
 
+def _check_together(table: bool, compiled: Path | None, image: str, gpus: int) -> None:
+    """Refuse options of which one would go unheeded.
+
+    Raises:
+        ConfigError: names them.
+    """
+    if table and compiled is not None:
+        raise ConfigError("Name one of them: --table makes a table of sweeps that are done, --compile begins new ones.")
+    if (image or gpus) and compiled is None:
+        raise ConfigError("--image and --gpus are for pods: give them together with --compile DIR.")
+
+
 def _named(tasks: str) -> list[str]:
     """The tasks by name.
 
     Raises:
         ConfigError: when one is not in the paper, or none is named.
     """
-    names = [name.strip() for name in tasks.split(",") if name.strip()]
+    names = list(dict.fromkeys(name.strip() for name in tasks.split(",") if name.strip()))
     strange = [name for name in names if name not in PAPER_TASKS]
     if strange or not names:
         what = f"`{strange[0]}` is no task of the paper" if strange else "no task is named"

@@ -15,6 +15,8 @@ from bt_core.errors import UserError, WorldError
 
 ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 15.0
+#: Seconds for which Kubeflow may fail or be away while a run is waited for: it goes on by itself.
+PATIENCE = 300.0
 
 
 @dataclass(frozen=True)
@@ -77,19 +79,24 @@ def submit(
     return _run(api, made, strategy_of(version.name))
 
 
-def wait(api: Api, run: Run) -> Run:
+def wait(api: Api, run: Run, patience: float = PATIENCE) -> Run:
     """Ask until the run has ended.
 
     Raises:
         UserError: when Kubeflow refuses.
-        WorldError: when the run did not succeed, or Kubeflow fails or cannot be reached.
+        WorldError: when the run did not succeed, or Kubeflow fails or cannot be reached for `patience` seconds.
     """
-    pause = _FIRST_PAUSE
+    pause, heard = _FIRST_PAUSE, time.monotonic()
     while run.state not in ENDED:
         time.sleep(pause)
         pause = min(1.5 * pause, _LONGEST_PAUSE)
-        found = api.call(f"show the run {run.name}", api.runs.run_service_get_run, run.id)
-        run = _run(api, found, run.strategy)
+        try:
+            found = api.call(f"show the run {run.name}", api.runs.run_service_get_run, run.id)
+        except WorldError:
+            if time.monotonic() - heard > patience:
+                raise
+            continue
+        run, heard = _run(api, found, run.strategy), time.monotonic()
     if run.state != "SUCCEEDED":
         why = f" ({run.error})" if run.error else ""
         raise WorldError(f"The run {run.name} has ended as {run.state.lower()}{why}: see {run.link}.")

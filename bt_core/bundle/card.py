@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from bt_core.program import LineageStep, Program, program_sha256
 
@@ -117,7 +116,7 @@ def _lineage(lineage: tuple[LineageStep, ...]) -> str:
     return "\n".join([head, *rows])
 
 
-def _number(value: Any) -> str:
+def _number(value: float | None) -> str:
     return "not measured" if value is None else f"{value:.3f}"
 
 

@@ -118,7 +118,7 @@ class CachedEngine:
     Args:
         load: gives the engine; called at the first miss, so that without one no model is loaded.
         store: where answers are kept.
-        identity: of the base model (`cache_keys.base_identity`), a part of every key.
+        identity: of the base model (`cache_keys.answers_identity`), a part of every key.
     """
 
     def __init__(self, load: Callable[[], Engine], store: ResponseStore, identity: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 from bt_core.engine.base import Message, Request
 from bt_core.engine.grouping import Tokens
 from bt_core.engine.token_tree import TokenTree
-from bt_core.errors import ModelError, first_line
+from bt_core.errors import ModelError, ProgramError, first_line
 from bt_core.models import BaseModel
 
 
@@ -74,9 +74,19 @@ class Vocabulary:
         return render(self.tokenizer, messages)
 
     def tree(self, labels: Sequence[str]) -> TokenTree:
-        """The labels' token tree."""
+        """The labels' token tree.
+
+        Raises:
+            ProgramError: when the model could not tell two of them apart.
+        """
         spelled = [self.tokenizer(label, add_special_tokens=False)["input_ids"] for label in labels]
-        return TokenTree.build(spelled, self.tokenizer.eos_token_id)
+        try:
+            return TokenTree.build(spelled, self.tokenizer.eos_token_id)
+        except ValueError:
+            raise ProgramError(
+                f"Two of the possible answers {', '.join(map(repr, labels))} are the same tokens to the model: write"
+                " them differently in the signature."
+            ) from None
 
     def misfit(self, request: Request, prompt: Tokens) -> str | None:
         """Why the request cannot be answered within the context length; None where it can."""

@@ -20,7 +20,6 @@ def taught(work: Stage) -> Stage:
     teacher = work.config.teacher
     if not teacher.model:
         return work
-    work.make_room()
     config = work.config.model_copy(update={"engine": teacher.engine})
     return replace(work, program=_on(work.program, config, teacher.model), config=config, given=None, _runner=None)
 

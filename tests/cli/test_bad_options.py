@@ -54,6 +54,16 @@ def test_a_config_file_that_is_not_there(bt: Bt) -> None:
     assert (ended.status, ended.sentence) == (2, "The config file none.yaml does not exist: check the path.")
 
 
+def test_a_named_config_of_a_package_that_fails_on_import(bt: Bt, tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "__init__.py").write_text("1 / 0\n")
+    ended = bt("run", "--task", "broken.task:task", "--config", "paper")
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.sentence == (
+        "The package of task `broken.task:task` fails on import (ZeroDivisionError: division by zero): mend it."
+    )
+
+
 @pytest.mark.parametrize("name", ["result.json", "pipeline.yaml"])
 def test_a_folder_that_holds_a_run_is_left_alone(name: str, bt: Bt, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()

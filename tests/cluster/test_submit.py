@@ -1,10 +1,15 @@
 """`bt submit` and `bt runs`: start a run, wait for it, list what ran."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bt_cluster.api import Api
+from bt_cluster.connection import HOST, Connection
+from bt_cluster.runs import newest_runs, wait
+from bt_core.errors import WorldError
 from tests.cli.conftest import Bt
 from tests.cluster.api_server import ApiServer, Fault
 
@@ -41,6 +46,16 @@ def test_waiting_for_the_end(server: ApiServer, bt: Bt, package: Path) -> None:
     ended = bt("submit", package, "--wait", "--name", "mine")
     assert ended.status == 0
     assert ended.err.endswith("The run mine has succeeded.\n")
+
+
+def test_waiting_goes_on_over_an_outage_and_not_without_end(server: ApiServer, bt: Bt, package: Path) -> None:
+    server.faults.append(Fault("GET", "/runs/", status=500, times=3))
+    assert bt("submit", package, "--wait").status == 0
+    api = Api(Connection.find(environment={HOST: server.url}))
+    (run,) = newest_runs(api, 1)
+    server.faults.append(Fault("GET", "/runs/", status=500))
+    with pytest.raises(WorldError, match=r"failed to show the run .* \(500"):
+        wait(api, replace(run, state="RUNNING"), patience=0.0)
 
 
 def test_waiting_for_a_run_that_fails(server: ApiServer, bt: Bt, package: Path) -> None:

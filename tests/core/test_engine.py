@@ -15,7 +15,7 @@ from bt_core.engine.base import EngineAdapter, Message, Request, Sampling, Train
 from bt_core.engine.completion_rows import encode
 from bt_core.engine.training import train_adapter
 from bt_core.engine.transformers_engine import TransformersEngine
-from bt_core.errors import EngineError, ModelError
+from bt_core.errors import EngineError, ModelError, ProgramError
 from bt_core.models import BaseModel, resolve_model
 from bt_core.program import adapter_sha256
 
@@ -179,6 +179,11 @@ def test_a_prompt_over_the_context_is_an_error_of_its_own(tiny_engine: Transform
     assert fine.error is None
     assert long.error is not None
     assert "512" in long.error
+
+
+def test_answers_that_the_model_cannot_tell_apart_are_refused(tiny_engine: TransformersEngine) -> None:
+    with pytest.raises(ProgramError, match=r"Two of the possible answers '1', 'one', '1' are the same tokens"):
+        tiny_engine.generate([request("sky", labels=("1", "one", "1"))])
 
 
 def test_an_adapter_that_does_not_fit_is_an_engine_error(tiny_engine: TransformersEngine, tmp_path: Path) -> None:

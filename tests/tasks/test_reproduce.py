@@ -82,6 +82,21 @@ def test_tasks_that_the_paper_has_not(tasks: str, bt: Bt) -> None:
     assert ended.sentence.endswith("which has hotpotqa, gsm8k, iris: name some of these.")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--table", "--compile", "compiled"], "Name one of them: --table makes a table"),
+        (["--image", "registry/bt-python:1"], "--image and --gpus are for pods"),
+        (["--table", "--gpus", "1"], "--image and --gpus are for pods"),
+    ],
+)
+def test_options_that_would_go_unheeded(arguments: list[str], sentence: str, bt: Bt, tmp_path: Path) -> None:
+    ended = bt("reproduce", *arguments)
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.sentence.startswith(sentence)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_pipeline_a_task_for_a_cluster(bt: Bt, tmp_path: Path) -> None:
     arguments = ["--seeds", "0,1", "--strategies", "p; p -> w", "--model", "org/model", "--set", "w.epochs=2"]
     own = ["--set", "hotpotqa.task_settings.retriever=http://colbert/api/search", "--set", "gsm8k.rows.test=9"]

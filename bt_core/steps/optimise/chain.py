@@ -55,7 +55,7 @@ def chain(
 ) -> Generator[Ended, None, None]:
     """Run every step of a strategy, and write the best program by validation.
 
-    The model is loaded once, and again after each training and each teacher, who get its memory.
+    The model is loaded once, and again after each training and each teacher in this process, who get its memory.
 
     Args:
         program: the program directory to start from.
@@ -79,6 +79,8 @@ def chain(
     best = program
     with closing(SharedEngine(partial(open_engine, read_program(program), config))) as engine:
         for number, kind in enumerate(steps, start=1):
+            if config.teacher.model and config.teacher.engine.kind != "server":
+                engine.close()
             traces, optimised = stages / f"{number}.bootstrap", stages / f"{number}.{kind}"
             gathered = bootstrap(program, train, config, traces.name, traces, engine)
             yield Ended(gathered, {"traces.jsonl": traces}, {"train": train})

@@ -12,7 +12,7 @@ behind by its failures: the bound does not ask in which order rows are seen.
 `statistical`: rows come in a random order, and the bound is also that of Hoeffding and Serfling for samples
 drawn without replacement (Bardenet and Maillard 2015, arXiv 1309.4029, corollary 2.5), with the error
 probability shared among all candidates and looks. The winner is the full grid's winner with probability of at
-least 1 - `risk`. It pays with hundreds of rows; with fifty it is hardly better than the exact bound.
+least 1 - `risk`. It pays with hundreds of rows; with fifty the exact race needs fewer.
 """
 
 import math
@@ -81,8 +81,9 @@ class Race:
         for candidate in self._ranked():
             gap = self._bound(candidate) - self._bound(best)
             if self.seen[candidate] < self.rows and (gap, best - candidate) > (0, 0):
-                # It takes at least this many failures to be out of the race, so nothing is asked in vain.
-                behind[candidate] = max(self.step, min(math.ceil(gap), at_most))
+                # So many failures at least put it out of the race (an earlier one wins a tie): none is asked in vain.
+                failures = math.floor(gap) + 1 if candidate < best else math.ceil(gap)
+                behind[candidate] = max(self.step, min(failures, at_most))
         return dict(islice(behind.items(), self.step))
 
     @property
