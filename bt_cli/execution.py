@@ -27,6 +27,8 @@ from pipelines.compile import compile_strategy
 from pipelines.events import LocalRun
 from pipelines.local import run
 
+#: MLflow's own variable for its server.
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 #: How long a failed run waits for a tracking server that does not answer.
 FAREWELL_SECONDS = 5.0
 
@@ -65,10 +67,15 @@ def new_run_id(folder: Folder) -> str:
     return f"{folder.path.name}-{uuid.uuid4().hex[:8]}"
 
 
+def tracking_server(named: str | None) -> str | None:
+    """The MLflow server that the user named, by the option or else by MLflow's own variable; None for a local store."""
+    return named or os.environ.get(TRACKING_VARIABLE) or None
+
+
 def surroundings(folder: Folder, slug: str, run_id: str, tracking_uri: str | None, cache: bool) -> dict[str, str]:
     """The environment of the tasks; `slug` is what a cluster's pods carry as their strategy."""
     return {
-        "MLFLOW_TRACKING_URI": tracking_uri or local_store(folder.path.parent),
+        TRACKING_VARIABLE: tracking_server(tracking_uri) or local_store(folder.path.parent),
         "BT_RUN_ID": run_id,
         STRATEGY_VARIABLE: slug,
         CACHE_VARIABLE: str((cache_folder() or folder.caches).resolve()) if cache else "",

@@ -118,7 +118,7 @@ TrackingUri = Annotated[
     typer.Option(
         metavar="URL",
         help="An MLflow server.",
-        show_default="mlflow.db beside the run's folder",
+        show_default="$MLFLOW_TRACKING_URI, or mlflow.db beside the run's folder",
         rich_help_panel=TRACKING,
     ),
 ]

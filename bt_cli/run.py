@@ -42,14 +42,14 @@ def run(
     settings = gather(chosen, config, assignments, _task_of(start) if start else options.DEFAULT_TASK)
     folder = fresh_folder(out or default_folder(settings.config, steps))
 
-    from bt_cli.execution import execute
+    from bt_cli.execution import execute, tracking_server
     from bt_cli.summary import print_summary
 
     result = execute(steps, settings, folder, tracking_uri, cache, shards=shards or 0, fuse=fuse)
     if as_json:
         print_json(result)
     else:
-        print_summary(stdout(), result, folder, tracking_uri)
+        print_summary(stdout(), result, folder, tracking_server(tracking_uri))
 
 
 def _task_of(program: str) -> str:

@@ -14,6 +14,7 @@ from bt_cli.console import print_sentence
 from bt_cli.run_folder import RUNS, RunFolder
 from bt_core.records import read_jsonl
 from bt_core.task import load_task
+from bt_tracking.settings import redact
 
 
 def print_summary(console: Console, result: Mapping[str, Any], folder: RunFolder, tracking_uri: str | None) -> None:
@@ -32,7 +33,7 @@ def print_summary(console: Console, result: Mapping[str, Any], folder: RunFolder
     made_by = "no step: the vanilla program is the best" if shipped == "vanilla" else f"stage {shipped}"
     facts = {"program": f"{short(folder.program)} (from {made_by})", "result": short(folder.result)}
     if tracking_uri:
-        facts["tracking"] = tracking_uri
+        facts["tracking"] = redact(tracking_uri)
     print_facts(console, facts)
     console.print(Text("\nNext:", style="bold"))
     for command in _next_commands(result, folder, tracking_uri):

@@ -32,8 +32,9 @@ Bt = Callable[..., Outcome]
 
 @pytest.fixture
 def bt(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Bt:
-    """Call `bt` in an empty folder."""
+    """Call `bt` in an empty folder, where no MLflow server is named."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
     def call(*arguments: Any) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["bt", *map(str, arguments)])
