@@ -24,8 +24,7 @@ class Challenge:
     def is_better(self) -> bool:
         """The interval lies above the margin, and the exact test agrees.
 
-        The bootstrap's interval is too short for a handful of rows (its width is 0 where all differences are equal);
-        the exact test does not depend on their number.
+        The bootstrap's interval is too short for a handful of rows; the exact test does not depend on their number.
         """
         return self.difference.low > self.margin and self.p_value <= 1.0 - self.confidence
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from bt_core.errors import ConfigError, DataError, UserError
 from bt_core.statistics import Arm, Word, compare, judge, paired_difference
@@ -47,9 +48,18 @@ def test_the_interval_follows_the_seed() -> None:
     assert paired_difference(before, after, seed=1) == paired_difference(before, after, seed=1)
 
 
-def test_pairs_that_do_not_vary_have_a_point_for_an_interval() -> None:
-    found = paired_difference([0.0, 0.0], [1.0, 1.0], seed=0)
-    assert (found.mean, found.low, found.high) == (1.0, 1.0, 1.0)
+@pytest.mark.parametrize(("pairs", "excludes_zero"), [(1, False), (5, False), (6, True), (150, True)])
+def test_pairs_that_do_not_vary_are_bounded_by_their_number(pairs: int, excludes_zero: bool) -> None:
+    found = paired_difference([0.0] * pairs, [1.0] * pairs, seed=0)
+    unseen = stats.binomtest(0, pairs).proportion_ci(0.95, method="exact").high
+    assert (found.mean, found.high) == (1.0, 1.0)
+    assert found.low == pytest.approx(1.0 - 2.0 * unseen)
+    assert found.excludes_zero is excludes_zero
+
+
+def test_two_programs_that_score_alike_differ_by_nothing() -> None:
+    found = paired_difference([0.0, 1.0], [0.0, 1.0], seed=0)
+    assert (found.mean, found.low, found.high) == (0.0, 0.0, 0.0)
 
 
 def test_the_interval_covers_the_true_difference_about_as_often_as_it_says() -> None:

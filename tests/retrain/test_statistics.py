@@ -69,7 +69,7 @@ def test_nothing_to_compare_is_no_drift() -> None:
     ("better", "worse", "ties", "margin", "wins"),
     [
         (12, 0, 0, 0.0, True),
-        (5, 0, 0, 0.0, False),  # the interval is a point above 0, but five rows show nothing: p = 0.0625
+        (5, 0, 0, 0.0, False),  # five rows show nothing: p = 0.0625, and an interval from -0.04
         (20, 2, 20, 0.0, True),
         (20, 2, 20, 0.4, False),  # better, but perhaps not by the margin
         (6, 6, 20, 0.0, False),
