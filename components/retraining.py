@@ -3,6 +3,7 @@
 Kept apart from `components.runtime`, since no other pipeline needs it.
 """
 
+import http.client
 import json
 import os
 import shutil
@@ -166,7 +167,10 @@ def _tell(address: str, news: Mapping[str, str]) -> None:
         try:
             with urllib.request.urlopen(request, timeout=_WEBHOOK_SECONDS):
                 return
-        except OSError as error:  # URLError, refusals and time-outs
+        except (http.client.InvalidURL, UnicodeEncodeError):  # whose message repeats what may hold a secret
+            reason = "it is no address"
+            break
+        except (OSError, http.client.HTTPException) as error:  # URLError, refusals, time-outs, broken answers
             reason = str(getattr(error, "reason", error))
         time.sleep(attempt)
     print(f"The webhook in {WEBHOOK_VARIABLE} was not told ({reason}).", file=sys.stderr)

@@ -200,10 +200,11 @@ def test_a_webhook_is_told_also_when_mlflow_is_down(task: str, monkeypatch: pyte
     assert [told["state"] for told in webhook.received] == ["FAILED"]
 
 
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/secret-path", "http://host:secret-path/"])
 def test_a_webhook_that_does_not_answer_fails_nothing(
-    store: RetryingClient, task: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    address: str, store: RetryingClient, task: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("BT_WEBHOOK_URL", "http://127.0.0.1:9/secret-path")
+    monkeypatch.setenv("BT_WEBHOOK_URL", address)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     assert end(task, "SUCCEEDED", "").params["state"] == "SUCCEEDED"
     told = capsys.readouterr().err
