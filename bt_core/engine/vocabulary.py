@@ -54,13 +54,14 @@ class Vocabulary:
             tokenizer = AutoTokenizer.from_pretrained(model.path)
             config = AutoConfig.from_pretrained(model.path)
             known = (model.path / "generation_config.json").is_file()
-            ends = GenerationConfig.from_pretrained(model.path).eos_token_id if known else None
+            # Without that file, transformers generates by what the model's own configuration says.
+            made = GenerationConfig.from_pretrained(model.path) if known else GenerationConfig.from_model_config(config)
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(
                 f"The tokenizer of {model.id} at {model.path} cannot be loaded ({first_line(error)}): check the folder."
             ) from None
         check_template(model, tokenizer)
-        return cls.of(tokenizer, config, ends)
+        return cls.of(tokenizer, config, made.eos_token_id)
 
     @classmethod
     def of(cls, tokenizer: Any, config: Any, ends: int | Sequence[int] | None) -> "Vocabulary":
