@@ -6,6 +6,7 @@ comes from the inputs of the loop's own pipeline, it leaves alone.
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 from kfp import dsl
@@ -61,7 +62,7 @@ def sharded_evaluation(shards: int, place: Place) -> Any:
         pairs = {}
         for name, one in (("vanilla", vanilla), ("final", program)):
             inputs = {"program": one, "rows": test, "config": config, "stage": f"evaluate.{name}"}
-            pairs[name], pairs[f"{name}_reports"] = _run(shards, place, f"evaluate.{name} shard", False, **inputs)
+            pairs[name], pairs[f"{name}_reports"] = _run(shards, place, f"evaluate.{name} shard", name, **inputs)
         merged = merge_evaluation(**pairs, test=test, config=config, stage=stage)
         place(merged, "on the test split")
         merged.set_caching_options(False)
@@ -70,13 +71,15 @@ def sharded_evaluation(shards: int, place: Place) -> Any:
     return sharded_evaluation
 
 
-def _run(
-    shards: int, place: Place, title: str, bootstrapping: bool = True, **inputs: Any
-) -> tuple[dsl.Collected, dsl.Collected]:
-    """Add the shards; their traces and their reports."""
+def _run(shards: int, place: Place, title: str, tested: str = "", **inputs: Any) -> tuple[dsl.Collected, dsl.Collected]:
+    """Add the shards; their traces and their reports. `tested` names a program that sees the test split."""
+    # Two tasks of one name in this pipeline would be renamed in no fixed order when the one around it takes them in.
+    component = deepcopy(run_shard)
+    component.component_spec.name = f"run-shard-{tested}".rstrip("-")
     # Without a name: Kubeflow looks for what a named loop has collected under another name, and finds nothing.
     with dsl.ParallelFor(items=list(range(shards))) as shard:
-        task = run_shard(**inputs, shard=shard, shards=shards, bootstrapping=bootstrapping)
+        task = component(**inputs, shard=shard, shards=shards, bootstrapping=not tested)
+        task.component_spec = run_shard.component_spec  # by whose name the profile knows it
         place(task, title, uses_model=True)
-        task.set_caching_options(bootstrapping)
+        task.set_caching_options(not tested)
     return dsl.Collected(task.outputs["traces"]), dsl.Collected(task.outputs["Output"])
