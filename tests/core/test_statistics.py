@@ -6,10 +6,9 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from bt_core.errors import ConfigError, DataError, UserError
-from bt_core.statistics import Arm, Word, compare, judge, paired_difference
+from bt_core.statistics import Arm, Word, compare, judge
 from bt_core.statistics.correction import holm
 from bt_core.statistics.crossed import Spread, estimate, pooled, spread
 from bt_core.statistics.exact import each_seed, mcnemar, sign_flip
@@ -29,48 +28,6 @@ def rates(name: str, shares: Sequence[float], rows: int = 200, validation: float
 
 
 VANILLA = Arm("vanilla", False, rates("p", [0.4, 0.4, 0.4]).scores)
-
-
-# ---------------------------------------------------------------------------------------- one run, no seeds
-
-
-def test_a_clear_gain_excludes_zero_and_no_gain_does_not() -> None:
-    rng = np.random.default_rng(0)
-    before = (rng.random(200) < 0.4).astype(float)
-    better = (rng.random(200) < 0.8).astype(float)
-    same = (rng.random(200) < 0.4).astype(float)
-    assert paired_difference(before, better, seed=0).excludes_zero
-    assert not paired_difference(before, same, seed=0).excludes_zero
-
-
-def test_the_interval_follows_the_seed() -> None:
-    before, after = [0.0, 1.0, 0.0, 1.0, 0.0] * 8, [1.0, 1.0, 0.0, 0.0, 1.0] * 8
-    assert paired_difference(before, after, seed=1) == paired_difference(before, after, seed=1)
-
-
-@pytest.mark.parametrize(("pairs", "excludes_zero"), [(1, False), (5, False), (6, True), (150, True)])
-def test_pairs_that_do_not_vary_are_bounded_by_their_number(pairs: int, excludes_zero: bool) -> None:
-    found = paired_difference([0.0] * pairs, [1.0] * pairs, seed=0)
-    unseen = stats.binomtest(0, pairs).proportion_ci(0.95, method="exact").high
-    assert (found.mean, found.high) == (1.0, 1.0)
-    assert found.low == pytest.approx(1.0 - 2.0 * unseen)
-    assert found.excludes_zero is excludes_zero
-
-
-def test_two_programs_that_score_alike_differ_by_nothing() -> None:
-    found = paired_difference([0.0, 1.0], [0.0, 1.0], seed=0)
-    assert (found.mean, found.low, found.high) == (0.0, 0.0, 0.0)
-
-
-def test_the_interval_covers_the_true_difference_about_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(1)
-    hits = 0
-    for seed in range(200):
-        before = (rng.random(80) < 0.5).astype(float)
-        after = np.where(rng.random(80) < 0.3, 1.0 - before, before)  # flips either way alike: true difference 0
-        found = paired_difference(before, after, seed=seed, resamples=500)
-        hits += found.low <= 0.0 <= found.high
-    assert hits / 200 == pytest.approx(0.95, abs=0.05)
 
 
 # ---------------------------------------------------------------------------------------- single tests
