@@ -100,6 +100,8 @@ def register() -> None:
 
 
 def supports(config: Any) -> bool:
-    """Whether a model's attention is plain causal softmax, which the identity above needs."""
+    """Whether a model's attention is plain causal softmax in every layer, which the identity above needs."""
+    if set(getattr(config, "layer_types", None) or ()) - {"full_attention"}:
+        return False
     windowed = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
     return not windowed and not getattr(config, "attn_logit_softcapping", None)

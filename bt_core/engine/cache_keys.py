@@ -14,7 +14,7 @@ from bt_core.engine.base import Request, TrainingRow
 from bt_core.records import canonical_json, sha256_text
 
 #: Raise it with every change of our own code after which the same inputs give other answers or adapters.
-SCHEMA = 1
+SCHEMA = 2
 #: Settings of `w` that decide whether and on which rows to train, not what comes of them.
 _BEFORE_TRAINING = {
     "adapters",

@@ -1,4 +1,4 @@
-"""Training rows as token ids, and batches of them: padded on the left, labels on the completions alone."""
+"""Training rows as token ids, and batches of them, packed or padded; labels on the completions alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,10 +8,8 @@ import torch
 from torch import Tensor
 
 from bt_core.engine.base import TrainingRow
+from bt_core.engine.packing import IGNORED, Item, Price, pack
 from bt_core.engine.vocabulary import render
-
-#: The label of a token that the loss passes over.
-IGNORED = -100
 
 
 def encode(tokenizer: Any, row: TrainingRow) -> dict[str, list[int]]:
@@ -23,11 +21,26 @@ def encode(tokenizer: Any, row: TrainingRow) -> dict[str, list[int]]:
 
 @dataclass(frozen=True)
 class Collator:
-    """Pads a batch on the left: [B, S] ids, mask, positions and labels."""
+    """Makes a batch of rows: packed where that takes fewer operations, else padded.
+
+    Args:
+        pad: the token that fills up shorter rows.
+        price: what tokens cost in the model; None: it takes padded batches alone.
+    """
 
     pad: int
+    price: Price | None = None
 
-    def __call__(self, items: Sequence[dict[str, list[int]]]) -> dict[str, Tensor]:
+    def __call__(self, items: Sequence[Item]) -> dict[str, Tensor]:
+        if self.price is not None:
+            packed = pack(items)
+            width = max(len(item["input_ids"]) for item in items)
+            if self.price(1, packed["input_ids"].shape[1]) < self.price(len(items), width):
+                return packed
+        return self.padded(items)
+
+    def padded(self, items: Sequence[Item]) -> dict[str, Tensor]:
+        """Every row on its own, padded on the left: [B, S] ids, mask, positions and labels."""
         width = max(len(item["input_ids"]) for item in items)
         gaps = [width - len(item["input_ids"]) for item in items]
         mask = torch.tensor([[0] * gap + [1] * (width - gap) for gap in gaps])

@@ -13,7 +13,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from bt_core.config import LoraConfig
-from bt_core.engine.completion_rows import IGNORED
+from bt_core.engine.packing import IGNORED
 from bt_core.engine.training_job import Fit
 
 
@@ -45,11 +45,14 @@ class CompletionTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        labels = inputs.pop("labels")
-        longest = int((labels != IGNORED).sum(1).max())  # completions end flush right
-        outputs = model(**inputs, logits_to_keep=longest + 1, use_cache=False)
-        logits = outputs.logits[:, :-1].float().flatten(0, 1)
-        targets = labels[:, -longest:].flatten()
+        labels, wanted = inputs.pop("labels"), inputs.pop("wanted", None)
+        if wanted is not None:  # one packed sequence
+            outputs = model(**inputs, logits_to_keep=wanted, use_cache=False)
+            logits, targets = outputs.logits[0].float(), labels[0, 1:]
+        else:
+            longest = int((labels != IGNORED).sum(1).max())  # completions end flush right
+            outputs = model(**inputs, logits_to_keep=longest + 1, use_cache=False)
+            logits, targets = outputs.logits[:, :-1].float().flatten(0, 1), labels[:, -longest:].flatten()
         total = torch.nn.functional.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
         count = num_items_in_batch if num_items_in_batch is not None else (targets != IGNORED).sum()
         # Gradients are averaged over the processes, but `num_items_in_batch` counts the tokens of all.

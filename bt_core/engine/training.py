@@ -1,7 +1,7 @@
 """LoRA fine-tuning by transformers' Trainer and peft, with the loss on completions alone.
 
-Rows are tokenised once, padded on the left so that every completion ends at the same position, and the
-vocabulary's logits are computed for the longest completion of a batch only.
+Rows are tokenised once. A batch is one sequence in which the instruction that its rows share stands once
+(`packing`), or padded on the left where that is cheaper; the vocabulary's logits are computed for completions only.
 """
 
 import gc
@@ -19,10 +19,11 @@ from transformers import PrinterCallback, Trainer, set_seed
 from bt_core.config import EngineConfig, LoraConfig
 from bt_core.engine.base import TrainingRow
 from bt_core.engine.checkpoints import Checkpoints, exclusive, forget, latest
-from bt_core.engine.completion_rows import IGNORED, Collator, encode
+from bt_core.engine.completion_rows import Collator, encode
 from bt_core.engine.curve import Curve
 from bt_core.engine.launch import launch
 from bt_core.engine.memory import out_of_memory
+from bt_core.engine.packing import IGNORED, Price, packs
 from bt_core.engine.quantized import load_quantized
 from bt_core.engine.trainer import CompletionTrainer, Progress, arguments
 from bt_core.engine.training_job import Fit, TrainingJob, fits
@@ -101,6 +102,8 @@ def attempt(job: TrainingJob, fit: Fit, folder: Path, checkpoints: Path) -> Curv
     """Train in this process, fitted into memory in one way; it may be one of several that train together."""
     set_seed(job.seed)
     model, tokenizer = _load(job)
+    # With dropout, the rows of a batch would lose the same numbers of a prefix that stands there once.
+    price = Price.of(model.config) if not job.settings.dropout and packs(model) else None
     adapted = _with_lora(model, job.settings)
     data = [encode(tokenizer, row) for row in job.rows]
     val = [encode(tokenizer, row) for row in job.held_out]
@@ -115,7 +118,7 @@ def attempt(job: TrainingJob, fit: Fit, folder: Path, checkpoints: Path) -> Curv
         args=arguments(job.settings, fit, job.seed, checkpoints, bool(val), device, mixed),
         train_dataset=data,
         eval_dataset=val or None,
-        data_collator=Collator(padding(tokenizer)),
+        data_collator=Collator(padding(tokenizer), price),
         callbacks=[Progress(job.label), Checkpoints(job.settings.checkpoint_steps, known)],
     )
     history = _history(trainer, job.settings, known)

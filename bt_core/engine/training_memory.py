@@ -68,6 +68,11 @@ class Layers:
             int(config["vocab_size"]),
         )
 
+    @property
+    def weights(self) -> int:
+        """Weights in the products of one layer."""
+        return sum(width * height for width, height in self._sizes.values())
+
     def adapter_weights(self, rank: int, targets: Sequence[str]) -> int:
         """Weights of LoRA's A and B on the named projections of every layer."""
         return self.count * rank * sum(sum(self._sizes[name]) for name in targets if name in self._sizes)
