@@ -54,6 +54,8 @@ def load_base(model: BaseModel, settings: EngineConfig, attention_name: str | No
             f"The model {model.id} at {model.path} cannot be loaded ({first_line(error)}): check the folder."
         ) from None
     check_template(model, tokenizer)
+    # A slice such as the last position of each row, [B, 1, H], is otherwise multiplied by the vocabulary row by row.
+    loaded.get_output_embeddings().register_forward_pre_hook(lambda module, inputs: (inputs[0].contiguous(),))
     loaded.eval().requires_grad_(False)
     return loaded, tokenizer
 

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bt_core.steps.optimise.racing import Pair, Race
+from bt_core.steps.optimise.racing import Outcome, Pair, Race
 
 SCORES = st.one_of(st.sampled_from([0.0, 1.0]), st.floats(0.0, 1.0))
 TABLES = st.integers(1, 40).flatmap(
@@ -16,13 +16,18 @@ TABLES = st.integers(1, 40).flatmap(
 )
 
 
-def run(table: Sequence[Sequence[float]], whole: Sequence[int] = (), **options: Any) -> Race:
+def run(
+    table: Sequence[Sequence[float]],
+    whole: Sequence[int] = (),
+    sure: Sequence[Sequence[float]] = (),
+    **options: Any,
+) -> Race:
     asked: set[Pair] = set()
 
-    def score(pairs: Sequence[Pair]) -> list[float]:
+    def score(pairs: Sequence[Pair]) -> list[Outcome]:
         assert not asked & set(pairs), "no pair is asked twice"
         asked.update(pairs)
-        return [table[candidate][row] for candidate, row in pairs]
+        return [Outcome(table[candidate][row], sure[candidate][row] if sure else 1.0) for candidate, row in pairs]
 
     return Race(len(table), len(table[0]), **options).run(score, whole)
 
@@ -72,9 +77,9 @@ def test_one_rival_at_a_time_asks_for_one_candidate() -> None:
     (table,) = _tables(1, 60, 0.6)
     rounds = []
 
-    def score(pairs: Sequence[Pair]) -> list[float]:
+    def score(pairs: Sequence[Pair]) -> list[Outcome]:
         rounds.append({candidate for candidate, _ in pairs})
-        return [table[candidate][row] for candidate, row in pairs]
+        return [Outcome(table[candidate][row]) for candidate, row in pairs]
 
     Race(7, 60, step=1).run(score)
     assert rounds[0] == set(range(7))

@@ -5,6 +5,7 @@ BootstrapFewShotWithRandomSearch (Khattab et al. 2023, arXiv 2310.03714), every 
 adapter of the program it came from.
 """
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from bt_core.lm.binding import vanilla_states
 from bt_core.program import PredictorState, Program, write_program
 from bt_core.records import Row, StageReport, Trace, read_jsonl, read_traces
 from bt_core.steps.common import Stage
-from bt_core.steps.optimise.racing import Pair, Race
+from bt_core.steps.optimise.racing import Outcome, Pair, Race
 
 
 def prompt_search(
@@ -69,14 +70,27 @@ def prompt_search(
 def _race(work: Stage, pool: Sequence[Program], val: Sequence[Row]) -> Race:
     """Score the pool on validation; the incoming prompts on all of it where their score is not known yet."""
 
-    def score(pairs: Sequence[Pair]) -> list[float]:
+    def score(pairs: Sequence[Pair]) -> list[Outcome]:
         label = f"{work.name} {len({candidate for candidate, _ in pairs})} candidates"
         chosen = [(pool[candidate], val[row]) for candidate, row in pairs]
-        return [trace.score for trace in work.runner.run_pairs(chosen, label)]
+        return [Outcome(trace.score, _confidence(trace)) for trace in work.runner.run_pairs(chosen, label)]
 
-    settings = work.config.p
-    race = Race(len(pool), len(val), settings.racing, settings.racing_risk, work.config.seed, settings.racing_step)
+    settings, stratum = work.config.p, work.task.stratify
+    race = Race(
+        len(pool),
+        len(val),
+        settings.racing,
+        settings.racing_risk,
+        work.config.seed,
+        settings.racing_step,
+        [str(row[stratum]) for row in val] if stratum else None,
+    )
     return race.run(score, [] if work.known_val is not None else [_position(pool, work.program)])
+
+
+def _confidence(trace: Trace) -> float:
+    """Probability of the likeliest closed answers of the run, all together; 1 where it had none."""
+    return math.exp(sum(max(call.label_logprobs.values()) for call in trace.calls if call.label_logprobs))
 
 
 def candidates(

@@ -1,13 +1,13 @@
 """Racing: find the best candidate on the validation set without scoring every candidate on every row.
 
-Every candidate sees a first block of rows, whoever leads then sees all, and each of the others goes on only while
+Every candidate sees a first block of rows, the favourite then sees all, and each of the others goes on only while
 its total could still become the highest (branch and bound; Land and Doig 1960), those with the highest bounds
 first: what they fail says where the others will fail. The race ends when the one with the highest bound has seen
 every row.
 
 `exact`: scores lie in [0, 1], so a total can still grow by at most one for each row not seen. The winner is the
-full grid's winner, whatever the scores. Rows that most candidates got wrong come first, since a candidate falls
-behind by its failures: the bound does not ask in which order rows are seen.
+full grid's winner, whatever the scores. A candidate falls behind by its failures, and the bound does not ask in which
+order rows are seen, so those come first that it will most likely fail (`foresight`).
 
 `statistical`: rows come in a random order, and the bound is also that of Hoeffding and Serfling for samples
 drawn without replacement (Bardenet and Maillard 2015, arXiv 1309.4029, corollary 2.5), with the error
@@ -17,15 +17,30 @@ least 1 - `risk`. It pays with hundreds of rows; with fifty the exact race needs
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Literal
+from typing import Literal, NamedTuple
+
+from bt_core.steps.optimise.foresight import Foresight
 
 Pair = tuple[int, int]
 """(candidate, row)."""
-Score = Callable[[Sequence[Pair]], Sequence[float]]
-"""Scores in [0, 1] for pairs; called with all that can be computed together."""
+
+
+class Outcome(NamedTuple):
+    """How a pair went: its score in [0, 1], and how sure the model was of its answer, a probability.
+
+    A right answer that was hardly sure foretells failures of the others; nothing else follows from the second.
+    """
+
+    score: float
+    confidence: float = 1.0
+
+
+Score = Callable[[Sequence[Pair]], Sequence[Outcome]]
+"""Outcomes of pairs; called with all that can be computed together."""
 Racing = Literal["exact", "statistical", "off"]
 
 #: Rows of the first block (docs/LOG.md).
@@ -43,6 +58,7 @@ class Race:
         seed: of the statistical race's order of rows.
         step: how many rivals go on in the same round, at most, and by how many rows, at least. One asks for the
             fewest pairs in all; more ask for wider batches, in fewer rounds.
+        strata: of each row, such as its right answer; the first block holds rows of each. None: they are all alike.
     """
 
     candidates: int
@@ -51,11 +67,14 @@ class Race:
     risk: float = 0.05
     seed: int = 0
     step: int = 3
+    strata: Sequence[Hashable] | None = None
     scores: list[dict[int, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.scores = [{} for _ in range(self.candidates)]
-        self._order = list(range(self.rows))
+        self._alike: Sequence[Hashable] = self.strata or [None] * self.rows
+        self._sure: dict[Pair, float] = {}
+        self._order = _spread(self._alike)
         if self.racing == "statistical":
             random.Random(f"{self.seed}:race").shuffle(self._order)
 
@@ -68,10 +87,21 @@ class Race:
         """
         first = self.rows if self.racing == "off" else max(FIRST, self.rows // 10)
         self._advance(score, {c: self.rows if c in whole else first for c in range(self.candidates)})
-        self._advance(score, {self.winner: self.rows})  # the leader
+        self._advance(score, {self._favourite(): self.rows})
         while len(self.scores[self.winner]) < self.rows:
             self._advance(score, self._chase())
         return self
+
+    def _favourite(self) -> int:
+        """Who most likely wins; the earliest on ties."""
+        if self.racing == "statistical":
+            return self.winner
+        expected = Foresight(self._sure, self._alike)
+        totals = []
+        for candidate, seen in enumerate(self.scores):
+            to_come = (expected(candidate, row) for row in range(self.rows) if row not in seen)
+            totals.append(round(math.fsum((*seen.values(), *(min(1.0, max(0.0, score)) for score in to_come))), 6))
+        return totals.index(max(totals))
 
     def _chase(self) -> dict[int, int]:
         """For the strongest that can still pass the best finished one: by how many rows to advance each."""
@@ -122,13 +152,25 @@ class Race:
         return min(exact, self.rows * (total / count + radius))
 
     def _advance(self, score: Score, by: Mapping[int, int]) -> None:
-        order = self._order if self.racing == "statistical" else sorted(self._order, key=self._hardness)
-        unseen = {c: [row for row in order if row not in self.scores[c]] for c in by}
-        pairs = [(c, row) for c, rows in by.items() for row in unseen[c][:rows]]
-        for (candidate, row), value in zip(pairs, score(pairs) if pairs else (), strict=True):
-            self.scores[candidate][row] = value
+        expected = Foresight(self._sure, self._alike) if self.racing == "exact" else None
+        pairs = [(c, row) for c, rows in by.items() for row in self._to_come(c, expected)[:rows]]
+        for (candidate, row), outcome in zip(pairs, score(pairs) if pairs else (), strict=True):
+            self.scores[candidate][row] = outcome.score
+            self._sure[candidate, row] = outcome.score * outcome.confidence
 
-    def _hardness(self, row: int) -> tuple[float, int]:
-        """Orders rows by the share of failures so far, the unseen ones in the middle."""
-        found = [scores[row] for scores in self.scores if row in scores]
-        return (sum(found) + 0.5) / (len(found) + 1), row
+    def _to_come(self, candidate: int, expected: Foresight | None) -> list[int]:
+        """The rows that the candidate has not seen, in the order in which it will."""
+        unseen = [row for row in self._order if row not in self.scores[candidate]]
+        if expected is None:
+            return unseen
+        return sorted(unseen, key=lambda row: round(expected(candidate, row), 6))
+
+
+def _spread(strata: Sequence[Hashable]) -> list[int]:
+    """All rows, in rounds of one from each stratum."""
+    count: Counter[Hashable] = Counter()
+    rounds = []
+    for stratum in strata:
+        rounds.append(count[stratum])
+        count[stratum] += 1
+    return sorted(range(len(strata)), key=lambda row: rounds[row])
