@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 
 from bt_core.engine.base import Completion, Request
-from bt_core.engine.forward import pick
+from bt_core.engine.decoding import pick
 from bt_core.engine.token_tree import Path, TokenTree, choose
 
 

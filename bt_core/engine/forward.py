@@ -1,10 +1,9 @@
-"""Forward passes: shared prefixes once, then the suffixes of many prefixes in one batch.
+"""Forward passes: shared prefixes once, then rows behind many prefixes in one batch, some tokens at a time.
 
-Suffixes are padded on the left, so that every row's next token is wanted at the same, last position.
-Shapes: B rows, S suffix tokens with padding, T cached suffix tokens, V vocabulary entries.
+New tokens are padded on the left, so that every row's next token is wanted at the same, last position.
+Shapes: B rows, S new tokens with padding, T cached suffix tokens, K positions with logits, V vocabulary entries.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,7 +14,6 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from bt_core.engine.attention import Layers, SharedPrefixes
-from bt_core.engine.base import Sampling
 from bt_core.engine.grouping import Tokens
 
 
@@ -25,28 +23,6 @@ class Prefix:
 
     length: int
     layers: Layers
-
-
-@dataclass
-class Prefilled:
-    """A batch after its prompt: logits of the next token [B, V], the cache, and each row's place.
-
-    `gaps` are the pads before each suffix [B], `ends` the position of the next token [B], `prefixes` the
-    prefix that each row stands behind, rows of one prefix side by side.
-    """
-
-    logits: Tensor
-    cache: DynamicCache
-    gaps: Tensor
-    ends: Tensor
-    prefixes: list[Prefix | None]
-
-    def keep(self, rows: list[int], device: Any) -> None:
-        """Drop all other rows."""
-        index = torch.tensor(rows)
-        self.cache.batch_select_indices(index.to(device))
-        self.gaps, self.ends = self.gaps[index], self.ends[index]
-        self.prefixes = [self.prefixes[row] for row in rows]
 
 
 def prefix_pass(model: Any, tokens: Tokens, start: Prefix | None = None) -> Prefix:
@@ -70,37 +46,78 @@ def prefix_pass(model: Any, tokens: Tokens, start: Prefix | None = None) -> Pref
     return Prefix(first + len(tokens), layers)
 
 
-def suffix_pass(model: Any, suffixes: Sequence[Tokens], prefixes: Sequence[Prefix | None], pad: int) -> Prefilled:
-    """Run the suffixes, each behind its prefix; logits only where the next token is wanted."""
-    lengths = torch.tensor([len(suffix) for suffix in suffixes])
-    padded = int(lengths.max())
-    gaps = padded - lengths
-    ids = torch.tensor([(pad,) * (padded - len(suffix)) + suffix for suffix in suffixes])
-    starts = torch.tensor([prefix.length if prefix else 0 for prefix in prefixes])
-    slot = torch.arange(padded)
-    positions = (starts[:, None] + slot - gaps[:, None]).clamp(min=0)
-    seen = (slot[None, None] <= slot[None, :, None]) & (slot[None, None] >= gaps[:, None, None])
-    batch = Prefilled(torch.empty(0), DynamicCache(config=model.config), gaps, starts + lengths, list(prefixes))
-    batch.logits = _run(model, batch, ids, positions, seen if int(gaps.max()) else None)
-    return batch
+class Batch:
+    """Rows under way, each behind its prefix, rows of one prefix side by side.
 
+    Attributes:
+        logits: [B, K, V], behind each of the last K tokens, from the last `extend`.
+        seen: [B, T], which cached tokens a row sees: neither pads nor what was taken back.
+        ends: [B], position of each row's next token.
+    """
 
-def _run(model: Any, batch: Prefilled, ids: Tensor, positions: Tensor, seen: Tensor | None) -> Tensor:
-    """One forward pass over new tokens [B, S]: logits of the last one [B, V]."""
-    mask = None
-    if seen is not None:
-        hidden = torch.finfo(model.dtype).min
-        mask = torch.zeros(seen.shape, dtype=model.dtype).masked_fill(~seen, hidden)[:, None].to(model.device)
-    output = model(
-        input_ids=ids.to(model.device),
-        position_ids=positions.to(model.device),
-        past_key_values=batch.cache,
-        use_cache=True,
-        logits_to_keep=1,
-        shared_prefixes=_segments(batch.prefixes),
-        suffix_mask=mask,
-    )
-    return output.logits[:, -1].float()
+    def __init__(self, model: Any, prefixes: Sequence[Prefix | None], pad: int) -> None:
+        self.model, self.pad = model, pad
+        self.prefixes = list(prefixes)
+        self.cache = DynamicCache(config=model.config)
+        self.seen = torch.ones(len(prefixes), 0, dtype=torch.bool)
+        self.ends = torch.tensor([prefix.length if prefix else 0 for prefix in prefixes])
+        self.logits = torch.empty(0)
+
+    def extend(self, rows: Sequence[Tokens], wanted: int = 1) -> None:
+        """Run new tokens of every row, at least one of each.
+
+        Args:
+            rows: their tokens.
+            wanted: positions, from the end, whose logits are computed.
+        """
+        lengths = torch.tensor([len(row) for row in rows])
+        width = int(lengths.max())
+        gaps = (width - lengths)[:, None]
+        slot = torch.arange(width)
+        ids = torch.tensor([(self.pad,) * (width - len(row)) + row for row in rows])
+        fresh = slot >= gaps
+        self.logits = self._run(ids, (self.ends[:, None] + slot - gaps).clamp(min=0), self._mask(fresh), wanted)
+        self.seen = torch.cat((self.seen, fresh), 1)
+        self.ends = self.ends + lengths
+
+    def take_back(self, counts: Sequence[int]) -> None:
+        """Forget so many of each row's last tokens."""
+        number = torch.tensor(counts)
+        self.ends = self.ends - number
+        self.seen &= torch.arange(self.seen.shape[1], 0, -1) > number[:, None]
+        if shared := min(counts):
+            self.seen = self.seen[:, :-shared]
+            self.cache.crop(-shared)
+
+    def keep(self, rows: list[int]) -> None:
+        """Drop all other rows."""
+        index = torch.tensor(rows)
+        self.cache.batch_select_indices(index.to(self.model.device))
+        self.seen, self.ends = self.seen[index], self.ends[index]
+        self.prefixes = [self.prefixes[row] for row in rows]
+
+    def _mask(self, fresh: Tensor) -> Tensor | None:
+        """Additive, [B, 1, S, T + S]; None where attention is causal without one."""
+        width = fresh.shape[1]
+        if bool(fresh.all()) and bool(self.seen.all()) and (width == 1 or not self.seen.shape[1]):
+            return None
+        causal = torch.ones(width, width, dtype=torch.bool).tril()
+        seen = torch.cat((self.seen[:, None].expand(-1, width, -1), fresh[:, None] & causal), 2)
+        dtype = self.model.dtype
+        hidden = torch.finfo(dtype).min
+        return torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, hidden)[:, None].to(self.model.device)
+
+    def _run(self, ids: Tensor, positions: Tensor, mask: Tensor | None, wanted: int) -> Tensor:
+        output = self.model(
+            input_ids=ids.to(self.model.device),
+            position_ids=positions.to(self.model.device),
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=wanted,
+            shared_prefixes=_segments(self.prefixes),
+            suffix_mask=mask,
+        )
+        return output.logits.float()
 
 
 def _segments(prefixes: Sequence[Prefix | None]) -> SharedPrefixes:
@@ -111,90 +128,3 @@ def _segments(prefixes: Sequence[Prefix | None]) -> SharedPrefixes:
             segments.append((first, first + len(rows), rows[0].layers))
         first += len(rows)
     return SharedPrefixes(tuple(segments))
-
-
-def decode(
-    model: Any, batch: Prefilled, sampling: Sampling, prompts: Sequence[Tokens], stopper: "Stopper"
-) -> list[list[int]]:
-    """Decode until each row stops; rows that are done leave the batch once half of it is.
-
-    Returns the new tokens of each row, the end token left out.
-    """
-    draws = generators(sampling, prompts)
-    answers: list[list[int]] = [[] for _ in prompts]
-    done = [False] * len(prompts)
-    alive = list(range(len(prompts)))
-    logits = batch.logits
-    for step in range(sampling.max_tokens):
-        tokens = [0 if done[index] else pick(logits[row], sampling, draws[index]) for row, index in enumerate(alive)]
-        for token, index in zip(tokens, alive, strict=True):
-            if done[index]:
-                continue
-            if token in stopper.ends:
-                done[index] = True
-            else:
-                answers[index].append(token)
-                done[index] = stopper.stops(answers[index])
-        going = [row for row, index in enumerate(alive) if not done[index]]
-        if not going or step + 1 == sampling.max_tokens:
-            break
-        if 2 * len(going) <= len(alive):
-            batch.keep(going, model.device)
-            alive, tokens = [alive[row] for row in going], [tokens[row] for row in going]
-        logits = _step(model, batch, tokens, step)
-    return answers
-
-
-def _step(model: Any, batch: Prefilled, tokens: list[int], step: int) -> Tensor:
-    """One token further: logits [B, V]."""
-    total = batch.cache.get_seq_length() + 1
-    seen = torch.arange(total)[None, None] >= batch.gaps[:, None, None]
-    padded = bool(batch.gaps.max())
-    return _run(model, batch, torch.tensor(tokens)[:, None], (batch.ends + step)[:, None], seen if padded else None)
-
-
-@dataclass(frozen=True)
-class Stopper:
-    """Knows when a row is done: at an end token, or once its text holds a stop string."""
-
-    tokenizer: Any
-    ends: frozenset[int]
-    strings: tuple[str, ...]
-
-    def stops(self, tokens: list[int]) -> bool:
-        if not self.strings:
-            return False
-        window = max(map(len, self.strings)) + 8  # a token is at least one byte of text, give or take a merge
-        text = self.tokenizer.decode(tokens[-window:], skip_special_tokens=True)
-        return any(stop in text for stop in self.strings)
-
-    def text(self, tokens: list[int]) -> str:
-        """The answer's text up to the first stop string."""
-        text: str = self.tokenizer.decode(tokens, skip_special_tokens=True)
-        cuts = [text.index(stop) for stop in self.strings if stop in text]
-        return text[: min(cuts)] if cuts else text
-
-
-def pick(logits: Tensor, sampling: Sampling, generator: torch.Generator | None) -> int:
-    """The next token from logits [V]: the largest, or a nucleus sample."""
-    if generator is None:
-        return int(logits.argmax())
-    probabilities = torch.softmax(logits.cpu() / sampling.temperature, dim=-1)
-    if sampling.top_p < 1.0:
-        ordered, tokens = probabilities.sort(descending=True)
-        outside = ordered.cumsum(0) - ordered >= sampling.top_p
-        probabilities = probabilities.scatter(0, tokens[outside], 0.0)
-    return int(torch.multinomial(probabilities, 1, generator=generator))
-
-
-def generators(sampling: Sampling, prompts: Sequence[Tokens]) -> list[torch.Generator | None]:
-    """One generator a row, seeded by prompt and seed: a sample does not depend on the rest of the batch."""
-    if sampling.temperature == 0.0:
-        return [None] * len(prompts)
-    return [torch.Generator().manual_seed(sample_seed(sampling.seed, prompt)) for prompt in prompts]
-
-
-def sample_seed(seed: int, prompt: Tokens) -> int:
-    """The seed of one prompt's sample, 56 bits."""
-    digest = hashlib.sha256(f"{seed}:{prompt}".encode()).digest()
-    return int.from_bytes(digest[:7], "big")

@@ -5,12 +5,12 @@ from typing import Any
 
 from bt_core.config import EngineConfig
 from bt_core.engine import attention
-from bt_core.engine.forward import Prefilled, Prefix, suffix_pass
+from bt_core.engine.forward import Batch, Prefix
 from bt_core.engine.grouping import Group, Tokens, batches, prefix_groups
 from bt_core.engine.memory import out_of_memory
 from bt_core.engine.prefixes import PrefixCache
 
-Finish = Callable[[list[int], Prefilled], None]
+Finish = Callable[[list[int], Batch], None]
 """Takes what it wants from a batch: (the rows' indices, the batch after its prompt)."""
 
 
@@ -63,10 +63,7 @@ class Scheduler:
         cost = len(rows) * (max(len(suffixes[row]) for row in rows) + extra)
         if len(rows) == 1 or cost <= self.budget:
             try:
-                finish(
-                    rows,
-                    suffix_pass(self.model, [suffixes[row] for row in rows], [prefixes[row] for row in rows], self.pad),
-                )
+                finish(rows, self._begun([suffixes[row] for row in rows], [prefixes[row] for row in rows]))
                 return
             except RuntimeError as error:
                 if len(rows) == 1 or not out_of_memory(error):
@@ -77,3 +74,8 @@ class Scheduler:
         half = len(rows) // 2
         for part in (rows[:half], rows[half:]):
             self._pass(part, suffixes, prefixes, extra, finish)
+
+    def _begun(self, suffixes: Sequence[Tokens], prefixes: Sequence[Prefix | None]) -> Batch:
+        batch = Batch(self.model, prefixes, self.pad)
+        batch.extend(suffixes)
+        return batch

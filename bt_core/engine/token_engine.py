@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from bt_core.engine.base import Completion, EngineAdapter, Request, Sampling, answered
 from bt_core.engine.closed_answers import label_completion
-from bt_core.engine.forward import Stopper, generators
+from bt_core.engine.decoding import Stopper, generators
 from bt_core.engine.grouping import Tokens
 from bt_core.engine.token_tree import TokenTree
 from bt_core.engine.vocabulary import Vocabulary

@@ -20,14 +20,19 @@ from bt_core.engine import attention
 from bt_core.engine.adapter_check import check_base
 from bt_core.engine.base import Completion, EngineAdapter, Request, Sampling, answered
 from bt_core.engine.closed_answers import label_completion
+from bt_core.engine.decoding import Stopper, decode, generators
+from bt_core.engine.drafts import Drafts
 from bt_core.engine.fit import check_fit, free_memory, need
-from bt_core.engine.forward import Prefilled, Stopper, decode, generators
+from bt_core.engine.forward import Batch
 from bt_core.engine.grouping import Tokens
 from bt_core.engine.schedule import Finish, Scheduler
 from bt_core.engine.vocabulary import Vocabulary, check_template, padding
 from bt_core.errors import EngineError, ModelError, first_line
 from bt_core.models import BaseModel
 from bt_core.records import Usage
+
+Key = tuple[Request, Tokens]
+"""A request and its prompt's tokens; as the name of equal requests, without its messages."""
 
 
 def load_base(model: BaseModel, settings: EngineConfig, attention_name: str | None = None) -> tuple[Any, Any]:
@@ -77,6 +82,7 @@ class TransformersEngine:
         self.model, self.tokenizer = load_base(model, settings, attention.ATTENTION)
         self.vocabulary = Vocabulary.of(self.tokenizer, self.model.config, self.model.generation_config.eos_token_id)
         self._scheduler = Scheduler(self.model, padding(self.tokenizer), settings)
+        self._drafts = Drafts()
         self.usage = Usage()
         self._peft: Any = None
         self._loaded: set[str] = set()
@@ -86,8 +92,9 @@ class TransformersEngine:
         return self.vocabulary.render(request.messages)
 
     def forget(self) -> None:
-        """Drop the prefixes kept from earlier batches: a slice of a kept one differs from a new one by rounding."""
+        """Drop prefixes and answers kept from earlier batches: what is computed with their help differs by rounding."""
         self._scheduler.forget()
+        self._drafts.clear()
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer the requests in order; equal ones are computed once.
@@ -97,73 +104,77 @@ class TransformersEngine:
         """
         started = time.perf_counter()
         prompts = [self.render(request) for request in requests]
-        distinct: dict[tuple[Any, ...], int] = {}
-        for index, (request, prompt) in enumerate(zip(requests, prompts, strict=True)):
-            distinct.setdefault((replace(request, messages=()), prompt), index)
-        answers: dict[tuple[Any, ...], Completion] = {}
-        buckets: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
-        for key, index in distinct.items():
-            request = requests[index]
-            misfit = self.vocabulary.misfit(request, prompts[index])
+        keys: list[Key] = [(replace(one, messages=()), prompt) for one, prompt in zip(requests, prompts, strict=True)]
+        distinct = dict(zip(keys, requests, strict=True))
+        answers: dict[Key, Completion] = {}
+        buckets: dict[tuple[Any, ...], list[Key]] = {}
+        for key, request in distinct.items():
+            misfit = self.vocabulary.misfit(request, key[1])
             if misfit:
-                answers[key] = Completion("", len(prompts[index]), error=misfit)
+                answers[key] = Completion("", len(key[1]), error=misfit)
                 continue
             adapter = request.adapter.sha256 if request.adapter else ""
             buckets.setdefault((adapter, request.labels, request.sampling), []).append(key)
         try:
             with torch.inference_mode():
-                for (_, labels, sampling), keys in sorted(buckets.items(), key=lambda item: repr(item[0])):
-                    with self._adapter(keys[0][0].adapter):
+                for (_, labels, sampling), chosen in sorted(buckets.items(), key=lambda item: repr(item[0])):
+                    with self._adapter(chosen[0][0].adapter):
                         run = self._score if labels else self._decode
-                        answers.update(zip(keys, run(keys, sampling), strict=True))
+                        found = run([(distinct[key], key[1]) for key in chosen], sampling)
+                        answers.update(zip(chosen, found, strict=True))
         except RuntimeError as error:  # torch raises nothing narrower, out-of-memory included
             raise EngineError(
                 f"The model failed on a batch of {len(distinct)} prompts ({first_line(error)}): lower"
                 f" `engine.batch_tokens` (now {self.settings.batch_tokens}) if memory ran out."
             ) from error
-        completions = [
-            answers[replace(request, messages=()), prompt] for request, prompt in zip(requests, prompts, strict=True)
-        ]
+        completions = [answers[key] for key in keys]
         self.usage += answered(completions)
         self.usage += Usage(seconds=time.perf_counter() - started)
         return completions
 
-    def _decode(self, keys: Sequence[tuple[Any, ...]], sampling: Sampling) -> list[Completion]:
-        prompts: list[Tokens] = [prompt for _, prompt in keys]
+    def _decode(self, asked: Sequence[Key], sampling: Sampling) -> list[Completion]:
+        prompts = [prompt for _, prompt in asked]
+        questions = [request.messages[-1].content for request, _ in asked]
         stopper = Stopper(self.tokenizer, self.vocabulary.ends, sampling.stop)
-        found: dict[int, Completion] = {}
+        found: dict[int, Tokens] = {}
 
-        def finish(rows: list[int], batch: Prefilled) -> None:
+        def finish(rows: list[int], batch: Batch) -> None:
             chosen = [prompts[row] for row in rows]
-            for row, tokens in zip(rows, decode(self.model, batch, sampling, chosen, stopper), strict=True):
-                found[row] = Completion(stopper.text(tokens), len(prompts[row]), len(tokens))
+            new = decode(
+                batch, sampling, chosen, stopper, lambda row, tokens: self._drafts.guess(questions[rows[row]], tokens)
+            )
+            found.update(zip(rows, new, strict=True))
 
-        self._run(keys, prompts, sampling.max_tokens, finish)
-        return [found[row] for row in range(len(prompts))]
+        self._run(asked, prompts, sampling.max_tokens, finish)
+        for row, question in enumerate(questions):
+            self._drafts.learn(question, found[row])
+        return [
+            Completion(stopper.text(found[row]), len(prompt), len(found[row])) for row, prompt in enumerate(prompts)
+        ]
 
-    def _score(self, keys: Sequence[tuple[Any, ...]], sampling: Sampling) -> list[Completion]:
-        tree = self.vocabulary.tree(keys[0][0].labels)
+    def _score(self, asked: Sequence[Key], sampling: Sampling) -> list[Completion]:
+        tree = self.vocabulary.tree(asked[0][0].labels)
         branches = tree.branches()
         # One row for each prompt and branching node; for most label sets the root is the only one.
-        nodes = [(index, path) for index in range(len(keys)) for path in branches]
-        sequences = [keys[index][1] + path for index, path in nodes]
-        logits: list[dict[tuple[int, ...], dict[int, float]]] = [{} for _ in keys]
+        nodes = [(index, path) for index in range(len(asked)) for path in branches]
+        sequences = [asked[index][1] + path for index, path in nodes]
+        logits: list[dict[tuple[int, ...], dict[int, float]]] = [{} for _ in asked]
 
-        def finish(rows: list[int], batch: Prefilled) -> None:
+        def finish(rows: list[int], batch: Batch) -> None:
             for position, row in enumerate(rows):
                 index, path = nodes[row]
                 wanted = branches[path]
-                logits[index][path] = dict(zip(wanted, batch.logits[position, list(wanted)].tolist(), strict=True))
+                logits[index][path] = dict(zip(wanted, batch.logits[position, -1, list(wanted)].tolist(), strict=True))
 
-        self._run(keys, sequences, 0, finish)
-        draws = generators(sampling, [prompt for _, prompt in keys])
+        self._run(asked, sequences, 0, finish)
+        draws = generators(sampling, [prompt for _, prompt in asked])
         return [
             label_completion(request, len(prompt), tree, logits[index], draws[index])
-            for index, (request, prompt) in enumerate(keys)
+            for index, (request, prompt) in enumerate(asked)
         ]
 
-    def _run(self, keys: Sequence[tuple[Any, ...]], sequences: Sequence[Tokens], extra: int, finish: Finish) -> None:
-        adapter, before = keys[0][0].adapter, self._scheduler.computed
+    def _run(self, asked: Sequence[Key], sequences: Sequence[Tokens], extra: int, finish: Finish) -> None:
+        adapter, before = asked[0][0].adapter, self._scheduler.computed
         self._scheduler.run(adapter.sha256 if adapter else "", sequences, extra, finish)
         self.usage += Usage(computed_prompt_tokens=self._scheduler.computed - before)
 
