@@ -1,9 +1,9 @@
 """From logits to answers: decoding with drafts, where an answer ends, and which token comes next.
 
-A pass over a few tokens takes as long as one over a single token, since both read all the weights once. Where the
-same question was answered before, the rest of that answer is therefore run together with the last token, as a draft;
-what the model itself would have said decides how much of it stands (speculative decoding: Leviathan et al. 2023,
-arXiv 2211.17192; drafts from a look-up instead of a small model). Answers are those without drafts, up to rounding.
+A pass over a few tokens takes as long as one over a single token, since both read all the weights once. A guess at how
+the answer goes on (`drafts`) is therefore run together with its last token; what the model itself would have said
+decides how much of it stands (speculative decoding: Leviathan et al. 2023, arXiv 2211.17192; drafts from a look-up
+instead of a small model). Answers are those without drafts, up to rounding.
 """
 
 import hashlib
@@ -17,13 +17,10 @@ from torch import Tensor
 from bt_core.engine.base import Sampling
 from bt_core.engine.forward import Batch
 from bt_core.engine.grouping import Tokens
+from bt_core.engine.pace import cheap
 
 Guess = Callable[[int, Tokens], Tokens]
 """How a row's answer may go on: (row, its tokens so far) -> tokens, perhaps none."""
-
-#: Tokens in a pass up to which it takes little longer than with one (CPU: docs/LOG.md; CUDA: not measured, below the
-#: ratio of an H100's products to its bandwidth).
-CHEAP = {"cpu": 64, "cuda": 256}
 
 
 @dataclass
@@ -66,7 +63,7 @@ def decode(
         The new tokens of each row, the end token left out.
     """
     answers = [Answer(generator, []) for generator in generators(sampling, prompts)]
-    cheap = CHEAP.get(batch.model.device.type, CHEAP["cpu"])
+    most = cheap(batch.model.device.type)
     alive = list(range(len(answers)))
     while True:
         batch.take_back(
@@ -81,7 +78,7 @@ def decode(
         if 2 * len(going) <= len(alive):
             batch.keep(going)
             alive = [alive[row] for row in going]
-        room = cheap // len(alive) - 1
+        room = most // len(alive) - 1
         for index in alive:
             answer = answers[index]
             if not answer.done and room > 0:

@@ -4,7 +4,7 @@ New tokens are padded on the left, so that every row's next token is wanted at t
 Shapes: B rows, S new tokens with padding, T cached suffix tokens, K positions with logits, V vocabulary entries.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -118,6 +118,28 @@ class Batch:
             suffix_mask=mask,
         )
         return output.logits.float()
+
+
+def joined(parts: Iterable[Batch]) -> Batch:
+    """Batches after their prompts as one, rows in their order; the cached tokens of all end at the same place."""
+    first, *others = parts
+    if not others:
+        return first
+    for part in others:
+        first.prefixes += part.prefixes
+        first.seen = torch.cat(_level([first.seen, part.seen], 1))
+        first.ends, first.logits = torch.cat((first.ends, part.ends)), torch.cat((first.logits, part.logits))
+        for own, more in zip(first.cache.layers, part.cache.layers, strict=True):
+            own.keys = torch.cat(_level([own.keys, more.keys], 2))
+            own.values = torch.cat(_level([own.values, more.values], 2))
+    return first
+
+
+def _level(tensors: list[Tensor], dimension: int) -> list[Tensor]:
+    """Fill up with zeros in front along the dimension, to the largest."""
+    longest = max(tensor.shape[dimension] for tensor in tensors)
+    after = 2 * (tensors[0].dim() - dimension - 1) * [0]
+    return [torch.nn.functional.pad(tensor, (*after, longest - tensor.shape[dimension], 0)) for tensor in tensors]
 
 
 def _segments(prefixes: Sequence[Prefix | None]) -> SharedPrefixes:

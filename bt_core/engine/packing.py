@@ -60,7 +60,7 @@ def pack(items: Sequence[Item]) -> dict[str, Tensor]:
     owners: list[tuple[int, int]] = []  # (group, row; -1 in the prefix)
     wanted: list[int] = []
     labels = [IGNORED]
-    for number, group in enumerate(prefix_groups(prompts)):
+    for number, group in enumerate(prefix_groups(prompts, overhead=0, nested=False)):
         shared = group.prefix
         tokens += prompts[group.members[0]][:shared]
         positions += range(shared)

@@ -24,17 +24,17 @@ class PrefixCache:
     def clear(self) -> None:
         self._kept.clear()
 
+    def kept(self, weights: str, tokens: Tokens) -> int:
+        """How many of the first tokens are kept."""
+        _, shared = self._nearest(weights, tokens)
+        return shared if shared >= MIN_PREFIX else 0
+
     def get(self, weights: str, tokens: Tokens) -> Prefix:
         """The prefix's keys and values, from what is kept as far as that goes; `computed` counts the rest.
 
         The model's adapter must be the one that `weights` names.
         """
-        best = max(
-            (key for key in self._kept if key[0] == weights),
-            key=lambda key: common_prefix(key[1], tokens),
-            default=(weights, ()),
-        )
-        shared = common_prefix(best[1], tokens)
+        best, shared = self._nearest(weights, tokens)
         start = None
         if shared >= MIN_PREFIX:
             self._kept[best] = self._kept.pop(best)  # used last
@@ -47,6 +47,12 @@ class PrefixCache:
             del self._kept[best]  # the longer one serves in its place
         self._keep((weights, tokens), found)
         return found
+
+    def _nearest(self, weights: str, tokens: Tokens) -> tuple[Key, int]:
+        """Which kept prefix has most of the first tokens, and how many."""
+        own = (key for key in self._kept if key[0] == weights)
+        best = max(own, key=lambda key: common_prefix(key[1], tokens), default=(weights, ()))
+        return best, common_prefix(best[1], tokens)
 
     def _keep(self, key: Key, prefix: Prefix) -> None:
         self._kept[key] = prefix

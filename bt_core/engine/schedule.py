@@ -1,13 +1,15 @@
 """From a pile of token sequences to forward passes: shared prefixes once, then batches that fit the memory."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from bt_core.config import EngineConfig
 from bt_core.engine import attention
-from bt_core.engine.forward import Batch, Prefix
-from bt_core.engine.grouping import Group, Tokens, batches, prefix_groups
+from bt_core.engine.forward import Batch, Prefix, joined
+from bt_core.engine.grouping import Group, Tokens, batches, parts, prefix_groups
 from bt_core.engine.memory import out_of_memory
+from bt_core.engine.pace import cheap
 from bt_core.engine.prefixes import PrefixCache
 
 Finish = Callable[[list[int], Batch], None]
@@ -25,6 +27,7 @@ class Scheduler:
         self.model, self.pad = model, pad
         self.shares_prefixes = attention.supports(model.config)
         self.budget = settings.batch_tokens
+        self._overhead = cheap(model.device.type)
         self.computed = 0
         self._prefixes = PrefixCache(model, settings.prefix_tokens)
 
@@ -41,7 +44,7 @@ class Scheduler:
             extra: tokens that a row may still grow by in `finish`.
             finish: called once for each row; a row whose batch ran out of memory in it may come again.
         """
-        groups = prefix_groups(sequences) if self.shares_prefixes else [Group(0, tuple(range(len(sequences))))]
+        groups = self._groups(weights, sequences)
         places = {index: (number, group.prefix) for number, group in enumerate(groups) for index in group.members}
         suffixes = [sequence[places[index][1] :] for index, sequence in enumerate(sequences)]
         before = self._prefixes.computed
@@ -49,8 +52,12 @@ class Scheduler:
         self.computed += self._prefixes.computed - before + sum(map(len, suffixes))
         prefixes = [found[places[index][0]] for index in range(len(sequences))]
         for batch in batches([len(suffix) for suffix in suffixes], self.budget, extra):
-            # Rows of one prefix side by side.
-            self._pass(sorted(batch, key=lambda index: (places[index][0], index)), suffixes, prefixes, extra, finish)
+            self._pass(batch, suffixes, prefixes, extra, finish)
+
+    def _groups(self, weights: str, sequences: Sequence[Tokens]) -> list[Group]:
+        if not self.shares_prefixes:
+            return [Group(0, tuple(range(len(sequences))))]
+        return prefix_groups(sequences, self._overhead, kept=partial(self._prefixes.kept, weights))
 
     def _pass(
         self,
@@ -63,7 +70,10 @@ class Scheduler:
         cost = len(rows) * (max(len(suffixes[row]) for row in rows) + extra)
         if len(rows) == 1 or cost <= self.budget:
             try:
-                finish(rows, self._begun([suffixes[row] for row in rows], [prefixes[row] for row in rows]))
+                cut = parts([len(suffixes[row]) for row in rows], self._overhead)
+                ordered = [_side_by_side([rows[place] for place in part], prefixes) for part in cut]
+                begun = (self._begun([suffixes[r] for r in part], [prefixes[r] for r in part]) for part in ordered)
+                finish([row for part in ordered for row in part], joined(begun))
                 return
             except RuntimeError as error:
                 if len(rows) == 1 or not out_of_memory(error):
@@ -79,3 +89,9 @@ class Scheduler:
         batch = Batch(self.model, prefixes, self.pad)
         batch.extend(suffixes)
         return batch
+
+
+def _side_by_side(rows: Sequence[int], prefixes: Sequence[Prefix | None]) -> list[int]:
+    """The rows with those of one prefix together."""
+    first = {id(prefixes[row]): row for row in reversed(rows)}
+    return sorted(rows, key=lambda row: (first[id(prefixes[row])], row))

@@ -139,10 +139,10 @@ class TransformersEngine:
         found: dict[int, Tokens] = {}
 
         def finish(rows: list[int], batch: Batch) -> None:
-            chosen = [prompts[row] for row in rows]
-            new = decode(
-                batch, sampling, chosen, stopper, lambda row, tokens: self._drafts.guess(questions[rows[row]], tokens)
-            )
+            def guess(row: int, begun: Tokens) -> Tokens:
+                return self._drafts.guess(questions[rows[row]], prompts[rows[row]], begun)
+
+            new = decode(batch, sampling, [prompts[row] for row in rows], stopper, guess)
             found.update(zip(rows, new, strict=True))
 
         self._run(asked, prompts, sampling.max_tokens, finish)
