@@ -22,7 +22,7 @@ class SearchConfig(Section):
         0.05, gt=0.0, lt=1.0, description="probability with which the statistical race may miss the best candidate"
     )
     racing_step: int = Field(
-        3,
+        2,
         ge=1,
         description="how many candidates a race scores on at once, and on how many rows each, at least; 1: the fewest"
         " LM calls, where those are paid for; more: wider batches, in fewer rounds",

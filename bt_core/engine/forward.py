@@ -4,7 +4,7 @@ New tokens are padded on the left, so that every row's next token is wanted at t
 Shapes: B rows, S new tokens with padding, T cached suffix tokens, K positions with logits, V vocabulary entries.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -23,27 +23,6 @@ class Prefix:
 
     length: int
     layers: Layers
-
-
-def prefix_pass(model: Any, tokens: Tokens, start: Prefix | None = None) -> Prefix:
-    """Keys and values of the tokens that a group shares, or of `start` and the tokens that follow it."""
-    cache = DynamicCache(config=model.config)
-    first = start.length if start else 0
-    model(
-        input_ids=torch.tensor([tokens], device=model.device),
-        position_ids=torch.arange(first, first + len(tokens), device=model.device)[None],
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-        shared_prefixes=_segments([start]),
-    )
-    layers = tuple((layer.keys, layer.values) for layer in cache.layers)
-    if start:
-        layers = tuple(
-            (torch.cat((old_key, key), 2), torch.cat((old_value, value), 2))
-            for (old_key, old_value), (key, value) in zip(start.layers, layers, strict=True)
-        )
-    return Prefix(first + len(tokens), layers)
 
 
 class Batch:
@@ -118,6 +97,25 @@ class Batch:
             suffix_mask=mask,
         )
         return output.logits.float()
+
+
+def prefix_pass(model: Any, starts: Mapping[Tokens, Prefix | None], pad: int) -> list[Prefix]:
+    """Keys and values of prefixes, each from its tokens behind what was run of them already."""
+    batch = Batch(model, list(starts.values()), pad)
+    batch.extend([tokens[start.length if start else 0 :] for tokens, start in starts.items()])
+    made = []
+    for row, (tokens, start) in enumerate(starts.items()):
+        new = len(tokens) - (start.length if start else 0)
+        layers = tuple(
+            (layer.keys[row : row + 1, :, -new:], layer.values[row : row + 1, :, -new:]) for layer in batch.cache.layers
+        )
+        if start:
+            layers = tuple(
+                (torch.cat((old_key, key), 2), torch.cat((old_value, value), 2))
+                for (old_key, old_value), (key, value) in zip(start.layers, layers, strict=True)
+            )
+        made.append(Prefix(len(tokens), layers))
+    return made
 
 
 def joined(parts: Iterable[Batch]) -> Batch:

@@ -42,7 +42,7 @@ def common_prefix(left: Tokens, right: Tokens) -> int:
 
 def prefix_groups(
     sequences: Sequence[Tokens],
-    overhead: int = 64,
+    overhead: int = 48,
     nested: bool = True,
     kept: Callable[[Tokens], int] = lambda tokens: 0,
 ) -> list[Group]:

@@ -29,7 +29,7 @@ class Scheduler:
         self.budget = settings.batch_tokens
         self._overhead = cheap(model.device.type)
         self.computed = 0
-        self._prefixes = PrefixCache(model, settings.prefix_tokens)
+        self._prefixes = PrefixCache(model, settings.prefix_tokens, pad)
 
     def forget(self) -> None:
         """Drop the kept prefixes."""
@@ -48,9 +48,10 @@ class Scheduler:
         places = {index: (number, group.prefix) for number, group in enumerate(groups) for index in group.members}
         suffixes = [sequence[places[index][1] :] for index, sequence in enumerate(sequences)]
         before = self._prefixes.computed
-        found = [self._prefixes.get(weights, sequences[g.members[0]][: g.prefix]) if g.prefix else None for g in groups]
+        shared = [sequences[group.members[0]][: group.prefix] for group in groups]
+        found = self._prefixes.get(weights, filter(None, shared))
         self.computed += self._prefixes.computed - before + sum(map(len, suffixes))
-        prefixes = [found[places[index][0]] for index in range(len(sequences))]
+        prefixes = [found.get(shared[places[index][0]]) for index in range(len(sequences))]
         for batch in batches([len(suffix) for suffix in suffixes], self.budget, extra):
             self._pass(batch, suffixes, prefixes, extra, finish)
 

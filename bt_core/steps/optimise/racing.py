@@ -66,7 +66,7 @@ class Race:
     racing: Racing = "exact"
     risk: float = 0.05
     seed: int = 0
-    step: int = 3
+    step: int = 2
     strata: Sequence[Hashable] | None = None
     scores: list[dict[int, float]] = field(default_factory=list)
 
