@@ -1,9 +1,11 @@
-"""Grouping by shared prefix, and batches within a budget."""
+"""Grouping by shared prefix, batches within a budget, and batches without much padding."""
+
+from itertools import combinations, pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bt_core.engine.grouping import MIN_PREFIX, batches, common_prefix, prefix_groups
+from bt_core.engine.grouping import DEEPEST, MIN_PREFIX, Group, batches, common_prefix, parts, prefix_groups
 
 SEQUENCES = st.lists(
     st.tuples(st.integers(0, 2), st.lists(st.integers(0, 3), min_size=1, max_size=12)).map(
@@ -44,7 +46,7 @@ def test_groups_do_not_depend_on_the_order_of_arrival(sequences: list[tuple[int,
 
 def test_prefixes_that_differ_by_one_token_are_kept_apart() -> None:
     first, second = (1,) * 40, (1,) * 10 + (2,) * 30
-    groups = prefix_groups([(*first, 5), (*first, 6), (*second, 5), (*second, 6)])
+    groups = prefix_groups([(*first, 5), (*first, 6), (*second, 5), (*second, 6)], overhead=16)
     assert [(group.prefix, group.members) for group in groups] == [(40, (0, 1)), (40, (2, 3))]
 
 
@@ -55,6 +57,63 @@ def test_a_short_prompt_beside_long_ones_does_not_cost_them_their_prefix() -> No
     prefixes = {index: group.prefix for group in prefix_groups([*long, *short]) for index in group.members}
     assert [prefixes[index] for index in range(3)] == [91] * 3
     assert all(prefixes[index] >= 30 for index in range(3, 7))
+
+
+def test_branches_go_on_from_what_they_share() -> None:
+    system = (1,) * 30
+    one, two = ((*system, *(demos,) * 60) for demos in (2, 3))
+    rows = [(*prefix, 5, n) for prefix in (one, two) for n in range(4)] + [(*system, 9, n) for n in range(4)]
+    prefixes = [(group.prefix, group.members) for group in prefix_groups(rows)]
+    assert sorted(prefixes) == [(30, (8, 9, 10, 11)), (91, (0, 1, 2, 3)), (91, (4, 5, 6, 7))]
+
+
+def test_a_prefix_that_is_kept_serves_a_single_row() -> None:
+    rows = [(*(1,) * 40, 5), (2, 3)]
+    assert Group(0, (0,)) in prefix_groups(rows)
+    assert Group(40, (0,)) in prefix_groups(rows, kept=lambda tokens: common_prefix(tokens, (1,) * 60))
+
+
+def test_a_prefix_too_short_for_a_pass_is_not_shared() -> None:
+    rows = [(*(1,) * 20, n) for n in range(3)]
+    assert prefix_groups(rows, overhead=100) == [Group(0, (0, 1, 2))]
+    assert prefix_groups(rows, overhead=10) == [Group(20, (0, 1, 2))]
+
+
+def test_rows_that_each_begin_the_next_do_not_nest_for_ever() -> None:
+    rows = [(1,) * length for length in range(1, 2_000)]
+    groups = prefix_groups(rows, overhead=0)
+    assert sorted(index for group in groups for index in group.members) == list(range(len(rows)))
+    assert len(groups) <= DEEPEST + 1
+
+
+@given(SEQUENCES, st.integers(0, 60))
+def test_groups_cost_no_more_than_one_or_none(sequences: list[tuple[int, ...]], overhead: int) -> None:
+    """Neither sharing nothing nor sharing what all have is cheaper, where each prefix is computed from its start."""
+
+    def cost(groups: list[Group]) -> int:
+        rows = sum(len(sequences[index]) - group.prefix for group in groups for index in group.members)
+        return rows + sum(group.prefix + overhead for group in groups if group.prefix)
+
+    everyone = tuple(range(len(sequences)))
+    shared = min(min(map(len, sequences)) - 1, *(common_prefix(sequences[0], other) for other in sequences))
+    found = cost(prefix_groups(sequences, overhead, nested=False))
+    assert found <= cost([Group(0, everyone)])
+    assert found <= cost([Group(shared, everyone)])
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=9), st.integers(0, 60))
+def test_parts_are_the_cheapest_cuts_of_the_sorted_lengths(lengths: list[int], overhead: int) -> None:
+    def cost(cut: list[list[int]]) -> int:
+        return sum(len(part) * max(lengths[place] for place in part) + overhead for part in cut)
+
+    found = parts(lengths, overhead)
+    order = [place for part in found for place in part]
+    assert [lengths[place] for place in order] == sorted(lengths)
+    assert sorted(order) == list(range(len(lengths)))
+    ends = range(1, len(order))
+    cuts = (chosen for count in range(len(order)) for chosen in combinations(ends, count))
+    bounds = ([0, *chosen, len(order)] for chosen in cuts)
+    assert cost(found) == min(cost([order[a:b] for a, b in pairwise(one)]) for one in bounds)
 
 
 @given(st.lists(st.integers(1, 50), min_size=1), st.integers(50, 200))
