@@ -63,7 +63,7 @@ def decode(
         The new tokens of each row, the end token left out.
     """
     answers = [Answer(generator, []) for generator in generators(sampling, prompts)]
-    most = cheap(batch.model.device.type)
+    most = cheap(batch.model.device.type) if batch.ours else 0  # no draft where nothing can be taken back
     alive = list(range(len(answers)))
     while True:
         batch.take_back(

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from bt_core.engine import attention
 from bt_core.engine.attention import Layers, SharedPrefixes
 from bt_core.engine.grouping import Tokens
 
@@ -28,14 +29,18 @@ class Prefix:
 class Batch:
     """Rows under way, each behind its prefix, rows of one prefix side by side.
 
+    A model whose attention is not ours (`attention.supports`) gets the mask that transformers knows, has no prefixes,
+    and takes nothing back.
+
     Attributes:
+        ours: whether the attention is ours.
         logits: [B, K, V], behind each of the last K tokens, from the last `extend`.
         seen: [B, T], which cached tokens a row sees: neither pads nor what was taken back.
         ends: [B], position of each row's next token.
     """
 
     def __init__(self, model: Any, prefixes: Sequence[Prefix | None], pad: int) -> None:
-        self.model, self.pad = model, pad
+        self.model, self.pad, self.ours = model, pad, attention.supports(model.config)
         self.prefixes = list(prefixes)
         self.cache = DynamicCache(config=model.config)
         self.seen = torch.ones(len(prefixes), 0, dtype=torch.bool)
@@ -55,12 +60,23 @@ class Batch:
         slot = torch.arange(width)
         ids = torch.tensor([(self.pad,) * (width - len(row)) + row for row in rows])
         fresh = slot >= gaps
-        self.logits = self._run(ids, (self.ends[:, None] + slot - gaps).clamp(min=0), self._mask(fresh), wanted)
+        positions = (self.ends[:, None] + slot - gaps).clamp(min=0)
+        output = self.model(
+            input_ids=ids.to(self.model.device),
+            position_ids=positions.to(self.model.device),
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=wanted,
+            **self._attending(fresh),
+        )
+        self.logits = output.logits.float()
         self.seen = torch.cat((self.seen, fresh), 1)
         self.ends = self.ends + lengths
 
     def take_back(self, counts: Sequence[int]) -> None:
         """Forget so many of each row's last tokens."""
+        if not any(counts):
+            return
         number = torch.tensor(counts)
         self.ends = self.ends - number
         self.seen &= torch.arange(self.seen.shape[1], 0, -1) > number[:, None]
@@ -86,17 +102,11 @@ class Batch:
         hidden = torch.finfo(dtype).min
         return torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, hidden)[:, None].to(self.model.device)
 
-    def _run(self, ids: Tensor, positions: Tensor, mask: Tensor | None, wanted: int) -> Tensor:
-        output = self.model(
-            input_ids=ids.to(self.model.device),
-            position_ids=positions.to(self.model.device),
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=wanted,
-            shared_prefixes=_segments(self.prefixes),
-            suffix_mask=mask,
-        )
-        return output.logits.float()
+    def _attending(self, fresh: Tensor) -> dict[str, Any]:
+        """What tells the model which tokens see which."""
+        if self.ours:
+            return {"shared_prefixes": _segments(self.prefixes), "suffix_mask": self._mask(fresh)}
+        return {"attention_mask": torch.cat((self.seen, fresh), 1).long().to(self.model.device)}
 
 
 def prefix_pass(model: Any, starts: Mapping[Tokens, Prefix | None], pad: int) -> list[Prefix]:
@@ -106,9 +116,8 @@ def prefix_pass(model: Any, starts: Mapping[Tokens, Prefix | None], pad: int) ->
     made = []
     for row, (tokens, start) in enumerate(starts.items()):
         new = len(tokens) - (start.length if start else 0)
-        layers = tuple(
-            (layer.keys[row : row + 1, :, -new:], layer.values[row : row + 1, :, -new:]) for layer in batch.cache.layers
-        )
+        own = slice(row, row + 1), slice(None), slice(-new, None)
+        layers = tuple((layer.keys[own].clone(), layer.values[own].clone()) for layer in batch.cache.layers)
         if start:
             layers = tuple(
                 (torch.cat((old_key, key), 2), torch.cat((old_value, value), 2))

@@ -25,7 +25,7 @@ class Scheduler:
 
     def __init__(self, model: Any, pad: int, settings: EngineConfig) -> None:
         self.model, self.pad = model, pad
-        self.shares_prefixes = attention.supports(model.config)
+        self.shares_prefixes = self._joins = attention.supports(model.config)
         self.budget = settings.batch_tokens
         self._overhead = cheap(model.device.type)
         self.computed = 0
@@ -71,7 +71,8 @@ class Scheduler:
         cost = len(rows) * (max(len(suffixes[row]) for row in rows) + extra)
         if len(rows) == 1 or cost <= self.budget:
             try:
-                cut = parts([len(suffixes[row]) for row in rows], self._overhead)
+                lengths = [len(suffixes[row]) for row in rows]
+                cut = parts(lengths, self._overhead) if self._joins else [list(range(len(rows)))]
                 ordered = [_side_by_side([rows[place] for place in part], prefixes) for part in cut]
                 begun = (self._begun([suffixes[r] for r in part], [prefixes[r] for r in part]) for part in ordered)
                 finish([row for part in ordered for row in part], joined(begun))
