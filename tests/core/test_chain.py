@@ -153,7 +153,10 @@ def test_a_shared_engine_is_loaded_again_after_it_was_closed(tiny_model: BaseMod
 
 def test_an_engine_that_forgets_computes_its_prefixes_again(tiny_engine: TransformersEngine) -> None:
     engine = SharedEngine(lambda: tiny_engine)
-    pair = [ASKED, replace(ASKED, messages=(Message("user", "Is the sea dark, or is the sky?"),))]
+    system = Message("system", "Answer with one word, and think of the weather. " * 8)
+    pair = [
+        replace(ASKED, messages=(system, Message("user", question))) for question in ("Is it dark?", "Is it light?")
+    ]
 
     def computed() -> int:
         before = engine.usage
