@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bt_core.engine.base import forget
 from bt_core.engine.transformers_engine import TransformersEngine
 from bt_core.errors import ConfigError, DataError
 from bt_core.program import read_program
@@ -40,6 +41,7 @@ def flow(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, tiny_engin
     """Traces, and the program of `p`, made in one piece."""
     folder = tmp_path_factory.mktemp("shards")
     flow = Flow.start(folder, tiny_folder, "tests.core.toy:task", tiny_engine, **SETTINGS)
+    tiny_engine.forget()
     flow.bootstrap(name="1.bootstrap")
     flow.p(traces="1.bootstrap", out="whole")
     return flow
@@ -48,13 +50,15 @@ def flow(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, tiny_engin
 def shards_of(
     flow: Flow, shards: int, program: str, rows: str, bootstrapping: bool
 ) -> tuple[list[Path], list[StageReport]]:
-    """Run the shards, the last one first, since pods end in any order."""
+    """Run the shards, the last one first, since pods end in any order, each as on an engine of its own."""
     parts, reports = [], []
+    forget(flow.engine)
     for shard in reversed(range(shards)):
         part = flow.folder / f"{program}.{rows}.{shard}of{shards}"
         inputs = (flow.folder / program, flow.folder / f"{rows}.jsonl", flow.config, "stage", (shard, shards))
         reports.append(run_shard(*inputs, bootstrapping, part, flow.engine))
         parts.append(part)
+        forget(flow.engine)
     return parts, reports
 
 
