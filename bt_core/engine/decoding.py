@@ -1,7 +1,7 @@
 """From logits to answers: decoding with drafts, where an answer ends, and which token comes next.
 
-A pass over a few tokens takes as long as one over a single token, since both read all the weights once. A guess at how
-the answer goes on (`drafts`) is therefore run together with its last token; what the model itself would have said
+A pass over a few tokens takes little longer than over one, since both read all the weights once. A guess at how the
+answer goes on (`drafts`) is therefore run together with its last token; what the model itself would have said
 decides how much of it stands (speculative decoding: Leviathan et al. 2023, arXiv 2211.17192; drafts from a look-up
 instead of a small model). Answers are those without drafts, up to rounding.
 """

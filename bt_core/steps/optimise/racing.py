@@ -94,7 +94,7 @@ class Race:
 
     def _favourite(self) -> int:
         """Who most likely wins; the earliest on ties."""
-        if self.racing == "statistical":
+        if self.racing != "exact":
             return self.winner
         expected = Foresight(self._sure, self._alike)
         totals = []
