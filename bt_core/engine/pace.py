@@ -1,8 +1,8 @@
 """What a forward pass costs beside its tokens."""
 
 #: Tokens up to which a pass takes little longer than with a few, since it reads all the weights in any case. On two
-#: cores a pass over 48 tokens takes twice as long as one over 4 (docs/LOG.md); on CUDA not measured, but below the ratio of
-#: an H100's products to its bandwidth.
+#: cores a pass over 48 tokens takes twice as long as one over 4 (docs/LOG.md); on CUDA not measured, but below the
+#: ratio of an H100's products to its bandwidth.
 CHEAP = {"cpu": 48, "cuda": 256}
 
 
