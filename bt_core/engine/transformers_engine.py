@@ -25,6 +25,7 @@ from bt_core.engine.drafts import Drafts
 from bt_core.engine.fit import check_fit, free_memory, need
 from bt_core.engine.forward import Batch
 from bt_core.engine.grouping import Tokens
+from bt_core.engine.products import multiply_by_onednn
 from bt_core.engine.schedule import Finish, Scheduler
 from bt_core.engine.vocabulary import Vocabulary, check_template, padding
 from bt_core.errors import EngineError, ModelError, first_line
@@ -59,9 +60,10 @@ def load_base(model: BaseModel, settings: EngineConfig, attention_name: str | No
             f"The model {model.id} at {model.path} cannot be loaded ({first_line(error)}): check the folder."
         ) from None
     check_template(model, tokenizer)
+    loaded.eval().requires_grad_(False)
+    multiply_by_onednn(loaded, lay_out=attention_name is not None)
     # A slice such as the last position of each row, [B, 1, H], is otherwise multiplied by the vocabulary row by row.
     loaded.get_output_embeddings().register_forward_pre_hook(lambda module, inputs: (inputs[0].contiguous(),))
-    loaded.eval().requires_grad_(False)
     return loaded, tokenizer
 
 
