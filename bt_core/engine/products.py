@@ -41,14 +41,19 @@ class _Product(torch.autograd.Function):
         return _linear(gradients[0], ctx.weight.t(), None, "none", [], ""), None, None
 
 
+def onednn_multiplies(device: str, dtype: torch.dtype) -> bool:
+    """Whether such weights are multiplied by oneDNN here."""
+    return device == "cpu" and dtype == torch.float32 and torch.backends.mkldnn.is_available()
+
+
 def multiply_by_onednn(model: Any, lay_out: bool) -> None:
-    """Exchange a frozen model's linear layers, where it is on CPU in float32 and torch has oneDNN.
+    """Exchange a frozen model's linear layers where `onednn_multiplies`.
 
     Args:
         model: on its device, in its number format.
         lay_out: keep weights in oneDNN's layout, for a model that is not trained through: narrow batches gain most.
     """
-    if model.device.type != "cpu" or model.dtype != torch.float32 or not torch.backends.mkldnn.is_available():
+    if not onednn_multiplies(model.device.type, model.dtype):
         return
     for name, module in list(model.named_modules()):
         if type(module) is torch.nn.Linear:
