@@ -15,7 +15,7 @@ _laid_out = torch.ops.mkldnn._reorder_linear_weight
 
 
 class OneDnnLinear(torch.nn.Linear):
-    """A frozen linear layer, its weight as it was or in oneDNN's own layout; in that layout there are no gradients."""
+    """A frozen linear layer, its weight as it was or in oneDNN's own layout, through which gradients cost more."""
 
     def __init__(self, linear: torch.nn.Linear, lay_out: bool) -> None:
         super().__init__(linear.in_features, linear.out_features, bias=linear.bias is not None, device="meta")
@@ -51,7 +51,7 @@ def multiply_by_onednn(model: Any, lay_out: bool) -> None:
 
     Args:
         model: on its device, in its number format.
-        lay_out: keep weights in oneDNN's layout, for a model that is not trained through: narrow batches gain most.
+        lay_out: keep weights in oneDNN's layout, for a model that is not trained through; narrow batches gain most.
     """
     if not onednn_multiplies(model.device.type, model.dtype):
         return
