@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# What torch's own compiler calls for a linear layer on CPU.
-_linear = torch.ops.mkldnn._linear_pointwise
-_laid_out = torch.ops.mkldnn._reorder_linear_weight
+
+def _linear(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """What torch's own compiler calls for a linear layer on CPU."""
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+    return product
 
 
 class OneDnnLinear(torch.nn.Linear):
@@ -20,7 +22,9 @@ class OneDnnLinear(torch.nn.Linear):
     def __init__(self, linear: torch.nn.Linear, lay_out: bool) -> None:
         super().__init__(linear.in_features, linear.out_features, bias=linear.bias is not None, device="meta")
         weight = linear.weight.detach()
-        self.weight = torch.nn.Parameter(_laid_out(weight) if lay_out else weight, requires_grad=False)
+        self.weight = torch.nn.Parameter(
+            torch.ops.mkldnn._reorder_linear_weight(weight) if lay_out else weight, requires_grad=False
+        )
         self.bias = linear.bias
 
     def forward(self, rows: Tensor) -> Tensor:
@@ -33,12 +37,11 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.weight = weight
-        product: Tensor = _linear(rows, weight, bias, "none", [], "")
-        return product
+        return _linear(rows, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        return _linear(gradients[0], ctx.weight.t(), None, "none", [], ""), None, None
+        return _linear(gradients[0], ctx.weight.t(), None), None, None
 
 
 def onednn_multiplies(device: str, dtype: torch.dtype) -> bool:

@@ -8,7 +8,7 @@ from bt_core.config import EngineConfig
 from bt_core.engine import attention
 from bt_core.engine.forward import Batch, Prefix, joined
 from bt_core.engine.grouping import Group, Tokens, batches, parts, prefix_groups
-from bt_core.engine.memory import out_of_memory
+from bt_core.engine.memory import out_of_memory, release
 from bt_core.engine.pace import cheap
 from bt_core.engine.prefixes import PrefixCache
 
@@ -83,6 +83,7 @@ class Scheduler:
             # Out of the handler, since the exception holds the batch's tensors.
             self.budget = cost // 2
             self._prefixes.clear()
+            release()
         half = len(rows) // 2
         for part in (rows[:half], rows[half:]):
             self._pass(part, suffixes, prefixes, extra, finish)

@@ -22,7 +22,7 @@ from bt_core.engine.checkpoints import Checkpoints, exclusive, forget, latest
 from bt_core.engine.completion_rows import Collator, encode
 from bt_core.engine.curve import Curve
 from bt_core.engine.launch import launch
-from bt_core.engine.memory import out_of_memory
+from bt_core.engine.memory import out_of_memory, release
 from bt_core.engine.packing import IGNORED, Price, packs
 from bt_core.engine.quantized import load_quantized
 from bt_core.engine.trainer import CompletionTrainer, Progress, arguments
@@ -90,8 +90,7 @@ def fitted(job: TrainingJob, attempt: Callable[[Fit], Curve]) -> Curve:
                 raise
             failure = error.with_traceback(None)  # its frames hold the tensors
         gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release()
     raise TrainingError(
         "The device's memory ran out in training even with one sequence at a time: use a smaller model, shorter"
         " prompts, or more memory."

@@ -92,3 +92,4 @@ def test_what_is_tried_keeps_the_batch_whole() -> None:
 def test_other_failures_are_none_of_memory() -> None:
     assert not out_of_memory(RuntimeError("shapes do not match"))
     assert out_of_memory(MemoryError())
+    assert out_of_memory(RuntimeError("could not create a primitive"))
