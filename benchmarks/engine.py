@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.grids import Source, grid, unshared
-from benchmarks.limits import Shape, forward_flops, now
+from benchmarks.limits import Rates, Shape, forward_flops, now
 from benchmarks.llama import LlamaCpp, add_llama_options, llama_cpp
 from benchmarks.models import add_model_options, open_model, settings
 from benchmarks.plain import PlainTransformers
-from benchmarks.record import Table, Timed, finish, in_turn, parser, ratios, shown, spread
+from benchmarks.record import Table, Timed, finish, in_turn, parser, percent, ratios, shown, spread
 from bt_core.engine.base import Request
 from bt_core.engine.transformers_engine import TransformersEngine
 from bt_core.records import Usage
@@ -134,9 +134,9 @@ def _figures(
     seconds = {name: [run.seconds for run in runs] for name, runs in taken.items() if name != "limit"}
     asked, computed = [use.prompt_tokens for use in spent], [use.computed_prompt_tokens for use in spent]
     shape = Shape.of(engine.model.config)
-    rates = [limit.result for limit in taken["limit"]]
+    rates: list[Rates] = [limit.result for limit in taken["limit"]]
     needed = [forward_flops(shape, [len(engine.render(one)) for one in pile], len(pile)) for pile in piles]
-    shares = [1e-9 * flops / time / rate for flops, time, rate in zip(needed, seconds[OURS], rates, strict=True)]
+    done = [1e-9 * flops / time for flops, time in zip(needed, seconds[OURS], strict=True)]
     found: dict[str, Any] = {
         f"{name}_over_ours": ratios(times, seconds[OURS]) for name, times in seconds.items() if name != OURS
     }
@@ -148,8 +148,9 @@ def _figures(
         for name, runs in taken.items()
         if name in (PLAIN, LLAMA)
     }
-    found["limit_gflops"] = spread(rates)
-    found["work_over_limit"] = spread(shares)
+    found["limit_gflops"], found["torch_gflops"] = (spread(list(each)) for each in zip(*rates, strict=True))
+    found["work_over_limit"] = spread([rate / limits.fastest for rate, limits in zip(done, rates, strict=True)])
+    found["work_over_torch"] = spread([rate / limits.torch for rate, limits in zip(done, rates, strict=True)])
     found["seconds"] = {name: spread(times) for name, times in seconds.items()}
     return found
 
@@ -182,12 +183,24 @@ def _share(found: Mapping[str, Any]) -> Table:
             f"{case['tokens_computed']['median']:,.0f}",
             shown(case["asked_per_second"][OURS]),
             shown(case["asked_per_second"][PLAIN]),
-            shown({key: 100 * value for key, value in case["work_over_limit"].items()}, " %"),
+            *(percent(case[share]) for share in ("work_over_limit", "work_over_torch")),
         )
         for name, case in found.items()
     ]
-    columns = ("case", "prompt tokens asked", "computed", "ours: asked/s", "plain: asked/s", "work over the limit")
-    return Table("Prompt tokens, and the work of computing all of them over the machine's limit", columns, rows)
+    columns = (
+        "case",
+        "prompt tokens asked",
+        "computed",
+        "ours: asked/s",
+        "plain: asked/s",
+        "over the limit",
+        "over torch's",
+    )
+    return Table(
+        "Prompt tokens, and the work of computing all of them over the machine's limit and over torch's own products",
+        columns,
+        rows,
+    )
 
 
 if __name__ == "__main__":

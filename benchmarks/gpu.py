@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoTokenizer
 
 from benchmarks.limits import Shape, lora_flops, now
 from benchmarks.models import add_model_options, open_model, place, settings
-from benchmarks.record import Table, finish, parser, quiet, shown, spread, timed
+from benchmarks.record import Table, finish, parser, percent, quiet, shown, spread, timed
 from bt_core.config import EngineConfig, LoraConfig
 from bt_core.engine.base import Message, Request, Sampling, TrainingRow
 from bt_core.engine.completion_rows import encode
@@ -43,7 +43,7 @@ def trained(base: BaseModel, options: argparse.Namespace, engine: EngineConfig, 
     tokenizer, shape = AutoTokenizer.from_pretrained(base.path), Shape.of(AutoConfig.from_pretrained(base.path))
     encoded = [encode(tokenizer, row) for row in rows]
     lengths = [len(row["input_ids"]) for row in encoded]
-    limit = now(shape, options)
+    limit = now(shape, options).fastest
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -128,10 +128,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _table(figures: dict[str, dict[str, float]]) -> Table:
-    share = {name: 100 * value for name, value in figures["share_of_limit"].items()}
     rows = [
         ("training, tokens/s", shown(figures["tokens_per_second"])),
-        ("training, needed work over the limit", shown(share, " %")),
+        ("training, needed work over the limit", percent(figures["share_of_limit"])),
         ("limit, GFLOP/s", shown(figures["limit_gflops"])),
         ("training, estimated GB", f"{figures['estimated_bytes']['median'] / 1e9:.3g}"),
         ("training, peak GB", f"{figures['peak_bytes']['median'] / 1e9:.3g}"),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,11 +32,23 @@ Prepare = Callable[[Tensor], Callable[[Tensor], Tensor]]
 
 @dataclass(frozen=True)
 class Limit:
-    """Multiply-add rates in GFLOP/s (a multiply and an add are two operations)."""
+    """Multiply-add rates of one way to multiply, in GFLOP/s (a multiply and an add are two operations)."""
 
     square_best: float
     square_median: float
     layers: float
+
+    @property
+    def rate(self) -> float:
+        """The better of square and layers."""
+        return max(self.square_median, self.layers)
+
+
+class Rates(NamedTuple):
+    """GFLOP/s of the fastest way to multiply here, and of torch's own products."""
+
+    fastest: float
+    torch: float
 
 
 @dataclass(frozen=True)
@@ -118,8 +130,10 @@ def lora_flops(shape: Shape, lengths: Sequence[int], logits: int, lora_weights: 
     return base + attention + 3 * 2.0 * lora_weights * sum(lengths)
 
 
-def measure(shape: Shape, device: str = "cpu", dtype: Any = torch.float32, size: int = 2048, times: int = 8) -> Limit:
-    """Time matrix products now, in the way that is fastest here: torch's own, or oneDNN's with weights laid out before.
+def measure(
+    shape: Shape, device: str = "cpu", dtype: Any = torch.float32, size: int = 2048, times: int = 8
+) -> dict[str, Limit]:
+    """Time matrix products now, in every way that there is here: torch's own, oneDNN's with weights laid out before.
 
     Args:
         shape: its layers' products are timed with `BATCH_TOKENS` tokens in the batch.
@@ -128,8 +142,8 @@ def measure(shape: Shape, device: str = "cpu", dtype: Any = torch.float32, size:
         size: side of the square product.
         times: products of each kind, after two that warm up.
     """
-    found = [_measured(shape, partial(_seconds, way, device, dtype, times), size) for way in _ways(device, dtype)]
-    return max(found, key=lambda limit: limit.square_median)
+    ways = _ways(device, dtype)
+    return {name: _measured(shape, partial(_seconds, way, device, dtype, times), size) for name, way in ways.items()}
 
 
 def _measured(shape: Shape, seconds: Callable[[int, int, int], list[float]], size: int) -> Limit:
@@ -143,13 +157,13 @@ def _measured(shape: Shape, seconds: Callable[[int, int, int], list[float]], siz
     )
 
 
-def now(shape: Shape, options: Any) -> float:
-    """The rate that a share is given of, measured at this moment: the better of square and layers, in GFLOP/s."""
-    limit = measure(shape, *place(options), 512 if options.quick else 2048, times=4)
-    return max(limit.square_median, limit.layers)
+def now(shape: Shape, options: Any) -> Rates:
+    """The rates that shares are given of, measured at this moment."""
+    found = measure(shape, *place(options), 512 if options.quick else 2048, times=4)
+    return Rates(max(limit.rate for limit in found.values()), found["torch"].rate)
 
 
-def _ways(device: str, dtype: Any) -> list[Prepare]:
+def _ways(device: str, dtype: Any) -> dict[str, Prepare]:
     def by_torch(weight: Tensor) -> Callable[[Tensor], Tensor]:
         return lambda rows: torch.nn.functional.linear(rows, weight)
 
@@ -158,7 +172,7 @@ def _ways(device: str, dtype: Any) -> list[Prepare]:
         linear.weight = torch.nn.Parameter(weight, requires_grad=False)
         return OneDnnLinear(linear, lay_out=True)
 
-    return [by_torch, by_onednn] if onednn_multiplies(device, dtype) else [by_torch]
+    return {"torch": by_torch} | ({"oneDNN": by_onednn} if onednn_multiplies(device, dtype) else {})
 
 
 def _seconds(way: Prepare, device: str, dtype: Any, times: int, rows: int, inner: int, columns: int) -> list[float]:
@@ -190,18 +204,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         shape = Shape.of(AutoConfig.from_pretrained(base.path))
     device, dtype = place(options)
     found = [measure(shape, device, dtype, options.size) for _ in range(options.repeats)]
-    rates = {name: spread([getattr(limit, name) for limit in found]) for name in asdict(found[0])}
+    rates = {
+        way: {name: spread([getattr(limits[way], name) for limits in found]) for name in asdict(limit)}
+        for way, limit in found[0].items()
+    }
     per_token = forward_flops(shape, [1], 0)
     table = Table(
-        f"Matrix products, {options.dtype} on {device}",
-        ("what", "GFLOP/s: median (min to max)"),
-        (
-            (f"square {options.size}, best of a round", shown(rates["square_best"])),
-            (f"square {options.size}, median of a round", shown(rates["square_median"])),
-            (f"the model's layers, {BATCH_TOKENS} tokens", shown(rates["layers"])),
-        ),
+        f"Matrix products, {options.dtype} on {device}, in GFLOP/s: median (min to max)",
+        ("by", f"square {options.size}, best", "median of a round", f"the model's layers, {BATCH_TOKENS} tokens"),
+        [(way, *(shown(rate) for rate in parts.values())) for way, parts in rates.items()],
     )
-    bound = 1e9 * rates["square_median"]["median"] / per_token
+    bound = 1e9 * max(parts["square_median"]["median"] for parts in rates.values()) / per_token
     note = f"A token costs {per_token / 1e6:,.0f} MFLOP in the layers' matrices: at most {bound:,.0f} tokens a second."
     result = {"rates": rates, "flops_per_token": per_token, "shape": asdict(shape)}
     finish("limits", options, result, [table], [note])

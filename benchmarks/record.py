@@ -87,6 +87,11 @@ def shown(found: Mapping[str, float], unit: str = "") -> str:
     return f"{middle}{unit} ({low} to {high})"
 
 
+def percent(found: Mapping[str, float]) -> str:
+    """A spread of shares as text: `79.3 % (73.0 to 80.1)`."""
+    return shown({name: 100 * value for name, value in found.items()}, " %")
+
+
 def _digits(value: float) -> str:
     """Three significant digits; whole from 100 on."""
     if abs(value) >= 100:

@@ -28,7 +28,7 @@ from transformers import (
 
 from benchmarks.limits import Shape, lora_flops, now
 from benchmarks.models import add_model_options, open_model, plain_model, settings
-from benchmarks.record import Table, finish, in_turn, parser, quiet, ratios, shown, spread
+from benchmarks.record import Table, finish, in_turn, parser, percent, quiet, ratios, shown, spread
 from bt_core.config import EngineConfig, LoraConfig
 from bt_core.engine.base import Message, TrainingRow
 from bt_core.engine.training import train_adapter
@@ -163,7 +163,7 @@ def _settings(options: argparse.Namespace, lora: LoraConfig) -> dict[str, Any]:
 
 
 def _figures(
-    seconds: dict[str, list[float]], encoded: Sequence[Sequence[dict[str, list[int]]]], shape: Shape, lora: LoraConfig
+    seconds: dict[str, list[Any]], encoded: Sequence[Sequence[dict[str, list[int]]]], shape: Shape, lora: LoraConfig
 ) -> dict[str, Any]:
     lengths = [[len(row["input_ids"]) for row in pile] for pile in encoded]
     answers = [sum(label != -100 for row in pile for label in row["labels"]) for pile in encoded]
@@ -175,10 +175,11 @@ def _figures(
         pairs = list(zip(lengths, needed, seconds["limit"], seconds[name], strict=True))
         found[name] = {
             "tokens_per_second": spread([sum(length) / time for length, _, _, time in pairs]),
-            "share_of_limit": spread([1e-9 * flops / time / rate for _, flops, rate, time in pairs]),
+            "share_of_limit": spread([1e-9 * flops / time / rates.fastest for _, flops, rates, time in pairs]),
+            "share_of_torch": spread([1e-9 * flops / time / rates.torch for _, flops, rates, time in pairs]),
             "seconds": spread(seconds[name]),
         }
-    found["limit_gflops"] = spread(seconds["limit"])
+    found["limit_gflops"], found["torch_gflops"] = (spread(list(each)) for each in zip(*seconds["limit"], strict=True))
     return found
 
 
@@ -187,12 +188,13 @@ def _table(found: dict[str, Any]) -> Table:
         (
             name,
             shown(found[key]["tokens_per_second"]),
-            shown({part: 100 * value for part, value in found[key]["share_of_limit"].items()}, " %"),
+            percent(found[key]["share_of_limit"]),
+            percent(found[key]["share_of_torch"]),
             shown(found["ratios"]["plain_over_ours"], "x") if key == "plain" else "1",
         )
         for name, key in (("this project's trainer", "ours"), ("ordinary Trainer", "plain"))
     ]
-    columns = ("trainer", "real tokens/s", "needed work over the limit", "time over ours")
+    columns = ("trainer", "real tokens/s", "needed work over the limit", "over torch's products", "time over ours")
     return Table("LoRA fine-tuning: median (min to max) of paired runs", columns, rows)
 
 

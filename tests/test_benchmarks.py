@@ -57,7 +57,8 @@ def measured(name: str, folder: Path, *arguments: str) -> dict[str, Any]:
 
 def test_limits(tmp_path: Path) -> None:
     found = measured("limits", tmp_path, *TINY)
-    assert found["rates"].keys() == {"square_best", "square_median", "layers"}
+    assert {"torch"} <= found["rates"].keys() <= {"torch", "oneDNN"}
+    assert all(rates.keys() == {"square_best", "square_median", "layers"} for rates in found["rates"].values())
 
 
 def test_engine(tmp_path: Path) -> None:
@@ -76,7 +77,8 @@ def test_engine(tmp_path: Path) -> None:
 def test_train(tmp_path: Path) -> None:
     found = measured("train", tmp_path, *TINY)
     assert found["ratios"].keys() == {"plain_over_ours"}
-    assert found["ours"].keys() == found["plain"].keys() == {"tokens_per_second", "share_of_limit", "seconds"}
+    figures = {"tokens_per_second", "share_of_limit", "share_of_torch", "seconds"}
+    assert found["ours"].keys() == found["plain"].keys() == figures
 
 
 def test_scaling(tmp_path: Path) -> None:
