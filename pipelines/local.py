@@ -23,7 +23,7 @@ from pipelines.transcript import Transcript
 
 #: By default OpenMP's threads spin while they wait. Where another process wants the same cores, that made small
 #: batches more than ten times slower. GNU's spin for some microseconds and sleep then, which costs a search a quarter
-#: less than sleeping at once and 15 % more beside another (docs/LOG.md); a user's own setting wins.
+#: less than sleeping at once and a fifth more beside another (docs/LOG.md); a user's own setting wins.
 BRIEF_WAITS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 
 

@@ -10,8 +10,6 @@ from bt_core.engine.products import OneDnnLinear, multiply_by_onednn, onednn_mul
 from bt_core.engine.transformers_engine import load_base
 from bt_core.models import BaseModel
 
-pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
-
 
 def linear(inputs: int, outputs: int, bias: bool) -> torch.nn.Linear:
     torch.manual_seed(0)
