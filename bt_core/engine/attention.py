@@ -16,6 +16,8 @@ from torch import Tensor
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from bt_core.engine.wide_attention import is_wide, wide_attention
+
 ATTENTION = "bt_shared_prefix"
 
 
@@ -37,7 +39,9 @@ class SharedPrefixes:
 def attention_with_lse(
     query: Tensor, key: Tensor, value: Tensor, scale: float, causal: bool, mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Attention and its log-sum-exp: ([B, H, S, D], [B, H, S]); `mask` is additive."""
+    """Attention and its log-sum-exp: ([B, H, S, D], [B, H, S]); `mask` is additive, [B, 1, S, T]."""
+    group = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(group, 1), value.repeat_interleave(group, 1)
     if query.device.type == "cpu" and query.dtype in (torch.float32, torch.bfloat16):
         flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
         out, lse = flash(query, key, value, 0.0, causal, attn_mask=mask, scale=scale)
@@ -65,15 +69,14 @@ def shared_prefix_attention(
 ) -> tuple[Tensor, None]:
     """The attention function that transformers calls in every layer.
 
-    `suffix_mask` is additive, [B, 1, S, T], and says which suffix tokens are seen; without it the new tokens
-    are the whole suffix, unpadded, and attend causally.
+    Where the new tokens are the whole suffix they attend causally. `suffix_mask` is additive, [B, 1, 1 or S, T], and
+    says which suffix tokens are not seen beside that.
     """
-    _, heads, new, size = query.shape
-    scale = size**-0.5 if scaling is None else scaling
-    group = heads // key.shape[1]
-    wide_key, wide_value = key.repeat_interleave(group, 1), value.repeat_interleave(group, 1)
-    causal = suffix_mask is None and new > 1
-    out, lse = attention_with_lse(query, wide_key, wide_value, scale, causal, suffix_mask)
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    causal = query.shape[2] == key.shape[2]
+    if causal and not (shared_prefixes and shared_prefixes.segments) and is_wide(query, key):
+        return wide_attention(query, key, value, scale, suffix_mask), None
+    out, lse = attention_with_lse(query, key, value, scale, causal, suffix_mask)
     for first, end, layers in shared_prefixes.segments if shared_prefixes else ():
         prefix_key, prefix_value = layers[module.layer_idx]
         pre_out, pre_lse = _attend_prefix(query[first:end], prefix_key, prefix_value, scale)

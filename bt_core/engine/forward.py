@@ -92,12 +92,14 @@ class Batch:
         self.prefixes = [self.prefixes[row] for row in rows]
 
     def _mask(self, fresh: Tensor) -> Tensor | None:
-        """Additive, [B, 1, S, T + S]; None where attention is causal without one."""
+        """Additive, [B, 1, S, T + S]; of pads alone, [B, 1, 1, S], behind nothing, where attention is causal itself."""
         width = fresh.shape[1]
         if bool(fresh.all()) and bool(self.seen.all()) and (width == 1 or not self.seen.shape[1]):
             return None
-        causal = torch.ones(width, width, dtype=torch.bool).tril()
-        seen = torch.cat((self.seen[:, None].expand(-1, width, -1), fresh[:, None] & causal), 2)
+        seen = fresh[:, None]
+        if self.seen.shape[1]:
+            causal = torch.ones(width, width, dtype=torch.bool).tril()
+            seen = torch.cat((self.seen[:, None].expand(-1, width, -1), seen & causal), 2)
         dtype = self.model.dtype
         hidden = torch.finfo(dtype).min
         return torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, hidden)[:, None].to(self.model.device)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 
-def _linear(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """What torch's own compiler calls for a linear layer on CPU."""
+def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """[..., in] by [out, in] to [..., out]: what torch's own compiler calls for a linear layer on CPU."""
     product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
     return product
 
@@ -37,11 +37,11 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.weight = weight
-        return _linear(rows, weight, bias)
+        return linear(rows, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        return _linear(gradients[0], ctx.weight.t(), None), None, None
+        return linear(gradients[0], ctx.weight.t()), None, None
 
 
 def onednn_multiplies(device: str, dtype: torch.dtype) -> bool:

@@ -75,7 +75,11 @@ class Scheduler:
                 cut = parts(lengths, self._overhead) if self._joins else [list(range(len(rows)))]
                 ordered = [_side_by_side([rows[place] for place in part], prefixes) for part in cut]
                 begun = (self._begun([suffixes[r] for r in part], [prefixes[r] for r in part]) for part in ordered)
-                finish([row for part in ordered for row in part], joined(begun))
+                if extra:
+                    finish([row for part in ordered for row in part], joined(begun))
+                else:
+                    for part, batch in zip(ordered, begun, strict=True):
+                        finish(part, batch)
                 return
             except RuntimeError as error:
                 if len(rows) == 1 or not out_of_memory(error):
