@@ -131,16 +131,16 @@ def prefix_pass(model: Any, starts: Mapping[Tokens, Prefix | None], pad: int) ->
 
 def joined(parts: Iterable[Batch]) -> Batch:
     """Batches after their prompts as one, rows in their order; the cached tokens of all end at the same place."""
-    first, *others = parts
+    first, *others = batches = list(parts)
     if not others:
         return first
-    for part in others:
-        first.prefixes += part.prefixes
-        first.seen = torch.cat(_level([first.seen, part.seen], 1))
-        first.ends, first.logits = torch.cat((first.ends, part.ends)), torch.cat((first.logits, part.logits))
-        for own, more in zip(first.cache.layers, part.cache.layers, strict=True):
-            own.keys = torch.cat(_level([own.keys, more.keys], 2))
-            own.values = torch.cat(_level([own.values, more.values], 2))
+    first.prefixes = [prefix for batch in batches for prefix in batch.prefixes]
+    first.seen = torch.cat(_level([batch.seen for batch in batches], 1))
+    first.ends = torch.cat([batch.ends for batch in batches])
+    first.logits = torch.cat([batch.logits for batch in batches])
+    for own, *more in zip(*(batch.cache.layers for batch in batches), strict=True):
+        own.keys = torch.cat(_level([own.keys, *(layer.keys for layer in more)], 2))
+        own.values = torch.cat(_level([own.values, *(layer.values for layer in more)], 2))
     return first
 
 

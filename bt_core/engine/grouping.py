@@ -4,6 +4,7 @@ Pure Python over token ids; the same sequences give the same groups in the same 
 does not depend on the order in which requests arrived.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -122,6 +123,13 @@ def parts(lengths: Sequence[int], overhead: int) -> list[list[int]]:
         cut.append(order[begin:end])
         end = begin
     return cut[::-1]
+
+
+def evenly(part: list[int], lengths: Sequence[int], most: int) -> list[list[int]]:
+    """Positions in their order, cut into the fewest like parts that hold `most` tokens at most, or one row each."""
+    rows = max(1, most // max(lengths[position] for position in part))
+    size = math.ceil(len(part) / math.ceil(len(part) / rows))
+    return [part[begin : begin + size] for begin in range(0, len(part), size)]
 
 
 def batches(lengths: Sequence[int], budget: int, extra: int = 0) -> Iterator[list[int]]:

@@ -9,3 +9,13 @@ CHEAP = {"cpu": 48, "cuda": 256}
 def cheap(device: str) -> int:
     """Tokens that a pass on this kind of device may hold for little more than the price of one."""
     return CHEAP.get(device, CHEAP["cpu"])
+
+
+#: Tokens in a pass beyond which a CPU's caches, and what the C library keeps of freed memory, no longer hold a layer's
+#: activations (docs/LOG.md, "Pages"); a GPU is the faster the more there are.
+BROAD = {"cpu": 1_280}
+
+
+def broad(device: str) -> int | None:
+    """Tokens over which a pass on this kind of device is better split in two; None where it never is."""
+    return BROAD.get(device)

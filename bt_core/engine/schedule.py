@@ -7,9 +7,9 @@ from typing import Any
 from bt_core.config import EngineConfig
 from bt_core.engine import attention
 from bt_core.engine.forward import Batch, Prefix, joined
-from bt_core.engine.grouping import Group, Tokens, batches, parts, prefix_groups
+from bt_core.engine.grouping import Group, Tokens, batches, evenly, parts, prefix_groups
 from bt_core.engine.memory import out_of_memory, release
-from bt_core.engine.pace import cheap
+from bt_core.engine.pace import broad, cheap
 from bt_core.engine.prefixes import PrefixCache
 
 Finish = Callable[[list[int], Batch], None]
@@ -27,7 +27,7 @@ class Scheduler:
         self.model, self.pad = model, pad
         self.shares_prefixes = self._joins = attention.supports(model.config)
         self.budget = settings.batch_tokens
-        self._overhead = cheap(model.device.type)
+        self._overhead, self._broad = cheap(model.device.type), broad(model.device.type)
         self.computed = 0
         self._prefixes = PrefixCache(model, settings.prefix_tokens, pad)
 
@@ -73,6 +73,8 @@ class Scheduler:
             try:
                 lengths = [len(suffixes[row]) for row in rows]
                 cut = parts(lengths, self._overhead) if self._joins else [list(range(len(rows)))]
+                if self._joins and self._broad:
+                    cut = [piece for part in cut for piece in evenly(part, lengths, self._broad)]
                 ordered = [_side_by_side([rows[place] for place in part], prefixes) for part in cut]
                 begun = (self._begun([suffixes[r] for r in part], [prefixes[r] for r in part]) for part in ordered)
                 if extra:
@@ -85,7 +87,7 @@ class Scheduler:
                 if len(rows) == 1 or not out_of_memory(error):
                     raise
             # Out of the handler, since the exception holds the batch's tensors.
-            self.budget = cost // 2
+            self.budget = (cost if extra else min(cost, self._broad or cost)) // 2
             self._prefixes.clear()
             release()
         half = len(rows) // 2

@@ -25,7 +25,6 @@ from bt_core.engine.drafts import Drafts
 from bt_core.engine.fit import check_fit, free_memory, need
 from bt_core.engine.forward import Batch
 from bt_core.engine.grouping import Tokens
-from bt_core.engine.memory import keep_freed
 from bt_core.engine.products import multiply_by_onednn
 from bt_core.engine.schedule import Finish, Scheduler
 from bt_core.engine.vocabulary import Vocabulary, check_template, padding
@@ -48,8 +47,6 @@ def load_base(model: BaseModel, settings: EngineConfig, attention_name: str | No
     native = torch.bfloat16 if device == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
     dtype = native if settings.dtype == "auto" else getattr(torch, settings.dtype)
     _check_fit(model, settings, device, dtype)
-    if device == "cpu":
-        keep_freed()
     disable_progress_bar()  # a step shows its examples, not its tensors
     try:
         tokenizer = AutoTokenizer.from_pretrained(model.path)

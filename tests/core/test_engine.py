@@ -63,6 +63,21 @@ def test_label_scores_do_not_depend_on_sharing_or_on_the_batch(
         assert math.fsum(map(math.exp, one.label_logprobs)) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("parts", [{"labels": LABELS}, {"sampling": Sampling(max_tokens=12)}])
+def test_answers_do_not_depend_on_how_a_broad_pass_is_split(
+    tiny_engine: TransformersEngine, parts: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [request(thing, **parts) for thing in THINGS]
+    tiny_engine.forget()
+    whole = tiny_engine.generate(asked)
+    monkeypatch.setattr(tiny_engine._scheduler, "_broad", 30)
+    tiny_engine.forget()
+    split = tiny_engine.generate(asked)
+    assert [answer.text for answer in split] == [answer.text for answer in whole]
+    for one, two in zip(split, whole, strict=True):
+        assert one.label_logprobs == pytest.approx(two.label_logprobs, abs=1e-5)
+
+
 @pytest.mark.parametrize("with_adapter", [False, True])
 def test_greedy_answers_do_not_depend_on_sharing_or_on_the_batch(
     tiny_engine: TransformersEngine, adapter: EngineAdapter, with_adapter: bool

@@ -5,7 +5,7 @@ from itertools import combinations, pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bt_core.engine.grouping import DEEPEST, MIN_PREFIX, Group, batches, common_prefix, parts, prefix_groups
+from bt_core.engine.grouping import DEEPEST, MIN_PREFIX, Group, batches, common_prefix, evenly, parts, prefix_groups
 
 SEQUENCES = st.lists(
     st.tuples(st.integers(0, 2), st.lists(st.integers(0, 3), min_size=1, max_size=12)).map(
@@ -125,3 +125,16 @@ def test_batches_stay_within_the_budget(lengths: list[int], budget: int) -> None
 
 def test_a_row_longer_than_the_budget_goes_alone() -> None:
     assert list(batches([10, 500], 100)) == [[0], [1]]
+
+
+@given(st.lists(st.integers(1, 90), min_size=1, max_size=60), st.integers(1, 400))
+def test_parts_are_cut_into_few_like_pieces(lengths: list[int], most: int) -> None:
+    part = sorted(range(len(lengths)), key=lambda place: lengths[place])
+
+    pieces = evenly(part, lengths, most)
+
+    assert [place for piece in pieces for place in piece] == part
+    widest = max(lengths)
+    assert all(len(piece) == 1 or len(piece) * widest <= most for piece in pieces)
+    assert len(pieces) == -(-len(part) // max(1, most // widest))
+    assert max(map(len, pieces)) - min(map(len, pieces)) < len(pieces)

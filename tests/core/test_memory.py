@@ -20,7 +20,7 @@ COMMON = """
 import json, resource, sys
 from pathlib import Path
 from bt_core.config import EngineConfig, LoraConfig
-from bt_core.engine.base import Message, Request, TrainingRow
+from bt_core.engine.base import Message, Request, Sampling, TrainingRow
 from bt_core.models import resolve_model
 
 def limit(spare):
@@ -36,11 +36,13 @@ ENGINE = (
 from bt_core.engine.transformers_engine import TransformersEngine
 
 engine = TransformersEngine(model, EngineConfig(device="cpu", batch_tokens=1_000_000))
-asked = [Request((Message("user", f"{n} " + "word " * 150),), labels=("yes", "no")) for n in range(1_200)]
+kind = {kind}
+asked = [Request((Message("user", f"{{n}} " + "word " * 150),), **kind) for n in range(1_200)]
+engine._scheduler._broad = {broad}
 engine.generate(asked[:2])
 limit(spare)
 answers = engine.generate(asked)
-print(json.dumps([engine._scheduler.budget, [answer.label_logprobs for answer in answers]]))
+print(json.dumps([engine._scheduler.budget, [[answer.text, *answer.label_logprobs] for answer in answers]]))
 """
 )
 TRAINING = (
@@ -66,13 +68,31 @@ def _printed(code: str, model: BaseModel, spare: int, scratch: Path) -> Any:
 
 
 @pytest.mark.slow
-def test_batches_are_halved_until_they_fit(tiny_model: BaseModel, tmp_path: Path) -> None:
-    budget, expected = _printed(ENGINE, tiny_model, 0, tmp_path)
+@pytest.mark.parametrize(
+    ("kind", "broad", "spare"),
+    [
+        ("dict(labels=('yes', 'no'))", None, 400 << 20),  # one pass over all tokens, as on a GPU
+        ("dict(sampling=Sampling(max_tokens=2))", 1_280, 400 << 20),  # the keys and values of all rows
+    ],
+)
+def test_batches_are_halved_until_they_fit(
+    tiny_model: BaseModel, tmp_path: Path, kind: str, broad: int | None, spare: int
+) -> None:
+    code = ENGINE.format(kind=kind, broad=broad)
+    budget, expected = _printed(code, tiny_model, 0, tmp_path)
     assert budget == 1_000_000
-    smaller, answers = _printed(ENGINE, tiny_model, 150 << 20, tmp_path)
+    smaller, answers = _printed(code, tiny_model, spare, tmp_path)
     assert smaller < 500_000
     for ours, theirs in zip(answers, expected, strict=True):
-        assert ours == pytest.approx(theirs, abs=1e-5)
+        assert ours[0] == theirs[0]
+        assert ours[1:] == pytest.approx(theirs[1:], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_passes_that_are_split_need_little_memory(tiny_model: BaseModel, tmp_path: Path) -> None:
+    code = ENGINE.format(kind="dict(labels=('yes', 'no'))", broad=1_280)
+    budget, _ = _printed(code, tiny_model, 80 << 20, tmp_path)
+    assert budget == 1_000_000
 
 
 @pytest.mark.slow
