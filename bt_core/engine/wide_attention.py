@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bt_core.engine.products import linear, onednn_multiplies
 
-#: Scores of one key-value head from which this is faster than torch's kernel (docs/LOG.md, "Products").
+#: Scores of one key-value head from which this is faster than torch's kernel (docs/LOG.md, "Pages").
 WIDE = 1 << 16
 #: Scores that are held at a time.
 BLOCK = 200_000
