@@ -34,7 +34,8 @@ def wide_attention(query: Tensor, key: Tensor, value: Tensor, scale: float, mask
     out = query.new_empty(rows, new, kv_heads, group, size)
     for row, head in product(range(rows), range(kv_heads)):
         bias = hidden if mask is None else hidden + mask[row, 0]
-        keys, values = key[row, head] * scale, value[row, head].t()
+        # oneDNN multiplies by a matrix with gaps between its rows many times slower.
+        keys, values = (key[row, head] * scale).contiguous(), value[row, head].contiguous().t()
         for start in range(0, new, step):
             end = min(start + step, new)
             scores = linear(query[row, head, :, start:end].reshape(-1, size), keys[:end]).view(group, -1, end)

@@ -62,6 +62,17 @@ def test_long_prompts_have_the_logits_of_transformers(
     torch.testing.assert_close(batch.logits[:, -1], expected, rtol=1e-4, atol=1e-4)
 
 
+def test_no_product_is_by_a_matrix_with_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    inner, weights = wide_attention.linear, []
+    monkeypatch.setattr(wide_attention, "linear", lambda rows, weight: (weights.append(weight), inner(rows, weight))[1])
+    query, key, value = (torch.randn(2, 70, number, 64).transpose(1, 2) for number in (9, 3, 3))
+
+    wide_attention.wide_attention(query, key, value, 0.125, None)
+
+    assert len(weights) == 2 * 2 * 3
+    assert all(weight.is_contiguous() or weight.t().is_contiguous() for weight in weights)
+
+
 def test_short_prompts_and_other_number_formats_keep_torchs_kernel() -> None:
     long, short = torch.zeros(2, 9, 200, 64), torch.zeros(2, 9, 100, 64)
 
