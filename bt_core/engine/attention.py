@@ -39,9 +39,7 @@ class SharedPrefixes:
 def attention_with_lse(
     query: Tensor, key: Tensor, value: Tensor, scale: float, causal: bool, mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Attention and its log-sum-exp: ([B, H, S, D], [B, H, S]); `mask` is additive, [B, 1, S, T]."""
-    group = query.shape[1] // key.shape[1]
-    key, value = key.repeat_interleave(group, 1), value.repeat_interleave(group, 1)
+    """Attention and its log-sum-exp: ([B, H, S, D], [B, H, S]); K is H here, `mask` additive, [B, 1, 1 or S, T]."""
     if query.device.type == "cpu" and query.dtype in (torch.float32, torch.bfloat16):
         flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
         out, lse = flash(query, key, value, 0.0, causal, attn_mask=mask, scale=scale)
@@ -74,10 +72,13 @@ def shared_prefix_attention(
     """
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     causal = query.shape[2] == key.shape[2]
-    if causal and not (shared_prefixes and shared_prefixes.segments) and is_wide(query, key):
+    segments = shared_prefixes.segments if shared_prefixes else ()
+    if causal and not segments and is_wide(query, key):
         return wide_attention(query, key, value, scale, suffix_mask), None
+    group = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(group, 1), value.repeat_interleave(group, 1)
     out, lse = attention_with_lse(query, key, value, scale, causal, suffix_mask)
-    for first, end, layers in shared_prefixes.segments if shared_prefixes else ():
+    for first, end, layers in segments:
         prefix_key, prefix_value = layers[module.layer_idx]
         pre_out, pre_lse = _attend_prefix(query[first:end], prefix_key, prefix_value, scale)
         share = torch.sigmoid(pre_lse - lse[first:end])[..., None].to(out.dtype)

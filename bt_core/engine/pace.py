@@ -4,16 +4,14 @@
 #: cores a pass over 48 tokens takes twice as long as one over 4 (docs/LOG.md); on CUDA not measured, but below the
 #: ratio of an H100's products to its bandwidth.
 CHEAP = {"cpu": 48, "cuda": 256}
+#: Tokens in a pass beyond which a CPU's caches, and what the C library keeps of freed memory, no longer hold a layer's
+#: activations (docs/LOG.md, "Pages"); a GPU is the faster the more there are.
+BROAD = {"cpu": 1_280}
 
 
 def cheap(device: str) -> int:
     """Tokens that a pass on this kind of device may hold for little more than the price of one."""
     return CHEAP.get(device, CHEAP["cpu"])
-
-
-#: Tokens in a pass beyond which a CPU's caches, and what the C library keeps of freed memory, no longer hold a layer's
-#: activations (docs/LOG.md, "Pages"); a GPU is the faster the more there are.
-BROAD = {"cpu": 1_280}
 
 
 def broad(device: str) -> int | None:
