@@ -22,10 +22,9 @@ from bt_core.records import canonical_json
 from bt_core.strategy import Strategy, strategy_slug
 from bt_tracking.server import local_store
 from components.tracking import STRATEGY_VARIABLE
-from pipelines.better_together import Options
-from pipelines.compile import compile_strategy
 from pipelines.events import LocalRun
 from pipelines.local import run
+from pipelines.worker import Worker, standing_by
 
 #: MLflow's own variable for its server.
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -56,9 +55,14 @@ def execute(
     Raises:
         BtError: the sentence of the task that failed.
     """
-    compile_strategy(strategy, folder.pipeline, Options(fuse=fuse, shards=shards))
     environment = surroundings(folder, strategy_slug(strategy), new_run_id(folder), tracking_uri, cache)
-    done = run_pipeline(folder, settings.parameters, environment)
+    with standing_by(environment) as worker:
+        # Here, so that both processes import at once.
+        from pipelines.better_together import Options
+        from pipelines.compile import compile_strategy
+
+        compile_strategy(strategy, folder.pipeline, Options(fuse=fuse, shards=shards))
+        done = run_pipeline(folder, settings.parameters, environment, worker)
     return collect(done, len(strategy), folder)
 
 
@@ -82,7 +86,9 @@ def surroundings(folder: Folder, slug: str, run_id: str, tracking_uri: str | Non
     }
 
 
-def run_pipeline(folder: Folder, parameters: Mapping[str, Any], environment: Mapping[str, str]) -> LocalRun:
+def run_pipeline(
+    folder: Folder, parameters: Mapping[str, Any], environment: Mapping[str, str], worker: Worker | None = None
+) -> LocalRun:
     """Run the folder's compiled file with its progress shown; where it fails, MLflow hears of it.
 
     Raises:
@@ -92,7 +98,9 @@ def run_pipeline(folder: Folder, parameters: Mapping[str, Any], environment: Map
     progress = progress_on(stderr(), task_count(folder.pipeline))
     try:
         with progress.show():
-            return run(folder.pipeline, folder.artifacts, parameters, environment, on_event=progress.tell)
+            return run(
+                folder.pipeline, folder.artifacts, parameters, environment, on_event=progress.tell, worker=worker
+            )
     except BaseException as error:
         if progress.is_under_way:
             sentence = str(error) if isinstance(error, BtError) else f"The run was stopped ({type(error).__name__})."

@@ -15,9 +15,8 @@ from bt_core.steps.retrain.fresh import REASON
 from bt_core.strategy import Strategy, strategy_slug
 from bt_tracking.serving import PROGRAM
 from components.retraining import STOPPED
-from pipelines.better_together import Options
-from pipelines.compile import compile_retrain
 from pipelines.events import LocalRun
+from pipelines.worker import standing_by
 
 
 def execute_retrain(
@@ -41,9 +40,15 @@ def execute_retrain(
     Raises:
         BtError: the sentence of the task that failed.
     """
-    compile_retrain(strategy, folder.pipeline, Options(fuse=fuse))
     environment = surroundings(folder, strategy_slug(strategy), new_run_id(folder), tracking_uri, cache)
-    return _collect(run_pipeline(folder, settings.parameters, environment), folder)
+    with standing_by(environment) as worker:
+        # Here, so that both processes import at once.
+        from pipelines.better_together import Options
+        from pipelines.compile import compile_retrain
+
+        compile_retrain(strategy, folder.pipeline, Options(fuse=fuse))
+        done = run_pipeline(folder, settings.parameters, environment, worker)
+    return _collect(done, folder)
 
 
 def print_outcome(console: Console, result: dict[str, Any], folder: RunFolder) -> None:

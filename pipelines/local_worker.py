@@ -1,4 +1,4 @@
-"""Run one compiled pipeline under `kfp.local`: the process that `pipelines.local` starts.
+"""Run one compiled pipeline under `kfp.local`: the process that `pipelines.worker` starts.
 
 A process of its own, because `kfp.local` keeps a process-wide configuration, swaps
 logging handlers and replaces `builtins.print` while it runs. Everything goes to stdout: Kubeflow's lines, the
@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,20 @@ from pipelines.warm import TaskServer, task_server
 
 
 def main() -> None:
-    """Read the request from stdin and run the pipeline that it names."""
-    request = json.loads(sys.stdin.readline())
-    end_with_caller(os.dup(sys.stdin.fileno()), request["containers"])
-    os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())  # what the tasks get
-    with task_server() if request["warm"] and hasattr(os, "fork") else nullcontext() as server:
-        run(request, server)
+    """Import, read the request from stdin and run the pipeline that it names; the caller may have none after all."""
+    with task_server() if "warm" in sys.argv[1:] and hasattr(os, "fork") else nullcontext() as server:
+        for name in ("kfp.components", "kfp.local"):
+            import_module(name)  # here: the server has started, and the caller is still compiling
+        if line := sys.stdin.readline():
+            request = json.loads(line)
+            end_with_caller(os.dup(sys.stdin.fileno()), request["containers"])
+            os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())  # what the tasks get
+            run(request, server)
 
 
 def run(request: Mapping[str, Any], server: TaskServer | None) -> None:
     """Run the pipeline; with a server, its tasks are forked from that."""
-    from kfp import components, local  # here, so that the server has started before
+    from kfp import components, local
     from kfp.local import subprocess_task_handler
     from kfp.local.orchestrator import enhanced_dag_orchestrator, task_executor
 

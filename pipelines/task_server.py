@@ -41,18 +41,18 @@ TRACKING = (
     "alembic.command",
     "sqlalchemy.dialects.sqlite",
 )
-#: What some tasks import: nobody waits for these, since a task can be forked between any two of them.
-LATER = (
+#: What a task that asks a model imports. A pipeline's first task is forked before and any later one after them: it
+#: would import them itself, at the same time as the server and more slowly.
+ENGINE = (
     "torch",
     "transformers",
     "torch.distributed.tensor",
     "torch._dynamo",
     "scipy.optimize",
     "bt_core.engine.transformers_engine",
-    "bt_core.statistics",
-    "peft",
-    "bt_core.engine.training",
 )
+#: What some tasks import: nobody waits for these, since a task can be forked between any two of them.
+LATER = ("bt_core.statistics", "scipy.stats", "peft", "bt_core.engine.training")
 
 Task = dict[str, Any]
 
@@ -60,13 +60,15 @@ Task = dict[str, Any]
 def main() -> None:
     """Serve; in the process of a task, run it."""
     end = QuickEnd()
+    gc.disable()  # what is imported stays, so that looking through it for garbage would be a quarter of the time
     from bt_tracking.connection import quieten
 
     quieten()
     preload(FIRST)
     if os.environ.get("MLFLOW_TRACKING_URI"):
         preload(TRACKING)
-    task = serve(socket.socket(fileno=int(sys.argv[1])), LATER)
+    task = serve(socket.socket(fileno=int(sys.argv[1])))
+    gc.enable()
     with end:
         execute(task)
 
@@ -78,12 +80,13 @@ def preload(modules: Iterable[str]) -> None:
             import_module(name)
 
 
-def serve(control: socket.socket, modules: Iterable[str]) -> Task:
+def serve(control: socket.socket) -> Task:
     """Import one module after the other, and fork for every message; this returns in a task's process only.
 
     When the caller has died, so does its process group, which this server and its tasks belong to.
     """
-    waiting = deque(modules)
+    waiting = deque((*ENGINE, *LATER))
+    is_first = True
     while True:
         if waiting and not select.select([control], [], [], 0)[0]:
             preload([waiting.popleft()])
@@ -91,6 +94,10 @@ def serve(control: socket.socket, modules: Iterable[str]) -> Task:
         message, descriptors, *_ = socket.recv_fds(control, 1, 2)
         if not message:
             os.killpg(0, signal.SIGKILL)
+        if not is_first:
+            while len(waiting) > len(LATER):
+                preload([waiting.popleft()])
+        is_first = False
         gc.freeze()  # what is imported is not looked through again, and stays shared between the processes
         if os.fork() == 0:
             control.close()

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import fdtrc, stdtr, stdtrit
+import scipy
 
 from bt_core.statistics.arms import Scores
 
@@ -72,7 +72,7 @@ def _usable(own: Spread, pool: Spread) -> Spread:
     if own.between <= pool.between:
         return pool
     ratio = own.between / pool.between if pool.between else np.inf
-    return own if fdtrc(own.freedom, pool.freedom, ratio) < POOLING_LEVEL else pool
+    return own if scipy.special.fdtrc(own.freedom, pool.freedom, ratio) < POOLING_LEVEL else pool
 
 
 @dataclass(frozen=True)
@@ -127,11 +127,11 @@ def estimate(values: Scores, pool: Spread, alpha: float, bounds: tuple[float, fl
     padded = np.append(values.mean(axis=0), bounds)
     basis = Basis(float(padded.mean()), float(padded.var(ddof=1)), rows, seeds, _usable(spread(values), pool))
     error, freedom = basis.error()
-    half = float(stdtrit(freedom, 1.0 - alpha / 2.0)) * error
+    half = float(scipy.special.stdtrit(freedom, 1.0 - alpha / 2.0)) * error
     return Estimate(
         mean=float(values.mean()),
         low=max(basis.centre - half, bounds[0]),
         high=min(basis.centre + half, bounds[1]),
-        p_value=float(2.0 * stdtr(freedom, -abs(basis.centre) / error)),
+        p_value=float(2.0 * scipy.special.stdtr(freedom, -abs(basis.centre) / error)),
         basis=basis,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import chi2_contingency, ks_2samp
+import scipy
 
 from bt_core.statistics.correction import holm
 
@@ -54,13 +54,14 @@ def _tested(column: str, before: Sequence[Any], after: Sequence[Any]) -> tuple[s
     is_number = all(isinstance(value, int | float) for value in (*before, *after))
     method, measure = ("values", float) if is_number else ("lengths", lambda value: float(len(str(value))))
     first, second = list(map(measure, before)), list(map(measure, after))
-    return column, method, float(ks_2samp(first, second, method="asymp").pvalue), _median(first), _median(second)
+    p_value = float(scipy.stats.ks_2samp(first, second, method="asymp").pvalue)
+    return column, method, p_value, _median(first), _median(second)
 
 
 def _chi_squared(old: Counter[str], new: Counter[str], values: Sequence[str]) -> float:
     if len(values) < 2:
         return 1.0
-    return float(chi2_contingency([[counts[value] for value in values] for counts in (old, new)]).pvalue)
+    return float(scipy.stats.chi2_contingency([[counts[value] for value in values] for counts in (old, new)]).pvalue)
 
 
 def _shares(counts: Counter[str], most: int = 4) -> str:

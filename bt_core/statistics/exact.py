@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest, permutation_test
+import scipy
 
 from bt_core.statistics.arms import Arm, Scores
 
@@ -29,7 +29,7 @@ class SeedTest:
 
 def mcnemar(better: int, worse: int) -> float:
     """Two-sided exact p value from the discordant rows alone (McNemar 1947, Psychometrika 12:153-157)."""
-    return float(binomtest(better, better + worse, 0.5).pvalue) if better + worse else 1.0
+    return float(scipy.stats.binomtest(better, better + worse, 0.5).pvalue) if better + worse else 1.0
 
 
 def sign_flip(differences: Sequence[float] | Scores, seed: int, resamples: int = 9_999) -> float:
@@ -37,7 +37,7 @@ def sign_flip(differences: Sequence[float] | Scores, seed: int, resamples: int =
     changed = [value for value in differences if value]  # a zero stays zero under either sign
     if len(changed) < 2:
         return 1.0  # one row changes sign as easily as not
-    found = permutation_test(
+    found = scipy.stats.permutation_test(
         (changed,), np.mean, permutation_type="samples", n_resamples=resamples, rng=np.random.default_rng(seed)
     )
     return float(found.pvalue)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import bootstrap
+import scipy
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def paired_difference(
     mean = float(differences.mean())
     if np.all(differences == differences[0]):
         return _unvaried(mean, len(differences), confidence)
-    result = bootstrap(
+    result = scipy.stats.bootstrap(
         (differences,),
         np.mean,
         confidence_level=confidence,

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, sqrt
 
-from scipy.optimize import brentq
-from scipy.special import ndtri, stdtrit
+import scipy
 
 from bt_core.errors import ConfigError
 from bt_core.statistics.crossed import Basis
@@ -54,11 +53,11 @@ def detectable_gap(rows: int, discordant: float, alpha: float = 0.05, power: flo
     """
     if _connor(discordant, discordant, alpha, power) > rows:
         return 1.0
-    return float(brentq(lambda gap: _connor(gap, discordant, alpha, power) - rows, 1e-6, discordant))
+    return float(scipy.optimize.brentq(lambda gap: _connor(gap, discordant, alpha, power) - rows, 1e-6, discordant))
 
 
 def _connor(gap: float, discordant: float, alpha: float, power: float) -> float:
-    tail, found = float(ndtri(1.0 - alpha / 2.0)), float(ndtri(power))
+    tail, found = float(scipy.special.ndtri(1.0 - alpha / 2.0)), float(scipy.special.ndtri(power))
     return ((tail * sqrt(discordant) + found * sqrt(discordant - gap**2)) / gap) ** 2
 
 
@@ -70,7 +69,7 @@ def detectable(
     From the variances measured, those between seeds included; with other numbers of rows and seeds on request.
     """
     error, freedom = basis.error(rows, seeds)
-    return float(stdtrit(freedom, 1.0 - alpha / 2.0) + stdtrit(freedom, power)) * error
+    return float(scipy.special.stdtrit(freedom, 1.0 - alpha / 2.0) + scipy.special.stdtrit(freedom, power)) * error
 
 
 def plan(basis: Basis, gap: float, alpha: float, power: float = POWER) -> Plan:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import ttest_ind_from_stats
+import scipy
 
 from bt_core.statistics.exact import exact_test
 from bt_core.statistics.paired import Difference, paired_difference
@@ -63,4 +63,4 @@ def score_shift(then: ScoreSummary, now: ScoreSummary) -> float:
     if not then.deviation and not now.deviation:
         return float(then.mean == now.mean)
     sides = (value for summary in (then, now) for value in (summary.mean, summary.deviation, summary.rows))
-    return float(ttest_ind_from_stats(*sides, equal_var=False).pvalue)
+    return float(scipy.stats.ttest_ind_from_stats(*sides, equal_var=False).pvalue)

@@ -1,11 +1,11 @@
 """Exact interval of a proportion."""
 
-from scipy.stats import binomtest
+import scipy
 
 
 def proportion_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
     """Clopper and Pearson's interval (Biometrika 26, 1934) by scipy; nothing tried says nothing: (0, 1)."""
     if not trials:
         return 0.0, 1.0
-    interval = binomtest(successes, trials).proportion_ci(confidence, method="exact")
+    interval = scipy.stats.binomtest(successes, trials).proportion_ci(confidence, method="exact")
     return float(interval.low), float(interval.high)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import floor, sqrt
 
-from scipy.special import ndtri
+import scipy
 
 
 class Reading(StrEnum):
@@ -45,5 +45,5 @@ def published_difference(before: float, after: float, rows: int, seeds: int, alp
     part = abs(gap) * seeds - floor(abs(gap) * seeds)
     unpaired = before * (1.0 - before) + after * (1.0 - after)
     paired = part * (1.0 - part) / seeds**2
-    tail = float(ndtri(1.0 - alpha / 2.0))
+    tail = float(scipy.special.ndtri(1.0 - alpha / 2.0))
     return Published(gap, tail * sqrt(paired / rows), tail * sqrt(unpaired / rows))

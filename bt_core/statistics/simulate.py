@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.special import ndtri
+import scipy
 
 from bt_core.statistics.arms import VANILLA, Arm
 from bt_core.statistics.table import compare
@@ -39,14 +39,14 @@ class Truth:
 def draw(truth: Truth, rng: np.random.Generator) -> tuple[Arm, list[Arm]]:
     """One sweep: vanilla and the arms. Vanilla is the same program under every seed."""
     hard = rng.standard_normal(truth.rows + truth.validation_rows) * np.sqrt(truth.difficulty)
-    same = hard + rng.standard_normal(hard.size) * np.sqrt(1.0 - truth.difficulty) + ndtri(truth.vanilla)
+    same = hard + rng.standard_normal(hard.size) * np.sqrt(1.0 - truth.difficulty) + scipy.special.ndtri(truth.vanilla)
     vanilla = (same[: truth.rows] > 0.0).astype(float)
     arms = [_draw_arm(truth, name, hard, rng) for name in truth.means]
     return Arm(VANILLA, False, dict.fromkeys(range(truth.seeds), vanilla)), arms
 
 
 def _draw_arm(truth: Truth, name: str, hard: np.ndarray, rng: np.random.Generator) -> Arm:
-    centre = ndtri(truth.means[name])
+    centre = scipy.special.ndtri(truth.means[name])
     density = np.exp(-(centre**2) / 2.0) / np.sqrt(2.0 * np.pi)
     wide = truth.seed_sds.get(name, truth.seed_sd) / density  # on the probit scale
     shift = centre * np.sqrt(1.0 + wide**2) + wide * rng.standard_normal((truth.seeds, 1))
