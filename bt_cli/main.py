@@ -1,5 +1,7 @@
 """The `bt` command itself: registers the commands and turns our errors into a sentence and an exit status."""
 
+import atexit
+import gc
 import signal
 import sys
 from collections.abc import Callable
@@ -97,6 +99,7 @@ def _end(number: int, _: FrameType | None) -> None:
 def main() -> None:
     """Run `bt`; an error that a person can meet is one sentence on stderr, exit status 2 (theirs) or 1."""
     signal.signal(signal.SIGTERM, _end)
+    atexit.register(gc.freeze)  # or all that was imported is looked through for garbage once more
     try:
         app(prog_name="bt")
     except BtError as error:

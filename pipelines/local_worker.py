@@ -5,6 +5,7 @@ logging handlers and replaces `builtins.print` while it runs. Everything goes to
 tasks' lines (indented by four blanks), and one line of JSON behind `EVENT_MARK` whenever a task starts or ends.
 """
 
+import gc
 import json
 import os
 import signal
@@ -34,6 +35,7 @@ def main() -> None:
             end_with_caller(os.dup(sys.stdin.fileno()), request["containers"])
             os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())  # what the tasks get
             run(request, server)
+    gc.freeze()  # or all that was imported is looked through for garbage at the interpreter's end
 
 
 def run(request: Mapping[str, Any], server: TaskServer | None) -> None:

@@ -24,8 +24,8 @@ import socket
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def main() -> None:
         preload(TRACKING)
     task = serve(socket.socket(fileno=int(sys.argv[1])))
     gc.enable()
-    with end:
+    with end.told_to(task.pop("caller")):
         execute(task)
 
 
@@ -110,22 +110,32 @@ def serve(control: socket.socket) -> Task:
 
 
 def supervise(output: int, connection: int) -> Task:
-    """Start the task and report how it ended, as the shell does for a fresh interpreter; returns in the task only."""
+    """Start the task and report how it ended, where it does not itself, as the shell does; returns in the task only.
+
+    What the task tells is told before its memory is given back, which can take as long as a light task.
+    """
     for stream in (sys.stdout, sys.stderr):
         os.dup2(output, stream.fileno())
     os.close(output)
-    with socket.socket(fileno=connection) as caller:
-        task: Task = json.loads(caller.makefile(encoding="utf-8").readline())
-        pid = os.fork()
-        if pid == 0:
-            return task
-        caller.sendall(b"started\n")
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        if code < 0:
-            print(signal.strsignal(-code), file=sys.stderr, flush=True)
-            code = 128 - code
-        caller.sendall(f"{code}\n".encode())
+    caller = socket.socket(fileno=connection)
+    task: Task = json.loads(caller.makefile(encoding="utf-8").readline())
+    caller.sendall(b"started\n")
+    pid = os.fork()
+    if pid == 0:
+        return task | {"caller": caller}
+    close_output()
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    with suppress(OSError):  # the task has told, and the caller is gone
+        caller.sendall(f"{128 - code} {signal.strsignal(-code)}\n".encode() if code < 0 else f"{code}\n".encode())
     os._exit(0)
+
+
+def close_output() -> None:
+    """Let go of stdout and stderr, so that who reads them sees their end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def execute(task: Task) -> None:
@@ -151,14 +161,20 @@ class QuickEnd:
 
     def __init__(self) -> None:
         self._status = 0
+        self._process = 0
+        self._caller: socket.socket | None = None
         atexit.register(self._leave)
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        code = error.code if isinstance(error, SystemExit) else error
-        self._status = code if isinstance(code, int) else int(code is not None)
+    @contextmanager
+    def told_to(self, caller: socket.socket) -> Iterator[None]:
+        """Tell the caller how this process ends; within the block the task runs."""
+        self._process, self._caller = os.getpid(), caller
+        try:
+            yield
+        except BaseException as error:
+            code = error.code if isinstance(error, SystemExit) else error
+            self._status = code if isinstance(code, int) else int(code is not None)
+            raise
 
     def _leave(self) -> None:
         # Frozen objects are not among these, which leaves what the task has opened.
@@ -166,6 +182,10 @@ class QuickEnd:
         for file in [*opened, sys.stdout, sys.stderr]:
             with suppress(OSError):
                 file.flush()
+        if self._caller and self._process == os.getpid():  # not in a process that the task has forked
+            close_output()
+            with suppress(OSError):
+                self._caller.sendall(f"{self._status}\n".encode())
         os._exit(self._status)
 
 

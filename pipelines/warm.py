@@ -83,8 +83,9 @@ class TaskServer:
                 return None
             for line in lines:
                 print(line, end="")
-            print("\n")  # as kfp.local does
-            return int(replies.readline() or 1)
+            status, _, reason = (replies.readline() or "1").strip().partition(" ")
+            print(f"{reason}\n\n" if reason else "\n")  # the empty lines as kfp.local does
+            return int(status)
 
 
 def as_task(full_command: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any] | None:

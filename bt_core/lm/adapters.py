@@ -23,7 +23,7 @@ class LineAdapter(dspy.Adapter):
         self, signature: Any, inputs: dict[str, Any], prefix: str = "", suffix: str = "", main_request: bool = False
     ) -> str:
         lines = [
-            f"{_label(name)}: {format_field_value(field, inputs[name])}"
+            f"{_label(name)}: {_text(field, inputs[name])}"
             for name, field in signature.input_fields.items()
             if name in inputs
         ]
@@ -33,7 +33,7 @@ class LineAdapter(dspy.Adapter):
         self, signature: Any, outputs: dict[str, Any], missing_field_message: str | None = None
     ) -> str:
         values = {
-            name: format_field_value(field, outputs[name]) if name in outputs else missing_field_message or ""
+            name: _text(field, outputs[name]) if name in outputs else missing_field_message or ""
             for name, field in signature.output_fields.items()
         }
         if len(values) == 1:
@@ -54,6 +54,11 @@ class LineAdapter(dspy.Adapter):
             raise AdapterParseError(
                 adapter_name=type(self).__name__, signature=signature, lm_response=completion, message=str(error)
             ) from error
+
+
+def _text(field: Any, value: Any) -> str:
+    # DSPy takes text as it is too, after half a tenth of a millisecond that every demo of every call would pay.
+    return value if type(value) is str else str(format_field_value(field, value))
 
 
 def _label(name: str) -> str:
