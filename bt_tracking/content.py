@@ -56,10 +56,11 @@ def log_params(client: RetryingClient, run: Any, params: Mapping[str, str]) -> N
 
 
 def log_tags(client: RetryingClient, run: Any, tags: Mapping[str, str]) -> None:
-    """Set tags, cut to MLflow's length."""
+    """Set tags, cut to MLflow's length; what the run has already is not written again."""
     from mlflow.entities import RunTag
 
-    entries = [RunTag(_key(name), _cut(value, _TAG_LENGTH)) for name, value in tags.items()]
+    wanted = {_key(name): _cut(value, _TAG_LENGTH) for name, value in tags.items()}
+    entries = [RunTag(name, value) for name, value in wanted.items() if run.data.tags.get(name) != value]
     for batch in _batches(entries, _PARAMS_A_BATCH):
         client.log_batch(run.info.run_id, tags=batch)
 

@@ -68,9 +68,9 @@ def start_parent(
         content.log_data_sets(parent.client, parent.run, datasets)
         content.log_note(parent.client, parent.run, note)
         save_views(parent.client, parent.run.info.experiment_id)
-        if parent.is_ours:
-            name = run_name(config.task, strategy, config.seed if one_seed else None)
-            parent.client.update_run(parent.id, status="RUNNING", name=name)
+        shown = {"status": "RUNNING", "run_name": run_name(config.task, strategy, config.seed if one_seed else None)}
+        if parent.is_ours and any(getattr(parent.run.info, name) != value for name, value in shown.items()):
+            parent.client.update_run(parent.id, status=shown["status"], name=shown["run_name"])
         return parent.id
 
 

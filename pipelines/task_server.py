@@ -36,9 +36,10 @@ FIRST = ("kfp.dsl.executor", "kfp.dsl.kfp_config", "components.runtime", "bt_cor
 #: The same for runs that are tracked.
 TRACKING = (
     "mlflow",
-    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.tracking.sqlalchemy_workspace_store",
     "mlflow.store.model_registry.sqlalchemy_store",
     "alembic.command",
+    "alembic.config",
     "sqlalchemy.dialects.sqlite",
 )
 #: What a task that asks a model imports. A pipeline's first task is forked before and any later one after them: it

@@ -24,6 +24,11 @@ class Worker:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
 
+    @property
+    def pid(self) -> int:
+        """Of the process, and of the process group that its tasks are in."""
+        return self._process.pid
+
     def start(self, request: Mapping[str, Any]) -> IO[str]:
         """Have it run what `pipelines.local_worker` reads in the request; the lines that it prints."""
         assert self._process.stdin is not None

@@ -55,6 +55,18 @@ def draw() -> str:
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+def fork() -> str:
+    """Have a child of its own that ends as an interpreter does, with a status that is not the task's."""
+    import os
+    import sys
+
+    child = os.fork()
+    if child == 0:
+        sys.exit(3)
+    return str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def kill_server() -> str:
     """Kill the server that this task was forked from; the process in between only waits for the task."""
     import os
@@ -80,6 +92,11 @@ def tiny_early() -> None:
 def tiny_draw() -> None:
     draw()
     draw()
+
+
+@dsl.pipeline(name="tiny-fork")
+def tiny_fork() -> None:
+    fork()
 
 
 @dsl.pipeline(name="tiny-orphan")

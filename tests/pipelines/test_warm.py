@@ -14,8 +14,9 @@ import pytest
 from bt_core.errors import WorldError
 from pipelines import local
 from pipelines.events import Event, TaskStarted
-from pipelines.task_server import FIRST, LATER, TRACKING
-from tests.pipelines.processes import EARLY, tiny_describe, tiny_draw, tiny_early, tiny_orphan
+from pipelines.task_server import ENGINE, FIRST, LATER, TRACKING
+from pipelines.worker import standing_by
+from tests.pipelines.processes import EARLY, tiny_describe, tiny_draw, tiny_early, tiny_fork, tiny_orphan
 from tests.pipelines.test_local import ROOT, is_running, wait_until
 from tests.pipelines.tiny import compiled, tiny_fail, tiny_sleep
 
@@ -73,6 +74,26 @@ def test_a_crash_is_told_alike(tmp_path: Path, how: str, reason: str, warm: bool
     assert reason in str(caught.value)
 
 
+def test_a_child_of_the_task_does_not_tell_how_the_task_ends(tmp_path: Path) -> None:
+    run = local.run(compiled(tiny_fork, tmp_path), tmp_path / "root")
+
+    assert run.tasks["fork"].parameters["Output"] == "3"
+
+
+def test_a_worker_ends_when_its_caller_has_nothing_to_run(tmp_path: Path) -> None:
+    with standing_by({}) as worker:
+        found = members(worker.pid)
+        assert worker.pid in found
+    wait_until(lambda: not members(worker.pid))
+
+
+def test_a_worker_that_stands_by_runs_a_pipeline(tmp_path: Path) -> None:
+    with standing_by({"MLFLOW_TRACKING_URI": "sqlite:///of-the-run.db"}) as worker:
+        run = local.run(compiled(tiny_describe, tmp_path), tmp_path / "root", worker=worker)
+
+    assert run.tasks["describe"].parameters["Output"] != SHELL
+
+
 def test_tasks_start_cold_when_the_server_is_gone(tmp_path: Path) -> None:
     run = local.run(compiled(tiny_orphan, tmp_path), tmp_path / "root")
 
@@ -114,8 +135,8 @@ def _group(process: int) -> int | None:
 
 
 def test_what_is_imported_ahead_exists_and_knows_no_task() -> None:
-    assert all(find_spec(name) for name in FIRST + TRACKING + LATER)
-    assert not any(name.startswith("bt_tasks") for name in FIRST + TRACKING + LATER)
+    assert all(find_spec(name) for name in FIRST + TRACKING + ENGINE + LATER)
+    assert not any(name.startswith("bt_tasks") for name in FIRST + TRACKING + ENGINE + LATER)
 
 
 #: Imports as the server does, then forks; a child computes with what it inherited.
@@ -123,14 +144,14 @@ FORK = """
 import json, logging, os, threading
 from pathlib import Path
 from bt_tracking.connection import quieten
-from pipelines.task_server import FIRST, LATER, TRACKING, preload
+from pipelines.task_server import ENGINE, FIRST, LATER, TRACKING, preload
 
 def files():
     return sorted(os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.exists())
 
 before = files()
 quieten()
-preload(FIRST + TRACKING + LATER)
+preload(FIRST + TRACKING + ENGINE + LATER)
 child = os.fork()
 if child == 0:
     import numpy, pyarrow, torch
