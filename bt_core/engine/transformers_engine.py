@@ -24,6 +24,7 @@ from bt_core.engine.decoding import Stopper, decode, generators
 from bt_core.engine.drafts import Drafts
 from bt_core.engine.fit import check_fit, free_memory, need
 from bt_core.engine.forward import Batch
+from bt_core.engine.gated import gate_in_place
 from bt_core.engine.grouping import Tokens
 from bt_core.engine.products import multiply_by_onednn
 from bt_core.engine.schedule import Finish, Scheduler
@@ -62,6 +63,8 @@ def load_base(model: BaseModel, settings: EngineConfig, attention_name: str | No
     check_template(model, tokenizer)
     loaded.eval().requires_grad_(False)
     multiply_by_onednn(loaded, lay_out=attention_name is not None)
+    if attention_name and device == "cpu":
+        gate_in_place(loaded)
     # A slice such as the last position of each row, [B, 1, H], is otherwise multiplied by the vocabulary row by row.
     loaded.get_output_embeddings().register_forward_pre_hook(lambda module, inputs: (inputs[0].contiguous(),))
     return loaded, tokenizer

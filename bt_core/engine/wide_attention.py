@@ -32,10 +32,11 @@ def wide_attention(query: Tensor, key: Tensor, value: Tensor, scale: float, mask
     hidden = torch.full((new, new), float("-inf")).triu(1)
     query = query.view(rows, kv_heads, group, new, size)
     out = query.new_empty(rows, new, kv_heads, group, size)
+    # oneDNN multiplies by a matrix with gaps between its rows many times slower.
+    key, value = (key * scale).contiguous(), value.contiguous()
     for row, head in product(range(rows), range(kv_heads)):
         bias = hidden if mask is None else hidden + mask[row, 0]
-        # oneDNN multiplies by a matrix with gaps between its rows many times slower.
-        keys, values = (key[row, head] * scale).contiguous(), value[row, head].contiguous().t()
+        keys, values = key[row, head], value[row, head].t()
         for start in range(0, new, step):
             end = min(start + step, new)
             scores = linear(query[row, head, :, start:end].reshape(-1, size), keys[:end]).view(group, -1, end)
