@@ -63,15 +63,22 @@ def shared_prefix_attention(
     scaling: float | None = None,
     shared_prefixes: SharedPrefixes | None = None,
     suffix_mask: Tensor | None = None,
+    last_alone: bool = False,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """The attention function that transformers calls in every layer.
 
     Where the new tokens are the whole suffix they attend causally. `suffix_mask` is additive, [B, 1, 1 or S, T], and
-    says which suffix tokens are not seen beside that.
+    says which suffix tokens are not seen beside that. With `last_alone` only the last position is computed, which sees
+    them all.
     """
+    new = query.shape[2]
+    if last_alone and new > 1:
+        query, mask = query[:, :, -1:], None if suffix_mask is None else suffix_mask[:, :, -1:]
+        last = shared_prefix_attention(module, query, key, value, None, scaling, shared_prefixes, mask)[0]
+        return torch.nn.functional.pad(last, (0, 0, 0, 0, new - 1, 0)), None
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    causal = query.shape[2] == key.shape[2]
+    causal = new == key.shape[2]
     segments = shared_prefixes.segments if shared_prefixes else ()
     if causal and not segments and is_wide(query, key):
         return wide_attention(query, key, value, scale, suffix_mask), None

@@ -67,7 +67,7 @@ class Batch:
             past_key_values=self.cache,
             use_cache=True,
             logits_to_keep=wanted,
-            **self._attending(fresh),
+            **self._attending(fresh, wanted),
         )
         self.logits = output.logits.float()
         self.seen = torch.cat((self.seen, fresh), 1)
@@ -104,10 +104,11 @@ class Batch:
         hidden = torch.finfo(dtype).min
         return torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, hidden)[:, None].to(self.model.device)
 
-    def _attending(self, fresh: Tensor) -> dict[str, Any]:
-        """What tells the model which tokens see which."""
+    def _attending(self, fresh: Tensor, wanted: int) -> dict[str, Any]:
+        """What tells the model which tokens see which, and which are wanted."""
         if self.ours:
-            return {"shared_prefixes": _segments(self.prefixes), "suffix_mask": self._mask(fresh)}
+            prefixes, mask = _segments(self.prefixes), self._mask(fresh)
+            return {"shared_prefixes": prefixes, "suffix_mask": mask, "wanted": wanted}
         return {"attention_mask": torch.cat((self.seen, fresh), 1).long().to(self.model.device)}
 
 

@@ -34,17 +34,17 @@ class GatedInPlace(torch.nn.Module):
 def gate_in_place(model: Any) -> None:
     """Exchange a frozen model's gated blocks, where the first of a kind gives the same floats either way."""
     same: dict[type, bool] = {}
-    with torch.inference_mode():
-        for name, block in list(model.named_modules()):
-            if {part for part, _ in block.named_children()} == _PARTS:
-                kind = type(block)
-                if kind not in same:
-                    same[kind] = _is_same(block)
-                if same[kind]:
-                    model.set_submodule(name, GatedInPlace(block))
+    for name, block in list(model.named_modules()):
+        if {part for part, _ in block.named_children()} == _PARTS and isinstance(block.gate_proj, torch.nn.Linear):
+            kind = type(block)
+            same[kind] = same[kind] if kind in same else _is_same(block)
+            if same[kind]:
+                model.set_submodule(name, GatedInPlace(block))
 
 
 def _is_same(block: Any) -> bool:
-    hidden = block.gate_proj.in_features
-    rows = torch.linspace(-1.0, 1.0, 3 * hidden).view(3, hidden).to(block.gate_proj.weight.dtype)
-    return torch.equal(block(rows), GatedInPlace(block)(rows))
+    gate = block.gate_proj
+    rows = torch.linspace(-1.0, 1.0, 3 * gate.in_features).view(3, -1).to(gate.weight.dtype)
+    with torch.inference_mode():
+        same: bool = torch.equal(GatedInPlace(block)(rows), block(rows))
+        return same

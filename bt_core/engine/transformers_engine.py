@@ -26,6 +26,7 @@ from bt_core.engine.fit import check_fit, free_memory, need
 from bt_core.engine.forward import Batch
 from bt_core.engine.gated import gate_in_place
 from bt_core.engine.grouping import Tokens
+from bt_core.engine.last_layer import compute_where_wanted
 from bt_core.engine.products import multiply_by_onednn
 from bt_core.engine.schedule import Finish, Scheduler
 from bt_core.engine.vocabulary import Vocabulary, check_template, padding
@@ -65,6 +66,7 @@ def load_base(model: BaseModel, settings: EngineConfig, attention_name: str | No
     multiply_by_onednn(loaded, lay_out=attention_name is not None)
     if attention_name and device == "cpu":
         gate_in_place(loaded)
+        compute_where_wanted(loaded)
     # A slice such as the last position of each row, [B, 1, H], is otherwise multiplied by the vocabulary row by row.
     loaded.get_output_embeddings().register_forward_pre_hook(lambda module, inputs: (inputs[0].contiguous(),))
     return loaded, tokenizer
