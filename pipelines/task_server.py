@@ -24,8 +24,9 @@ import socket
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -81,23 +82,33 @@ def preload(modules: Iterable[str]) -> None:
             import_module(name)
 
 
+def prepare_loading() -> None:
+    """Have transformers work out what it works out at a process's first model, whichever that is."""
+    with suppress(Exception):
+        from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+
+        get_checkpoint_conversion_mapping("llama")
+
+
 def serve(control: socket.socket) -> Task:
     """Import one module after the other, and fork for every message; this returns in a task's process only.
 
     When the caller has died, so does its process group, which this server and its tasks belong to.
     """
-    waiting = deque((*ENGINE, *LATER))
+    engine: list[Callable[[], None]] = [partial(preload, [name]) for name in ENGINE]
+    later: list[Callable[[], None]] = [partial(preload, [name]) for name in LATER]
+    waiting = deque([*engine, prepare_loading, *later])
     is_first = True
     while True:
         if waiting and not select.select([control], [], [], 0)[0]:
-            preload([waiting.popleft()])
+            waiting.popleft()()
             continue
         message, descriptors, *_ = socket.recv_fds(control, 1, 2)
         if not message:
             os.killpg(0, signal.SIGKILL)
         if not is_first:
-            while len(waiting) > len(LATER):
-                preload([waiting.popleft()])
+            while len(waiting) > len(later):
+                waiting.popleft()()
         is_first = False
         gc.freeze()  # what is imported is not looked through again, and stays shared between the processes
         if os.fork() == 0:

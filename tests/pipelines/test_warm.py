@@ -144,7 +144,7 @@ FORK = """
 import json, logging, os, threading
 from pathlib import Path
 from bt_tracking.connection import quieten
-from pipelines.task_server import ENGINE, FIRST, LATER, TRACKING, preload
+from pipelines.task_server import ENGINE, FIRST, LATER, TRACKING, preload, prepare_loading
 
 def files():
     return sorted(os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.exists())
@@ -152,6 +152,7 @@ def files():
 before = files()
 quieten()
 preload(FIRST + TRACKING + ENGINE + LATER)
+prepare_loading()
 child = os.fork()
 if child == 0:
     import numpy, pyarrow, torch
