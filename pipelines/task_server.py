@@ -12,9 +12,7 @@ opens nothing and computes nothing, since a fork would copy the half of that; th
 pyarrow's jemalloc start when they are loaded are stopped and started again around a fork by those libraries.
 """
 
-import atexit
 import gc
-import io
 import json
 import os
 import runpy
@@ -24,12 +22,14 @@ import socket
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from pipelines.task_end import QuickEnd, close_output
 
 #: What nearly every task imports, so that a task waits for these rather than import them beside the server; kfp's
 #: executor itself is left out, since each task runs that as its `__main__`.
@@ -142,14 +142,6 @@ def supervise(output: int, connection: int) -> Task:
     os._exit(0)
 
 
-def close_output() -> None:
-    """Let go of stdout and stderr, so that who reads them sees their end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
-
-
 def execute(task: Task) -> None:
     """Do in this process what the command of a Kubeflow component does in a fresh one."""
     component = Path(tempfile.mkdtemp(), "ephemeral_component.py")
@@ -162,43 +154,6 @@ def execute(task: Task) -> None:
         torch.default_generator.seed()
     sys.argv[1:] = ["--component_module_path", str(component), *task["arguments"]]
     runpy.run_module("kfp.dsl.executor_main", run_name="__main__", alter_sys=True)
-
-
-class QuickEnd:
-    """Ends a task's process without taking apart what the server had imported, which costs more than a light task.
-
-    Made before anything is imported, so that it comes last at the interpreter's exit: after threads were waited for,
-    and after what libraries and user code do there. Files that are still open are written out, as always.
-    """
-
-    def __init__(self) -> None:
-        self._status = 0
-        self._process = 0
-        self._caller: socket.socket | None = None
-        atexit.register(self._leave)
-
-    @contextmanager
-    def told_to(self, caller: socket.socket) -> Iterator[None]:
-        """Tell the caller how this process ends; within the block the task runs."""
-        self._process, self._caller = os.getpid(), caller
-        try:
-            yield
-        except BaseException as error:
-            code = error.code if isinstance(error, SystemExit) else error
-            self._status = code if isinstance(code, int) else int(code is not None)
-            raise
-
-    def _leave(self) -> None:
-        # Frozen objects are not among these, which leaves what the task has opened.
-        opened = [thing for thing in gc.get_objects() if issubclass(type(thing), io.IOBase) and not thing.closed]
-        for file in [*opened, sys.stdout, sys.stderr]:
-            with suppress(OSError):
-                file.flush()
-        if self._caller and self._process == os.getpid():  # not in a process that the task has forked
-            close_output()
-            with suppress(OSError):
-                self._caller.sendall(f"{self._status}\n".encode())
-        os._exit(self._status)
 
 
 if __name__ == "__main__":

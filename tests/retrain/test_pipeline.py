@@ -136,7 +136,7 @@ class Preemption:
 
 
 def _tasks() -> Iterator[int]:
-    """Processes below this one that run a task: the server's grandchildren."""
+    """Processes below this one that run a task: the server's grandchildren, less those that are ending."""
     children: dict[int, list[int]] = {}
     servers = []
     for path in Path("/proc").glob("[0-9]*"):
@@ -152,12 +152,20 @@ def _tasks() -> Iterator[int]:
     roots = [pid for pid, parent in servers if pid in below and parent not in dict(servers)]
     for root in roots:
         for keeper in children.get(root, []):
-            yield from children.get(keeper, [])
+            yield from (task for task in children.get(keeper, []) if _has_memory(task))
 
 
 def _below(pid: int, children: dict[int, list[int]]) -> set[int]:
     found = set(children.get(pid, []))
     return found.union(*(_below(child, children) for child in found)) if found else found
+
+
+def _has_memory(pid: int) -> bool:
+    """False of a process that is ending: its task has told so, and the next one has started."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except OSError:
+        return False
 
 
 def _is_alive(pid: int) -> bool:
