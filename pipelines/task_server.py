@@ -83,11 +83,11 @@ def preload(modules: Iterable[str]) -> None:
 
 
 def prepare_loading() -> None:
-    """Have transformers work out what it works out at a process's first model, whichever that is."""
+    """Have done what the first loading of a model in a process does once."""
     with suppress(Exception):
-        from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+        from bt_core.engine.transformers_engine import prepare
 
-        get_checkpoint_conversion_mapping("llama")
+        prepare()
 
 
 def serve(control: socket.socket) -> Task:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 from transformers.utils.logging import disable_progress_bar
 
 from bt_core.config import EngineConfig
@@ -36,6 +37,11 @@ from bt_core.records import Usage
 
 Key = tuple[Request, Tokens]
 """A request and its prompt's tokens; as the name of equal requests, without its messages."""
+
+
+def prepare() -> None:
+    """Have transformers work out what it works out at a process's first model, whichever that is."""
+    get_checkpoint_conversion_mapping("llama")
 
 
 def load_base(model: BaseModel, settings: EngineConfig, attention_name: str | None = None) -> tuple[Any, Any]:
