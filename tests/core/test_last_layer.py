@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from transformers import AutoModelForCausalLM
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 from bt_core.config import EngineConfig
 from bt_core.engine import attention
@@ -61,15 +63,17 @@ def test_without_a_wish_all_positions_are_computed(plain: Any) -> None:
         assert torch.equal(exchanged(tokens).logits, plain(tokens).logits)
 
 
+class Halved(LlamaDecoderLayer):
+    """A layer with the same parts that does something else with them."""
+
+    def forward(self, *arguments: Any, **more: Any) -> Tensor:
+        halved: Tensor = super().forward(*arguments, **more) / 2
+        return halved
+
+
 def test_another_layer_with_such_parts_is_left_alone() -> None:
     small = model()
-    layer = small.model.layers[-1]
-
-    class Halved(type(layer)):  # type: ignore[misc]
-        def forward(self, *arguments: Any, **more: Any) -> Any:
-            return super().forward(*arguments, **more) / 2
-
-    layer.__class__ = Halved
+    small.model.layers[-1] = Halved(small.config, layer_idx=1)
     compute_where_wanted(small)
 
     assert type(small.model.layers[-1]) is Halved
