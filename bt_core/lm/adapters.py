@@ -57,7 +57,7 @@ class LineAdapter(dspy.Adapter):
 
 
 def _text(field: Any, value: Any) -> str:
-    # DSPy takes text as it is too, after half a tenth of a millisecond that every demo of every call would pay.
+    # DSPy takes text as it is too, but makes a pydantic adapter first, for every value of every demo of every call.
     return value if type(value) is str else str(format_field_value(field, value))
 
 
