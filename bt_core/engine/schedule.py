@@ -71,28 +71,39 @@ class Scheduler:
         cost = len(rows) * (max(len(suffixes[row]) for row in rows) + extra)
         if len(rows) == 1 or cost <= self.budget:
             try:
-                lengths = [len(suffixes[row]) for row in rows]
-                cut = parts(lengths, self._overhead) if self._joins else [list(range(len(rows)))]
-                if self._joins and self._broad:
-                    cut = [piece for part in cut for piece in evenly(part, lengths, self._broad)]
-                ordered = [_side_by_side([rows[place] for place in part], prefixes) for part in cut]
-                begun = (self._begun([suffixes[r] for r in part], [prefixes[r] for r in part]) for part in ordered)
-                if extra:
-                    finish([row for part in ordered for row in part], joined(begun))
-                else:
-                    for part, batch in zip(ordered, begun, strict=True):
-                        finish(part, batch)
+                self._whole(rows, suffixes, prefixes, extra, finish)
                 return
             except RuntimeError as error:
                 if len(rows) == 1 or not out_of_memory(error):
                     raise
-            # Out of the handler, since the exception holds the batch's tensors.
+            # Out of the handler and of `_whole`, since the exception and its frames hold the batches' tensors.
             self.budget = (cost if extra else min(cost, self._broad or cost)) // 2
             self._prefixes.clear()
             release()
         half = len(rows) // 2
         for part in (rows[:half], rows[half:]):
             self._pass(part, suffixes, prefixes, extra, finish)
+
+    def _whole(
+        self,
+        rows: list[int],
+        suffixes: Sequence[Tokens],
+        prefixes: Sequence[Prefix | None],
+        extra: int,
+        finish: Finish,
+    ) -> None:
+        """Run the rows, in several parts where that computes less padding or keeps a pass in the caches."""
+        lengths = [len(suffixes[row]) for row in rows]
+        cut = parts(lengths, self._overhead) if self._joins else [list(range(len(rows)))]
+        if self._joins and self._broad:
+            cut = [piece for part in cut for piece in evenly(part, lengths, self._broad)]
+        ordered = [_side_by_side([rows[place] for place in part], prefixes) for part in cut]
+        begun = (self._begun([suffixes[r] for r in part], [prefixes[r] for r in part]) for part in ordered)
+        if extra:
+            finish([row for part in ordered for row in part], joined(begun))
+        else:
+            for part, batch in zip(ordered, begun, strict=True):
+                finish(part, batch)
 
     def _begun(self, suffixes: Sequence[Tokens], prefixes: Sequence[Prefix | None]) -> Batch:
         batch = Batch(self.model, prefixes, self.pad)

@@ -25,7 +25,7 @@ from bt_tracking.serving import PROGRAM
 from pipelines import local
 from pipelines.better_together import Options
 from pipelines.compile import compile_retrain
-from pipelines.events import Event, TaskStarted
+from pipelines.events import Event, TaskEnded, TaskStarted
 from pipelines.profile import Profile, Retries, Stage
 from tests.retrain import toy
 
@@ -104,6 +104,7 @@ class Preemption:
     def __init__(self) -> None:
         self.ended: list[str] = []
         self.late: list[str] = []
+        self._done: set[str] = set()
         self._threads: list[threading.Thread] = []
 
     def tell(self, event: Event) -> None:
@@ -111,17 +112,21 @@ class Preemption:
             thread = threading.Thread(target=self._end, args=(event.label,), daemon=True)
             self._threads.append(thread)
             thread.start()
+        elif isinstance(event, TaskEnded):
+            self._done.add(event.label)
 
     def _end(self, label: str) -> None:
         give_up = time.monotonic() + 60
-        while time.monotonic() < give_up:
+        while time.monotonic() < give_up and label not in self._done:
             process = next(_tasks(), None)
             if process is not None:
                 time.sleep(0.05)  # at work by then, and not done
+                if not _has_memory(process):
+                    continue  # it was done all the same, or the task before was still ending
                 try:
                     os.kill(process, signal.SIGTERM)
                 except ProcessLookupError:
-                    return  # it was done all the same
+                    continue
                 self.ended.append(label)
                 until = time.monotonic() + GRACE_SECONDS
                 while _is_alive(process) and time.monotonic() < until:
