@@ -1,6 +1,7 @@
 """From a pile of token sequences to forward passes: shared prefixes once, then batches that fit the memory."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,16 @@ from bt_core.engine.prefixes import PrefixCache
 
 Finish = Callable[[list[int], Batch], None]
 """Takes what it wants from a batch: (the rows' indices, the batch after its prompt)."""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What one `Scheduler.run` was given, row by row behind the shared prefixes."""
+
+    suffixes: Sequence[Tokens]
+    prefixes: Sequence[Prefix | None]
+    extra: int
+    finish: Finish
 
 
 class Scheduler:
@@ -52,62 +63,49 @@ class Scheduler:
         found = self._prefixes.get(weights, filter(None, shared))
         self.computed += self._prefixes.computed - before + sum(map(len, suffixes))
         prefixes = [found.get(shared[places[index][0]]) for index in range(len(sequences))]
+        work = _Work(suffixes, prefixes, extra, finish)
         for batch in batches([len(suffix) for suffix in suffixes], self.budget, extra):
-            self._pass(batch, suffixes, prefixes, extra, finish)
+            self._pass(batch, work)
 
     def _groups(self, weights: str, sequences: Sequence[Tokens]) -> list[Group]:
         if not self.shares_prefixes:
             return [Group(0, tuple(range(len(sequences))))]
         return prefix_groups(sequences, self._overhead, kept=partial(self._prefixes.kept, weights))
 
-    def _pass(
-        self,
-        rows: list[int],
-        suffixes: Sequence[Tokens],
-        prefixes: Sequence[Prefix | None],
-        extra: int,
-        finish: Finish,
-    ) -> None:
-        cost = len(rows) * (max(len(suffixes[row]) for row in rows) + extra)
+    def _pass(self, rows: list[int], work: _Work) -> None:
+        cost = len(rows) * (max(len(work.suffixes[row]) for row in rows) + work.extra)
         if len(rows) == 1 or cost <= self.budget:
             try:
-                self._whole(rows, suffixes, prefixes, extra, finish)
+                self._whole(rows, work)
                 return
             except RuntimeError as error:
                 if len(rows) == 1 or not out_of_memory(error):
                     raise
             # Out of the handler and of `_whole`, since the exception and its frames hold the batches' tensors.
-            self.budget = (cost if extra else min(cost, self._broad or cost)) // 2
+            self.budget = (cost if work.extra else min(cost, self._broad or cost)) // 2
             self._prefixes.clear()
             release()
         half = len(rows) // 2
         for part in (rows[:half], rows[half:]):
-            self._pass(part, suffixes, prefixes, extra, finish)
+            self._pass(part, work)
 
-    def _whole(
-        self,
-        rows: list[int],
-        suffixes: Sequence[Tokens],
-        prefixes: Sequence[Prefix | None],
-        extra: int,
-        finish: Finish,
-    ) -> None:
+    def _whole(self, rows: list[int], work: _Work) -> None:
         """Run the rows, in several parts where that computes less padding or keeps a pass in the caches."""
-        lengths = [len(suffixes[row]) for row in rows]
+        lengths = [len(work.suffixes[row]) for row in rows]
         cut = parts(lengths, self._overhead) if self._joins else [list(range(len(rows)))]
         if self._joins and self._broad:
             cut = [piece for part in cut for piece in evenly(part, lengths, self._broad)]
-        ordered = [_side_by_side([rows[place] for place in part], prefixes) for part in cut]
-        begun = (self._begun([suffixes[r] for r in part], [prefixes[r] for r in part]) for part in ordered)
-        if extra:
-            finish([row for part in ordered for row in part], joined(begun))
+        ordered = [_side_by_side([rows[place] for place in part], work.prefixes) for part in cut]
+        begun = (self._begun(part, work) for part in ordered)
+        if work.extra:
+            work.finish([row for part in ordered for row in part], joined(begun))
         else:
             for part, batch in zip(ordered, begun, strict=True):
-                finish(part, batch)
+                work.finish(part, batch)
 
-    def _begun(self, suffixes: Sequence[Tokens], prefixes: Sequence[Prefix | None]) -> Batch:
-        batch = Batch(self.model, prefixes, self.pad)
-        batch.extend(suffixes)
+    def _begun(self, rows: Sequence[int], work: _Work) -> Batch:
+        batch = Batch(self.model, [work.prefixes[row] for row in rows], self.pad)
+        batch.extend([work.suffixes[row] for row in rows])
         return batch
 
 
