@@ -14,8 +14,8 @@ from benchmarks.dspy_bridge import DspyEngine, Tuner
 from benchmarks.models import plain_model
 from bt_core.config import Config
 from bt_core.engine.base import Completion, EngineAdapter, Request
-from bt_core.engine.token_tree import TokenTree, choose
-from bt_core.engine.transformers_engine import TransformersEngine
+from bt_core.engine.local.transformers_engine import TransformersEngine
+from bt_core.engine.tokens.token_tree import TokenTree, choose
 from bt_core.models import BaseModel
 from bt_core.records import Usage
 from bt_core.task import Task

@@ -24,7 +24,7 @@ from benchmarks.models import add_model_options, open_model, settings
 from benchmarks.plain import PlainTransformers
 from benchmarks.record import Table, Timed, finish, in_turn, parser, percent, ratios, shown, spread
 from bt_core.engine.base import Request
-from bt_core.engine.transformers_engine import TransformersEngine
+from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.records import Usage
 
 Requests = Callable[[int], list[Request]]

@@ -21,11 +21,11 @@ from benchmarks.models import add_model_options, open_model, place, settings
 from benchmarks.record import Table, finish, parser, percent, quiet, shown, spread, timed
 from bt_core.config import EngineConfig, LoraConfig
 from bt_core.engine.base import Message, Request, Sampling, TrainingRow
-from bt_core.engine.completion_rows import encode
-from bt_core.engine.packing import IGNORED
-from bt_core.engine.training import memory_needed, train_adapter
-from bt_core.engine.training_job import Fit, TrainingJob
-from bt_core.engine.transformers_engine import TransformersEngine
+from bt_core.engine.local.transformers_engine import TransformersEngine
+from bt_core.engine.training.job import Fit, TrainingJob
+from bt_core.engine.training.packing import IGNORED
+from bt_core.engine.training.rows import encode
+from bt_core.engine.training.train import memory_needed, train_adapter
 from bt_core.models import BaseModel
 
 WORD = " word"

@@ -21,7 +21,7 @@ from transformers import AutoConfig
 
 from benchmarks.models import add_model_options, open_model, place
 from benchmarks.record import Table, finish, parser, shown, spread, timed
-from bt_core.engine.products import OneDnnLinear, onednn_multiplies
+from bt_core.engine.cpu.onednn_linear import OneDnnLinear, onednn_multiplies
 
 #: Tokens in a batch over which a layer's products are timed.
 BATCH_TOKENS = 2048

@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.plain import answer_tokens
 from bt_core.engine.base import Request
-from bt_core.engine.transformers_engine import TransformersEngine
+from bt_core.engine.local.transformers_engine import TransformersEngine
 
 WORKER = Path(__file__).with_name("llama_worker.py")
 ABSENT = "llama-cpp-python is not installed"

@@ -24,11 +24,11 @@ from benchmarks.record import ROOT, Table, Timed, finish, in_turn, parser, ratio
 from bt_core.engine.response_cache import CACHE_VARIABLE
 from bt_core.records import StageReport
 from bt_core.strategy import format_strategy, parse_strategy, strategy_slug
+from bt_pipelines.compile import compile_strategy
+from bt_runner.events import LocalRun
+from bt_runner.run import run_locally
 from bt_tracking import open_experiment
 from bt_tracking.server import local_store
-from pipelines.compile import compile_strategy
-from pipelines.events import LocalRun
-from pipelines.local import run
 
 #: Imported by tasks; each is timed in a process of its own, as a cold task pays for it.
 MODULES = ("kfp.dsl.executor", "dspy", "mlflow", "torch", "transformers.modeling_utils", "peft", "scipy.stats")
@@ -75,7 +75,7 @@ def _run(
         "BT_STRATEGY": strategy_slug(parse_strategy(options.strategy)),
         CACHE_VARIABLE: str(cache or ""),
     }
-    return run(pipeline, home, parameters, environment, warm=warm)
+    return run_locally(pipeline, home, parameters, environment, warm=warm)
 
 
 def _parts(taken: Timed[LocalRun]) -> dict[str, float]:

@@ -18,7 +18,7 @@ from benchmarks.models import add_model_options, open_model
 from benchmarks.record import Table, finish, in_turn, parser, quiet, ratios, shown, spread
 from bt_core.config import Config
 from bt_core.engine.base import Completion, Request
-from bt_core.engine.transformers_engine import TransformersEngine
+from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.models import resolve_model
 from bt_core.records import StageReport, Usage, read_jsonl, write_jsonl
 from bt_core.steps.bootstrap import bootstrap

@@ -31,7 +31,7 @@ from benchmarks.models import add_model_options, open_model, plain_model, settin
 from benchmarks.record import Table, finish, in_turn, parser, percent, quiet, ratios, shown, spread
 from bt_core.config import EngineConfig, LoraConfig
 from bt_core.engine.base import Message, TrainingRow
-from bt_core.engine.training import train_adapter
+from bt_core.engine.training.train import train_adapter
 from bt_core.models import BaseModel
 from bt_core.records import Row
 from bt_tasks.continents import cities

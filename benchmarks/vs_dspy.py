@@ -28,8 +28,8 @@ from benchmarks.models import add_model_options, open_model
 from benchmarks.record import Table, Timed, finish, in_turn, parser, quiet, ratios, shown
 from bt_core.config import Config, resolve_config
 from bt_core.data import load_splits
+from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.engine.response_cache import CACHE_VARIABLE, cache_folder
-from bt_core.engine.transformers_engine import TransformersEngine
 from bt_core.lm.runner import Runner
 from bt_core.models import BaseModel
 from bt_core.task import load_task

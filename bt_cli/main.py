@@ -11,26 +11,26 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from bt_cli.check import check
-from bt_cli.compare import compare
-from bt_cli.compile import compile_command
-from bt_cli.estimate import estimate
-from bt_cli.init import init
-from bt_cli.predict import predict
-from bt_cli.publish import publish
-from bt_cli.report import report
-from bt_cli.reproduce import reproduce
-from bt_cli.retrain import retrain
-from bt_cli.rollback import rollback
-from bt_cli.run import run
-from bt_cli.runs import runs
-from bt_cli.schedule import schedule
-from bt_cli.show import show
-from bt_cli.submit import submit
-from bt_cli.sweep import sweep
-from bt_cli.tasks import tasks
-from bt_cli.ui import mlflow, open_runs
-from bt_cli.upload import upload
+from bt_cli.commands.check import check
+from bt_cli.commands.compare import compare
+from bt_cli.commands.compile import compile_command
+from bt_cli.commands.estimate import estimate
+from bt_cli.commands.init import init
+from bt_cli.commands.predict import predict
+from bt_cli.commands.publish import publish
+from bt_cli.commands.report import report
+from bt_cli.commands.reproduce import reproduce
+from bt_cli.commands.retrain import retrain
+from bt_cli.commands.rollback import rollback
+from bt_cli.commands.run import run
+from bt_cli.commands.runs import runs
+from bt_cli.commands.schedule import schedule
+from bt_cli.commands.show import show
+from bt_cli.commands.submit import submit
+from bt_cli.commands.sweep import sweep
+from bt_cli.commands.tasks import tasks
+from bt_cli.commands.ui import mlflow, open_runs
+from bt_cli.commands.upload import upload
 from bt_core.errors import BtError, UserError, WorldError
 
 app = typer.Typer(

@@ -15,7 +15,7 @@ from bt_cluster.api import Api, equals
 from bt_cluster.cron import Cron
 from bt_cluster.pipelines import Version
 from bt_core.errors import BtError, ConfigError, UserError, WorldError
-from pipelines.profile_values import Seconds
+from bt_pipelines.pods.values import Seconds
 
 
 @dataclass(frozen=True)

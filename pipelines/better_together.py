@@ -13,23 +13,23 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
+from bt_components.bootstrap_traces.component import bootstrap_traces
+from bt_components.evaluate.component import evaluate
+from bt_components.gepa_search.component import gepa_search
+from bt_components.lora_finetune.component import lora_finetune
+from bt_components.mipro_search.component import mipro_search
+from bt_components.optimise.component import optimise
+from bt_components.prepare_data.component import prepare_data
+from bt_components.prompt_search.component import prompt_search
+from bt_components.register.component import register
+from bt_components.select_program.component import select_program
 from bt_core.errors import ConfigError
 from bt_core.strategy import Strategy, format_strategy, strategy_slug
-from components.bootstrap_traces.component import bootstrap_traces
-from components.evaluate.component import evaluate
-from components.gepa_search.component import gepa_search
-from components.lora_finetune.component import lora_finetune
-from components.mipro_search.component import mipro_search
-from components.optimise.component import optimise
-from components.prepare_data.component import prepare_data
-from components.prompt_search.component import prompt_search
-from components.register.component import register
-from components.runtime import UNSET
-from components.select_program.component import select_program
-from pipelines.cluster import furnish, pipeline_config
-from pipelines.profile import MOST_SHARDS, Profile
-from pipelines.profile_values import CREDENTIALS
-from pipelines.shards import sharded_bootstrap, sharded_evaluation
+from bt_pipelines.pods.pod_settings import furnish, pipeline_config
+from bt_pipelines.pods.profile import MOST_SHARDS, Profile
+from bt_pipelines.pods.values import CREDENTIALS
+from bt_pipelines.shards import sharded_bootstrap, sharded_evaluation
+from bt_runtime.finish import UNSET
 
 #: Step kind -> (component, what a person reads beside the stage label). A new optimiser is one line here.
 OPTIMISERS: dict[str, tuple[Callable[..., Any], str]] = {
@@ -47,7 +47,7 @@ class Options:
     """What is fixed when a pipeline is compiled, besides its strategy.
 
     Attributes:
-        image: the container image of every task; empty for the profile's, else `components.images.IMAGE`.
+        image: the container image of every task; empty for the profile's, else `bt_runtime.images.IMAGE`.
         tracking_uri: MLflow's address, for clusters that do not set MLFLOW_TRACKING_URI themselves.
         gpus: accelerators for each task that loads the model; 0 for what the profile says.
         fresh_data: read the data again in every run, for scheduled runs over a file that changes.

@@ -9,10 +9,10 @@ from kfp import compiler
 
 from bt_core.errors import ConfigError
 from bt_core.strategy import Strategy
-from pipelines.better_together import DEFAULT_OPTIONS, Options, build
-from pipelines.profile_values import CREDENTIALS
-from pipelines.retrain import build_retrain
-from pipelines.sweep import build_sweep
+from bt_pipelines.better_together import DEFAULT_OPTIONS, Options, build
+from bt_pipelines.pods.values import CREDENTIALS
+from bt_pipelines.retrain import build_retrain
+from bt_pipelines.sweep import build_sweep
 
 
 def compile_strategy(

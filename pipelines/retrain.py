@@ -10,15 +10,15 @@ from typing import Any
 
 from kfp import dsl
 
+from bt_components.challenge_champion.component import challenge_champion
+from bt_components.drift_report.component import drift_report
+from bt_components.fresh_data.component import fresh_data
+from bt_components.gate.component import gate
+from bt_components.promote.component import promote
+from bt_components.record_outcome.component import record_outcome
 from bt_core.strategy import Strategy, format_strategy, strategy_slug
-from components.challenge_champion.component import challenge_champion
-from components.drift_report.component import drift_report
-from components.fresh_data.component import fresh_data
-from components.gate.component import gate
-from components.promote.component import promote
-from components.record_outcome.component import record_outcome
-from pipelines.better_together import DEFAULT_OPTIONS, Options, Tasks, improve, legend
-from pipelines.cluster import pipeline_config
+from bt_pipelines.better_together import DEFAULT_OPTIONS, Options, Tasks, improve, legend
+from bt_pipelines.pods.pod_settings import pipeline_config
 
 
 def build_retrain(strategy: Strategy, options: Options = DEFAULT_OPTIONS) -> Any:

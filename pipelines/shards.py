@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from kfp import dsl
 
-from components.merge_evaluation.component import merge_evaluation
-from components.merge_traces.component import merge_traces
-from components.run_shard.component import run_shard
+from bt_components.merge_evaluation.component import merge_evaluation
+from bt_components.merge_traces.component import merge_traces
+from bt_components.run_shard.component import run_shard
 
 Place = Callable[..., None]
 """Gives a task a name and its surroundings: (task, display name, uses_model=...)."""

@@ -11,17 +11,17 @@ from typing import Any
 
 from kfp import dsl
 
+from bt_components.compare_arms.component import compare_arms
+from bt_components.prepare_data.component import prepare_data
+from bt_components.report_sweep.component import report_sweep
+from bt_components.score_program.component import score_program
 from bt_core.errors import ConfigError
 from bt_core.statistics import DEFAULT_MARGIN
 from bt_core.steps.sweep.tree import Place, check_sweep, tasks_a_seed
 from bt_core.strategy import Node, Strategy, format_strategy, prefix_tree
-from components.compare_arms.component import compare_arms
-from components.prepare_data.component import prepare_data
-from components.report_sweep.component import report_sweep
-from components.score_program.component import score_program
-from components.tracking import SWEEP
-from pipelines.better_together import DEFAULT_OPTIONS, Options, Tasks, legend
-from pipelines.cluster import pipeline_config
+from bt_pipelines.better_together import DEFAULT_OPTIONS, Options, Tasks, legend
+from bt_pipelines.pods.pod_settings import pipeline_config
+from bt_runtime.tracking import SWEEP
 
 #: Tasks whose reports compare_arms can be given: two copies, 300 to 400 bytes each, in one argument of 128 KB.
 MOST_REPORTS = 150

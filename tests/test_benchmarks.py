@@ -24,8 +24,8 @@ from benchmarks.models import random_model
 from benchmarks.page import NAMES, PAGE, page
 from benchmarks.record import Table, finish, in_turn, ratios, shown
 from bt_core.config import resolve_config
+from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.engine.response_cache import CACHE_VARIABLE
-from bt_core.engine.transformers_engine import TransformersEngine
 from bt_core.lm.adapters import LineAdapter
 from bt_core.task import load_task
 

@@ -11,8 +11,8 @@ from typing import Any
 from bt_core.config import Config
 from bt_core.engine.base import Engine, close
 from bt_core.engine.cache_keys import answers_identity
+from bt_core.engine.lazy_engine import SharedEngine
 from bt_core.engine.response_cache import CachedEngine, ResponseStore, cache_folder
-from bt_core.engine.shared import SharedEngine
 from bt_core.lm.runner import Runner
 from bt_core.models import resolve_model
 from bt_core.program import LineageStep, Program, program_sha256, read_program
@@ -129,19 +129,19 @@ def load_engine(program: Program, config: Config) -> Engine:
     """Load the base model that the program was made for, or find it at the endpoint (`engine.kind`)."""
     settings = config.engine
     if settings.kind == "server" and settings.protocol == "chat":
-        from bt_core.engine.chat_engine import ChatEngine
+        from bt_core.engine.remote.chat_engine import ChatEngine
 
         return ChatEngine(program.model, settings)
     base = resolve_model(program.model, program.model_revision)
     if settings.kind == "server":
-        from bt_core.engine.server_engine import ServerEngine
+        from bt_core.engine.remote.server_engine import ServerEngine
 
         return ServerEngine(base, settings)
     if settings.kind == "vllm":
-        from bt_core.engine.vllm_engine import VllmEngine
+        from bt_core.engine.local.vllm_engine import VllmEngine
 
         return VllmEngine(base, settings, settings.lora_rank or config.w.rank)
-    from bt_core.engine.transformers_engine import TransformersEngine
+    from bt_core.engine.local.transformers_engine import TransformersEngine
 
     return TransformersEngine(base, settings)
 

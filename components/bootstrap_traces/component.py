@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.images import IMAGE
+from bt_runtime.images import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -20,7 +20,7 @@ def bootstrap_traces(
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
     from bt_core.steps.bootstrap import bootstrap
-    from components.runtime import finish
+    from bt_runtime.finish import finish
 
     with one_sentence():
         report = bootstrap(Path(program.path), Path(train.path), read_config(config), stage, Path(traces.path))

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from kfp import dsl
 
-from components.images import IMAGE
+from bt_runtime.images import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -25,8 +25,8 @@ def compare_arms(
     from bt_core.errors import one_sentence
     from bt_core.steps.sweep.compare_arms import compare_arms as compare
     from bt_core.strategy import parse_strategy
-    from components.reports import read_report
-    from components.runtime import finish
+    from bt_runtime.finish import finish
+    from bt_runtime.reports import read_report
 
     with one_sentence():
         steps, arms = list(map(read_report, reports)), list(map(parse_strategy, strategies))

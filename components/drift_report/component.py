@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.images import IMAGE
+from bt_runtime.images import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -20,8 +20,8 @@ def drift_report(
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
     from bt_core.steps.retrain.drift import drift
-    from components.retraining import promoted_score
-    from components.runtime import finish
+    from bt_runtime.finish import finish
+    from bt_runtime.retraining import promoted_score
 
     with one_sentence():
         holder = Path(champion.path) if incumbent else None

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.images import IMAGE
+from bt_runtime.images import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -21,7 +21,7 @@ def evaluate(
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
     from bt_core.steps.evaluate import evaluate as compare
-    from components.runtime import finish
+    from bt_runtime.finish import finish
 
     with one_sentence():
         inputs = Path(vanilla.path), Path(program.path), Path(test.path)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from kfp import dsl
 
-from components.images import IMAGE
+from bt_runtime.images import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -27,8 +27,8 @@ def fresh_data(
 
     from bt_core.errors import one_sentence
     from bt_core.steps.retrain.fresh import ROLES
-    from components.retraining import begin
-    from components.runtime import UNSET, finish, overrides
+    from bt_runtime.finish import UNSET, finish, overrides
+    from bt_runtime.retraining import begin
 
     with one_sentence():
         wanted = overrides(task, [seed, UNSET], model, data, [UNSET] * 3, config)

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.images import IMAGE
+from bt_runtime.images import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -13,8 +13,8 @@ def gate(report: str, config: str, metrics: dsl.Output[dsl.Metrics]) -> str:
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
     from bt_core.steps.retrain.fresh import REASON
-    from components.reports import read_report
-    from components.retraining import stop_early
+    from bt_runtime.reports import read_report
+    from bt_runtime.retraining import stop_early
 
     with one_sentence():
         reason = read_report(report).params[REASON]

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.images import IMAGE
+from bt_runtime.images import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -22,8 +22,8 @@ def lora_finetune(
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
     from bt_core.steps.optimise.lora_finetune import lora_finetune as optimise
-    from components.runtime import finish
-    from components.trainjob import remote_training
+    from bt_runtime.finish import finish
+    from bt_runtime.trainjob import remote_training
 
     with one_sentence():
         inputs = Path(program.path), Path(traces.path), Path(train.path), Path(val.path)

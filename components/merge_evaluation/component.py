@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.images import IMAGE
+from bt_runtime.images import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -23,8 +23,8 @@ def merge_evaluation(
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
     from bt_core.steps.shards import merge_evaluation as merge
-    from components.reports import read_report
-    from components.runtime import finish
+    from bt_runtime.finish import finish
+    from bt_runtime.reports import read_report
 
     with one_sentence():
         before = [Path(part.path) for part in vanilla], [read_report(report) for report in vanilla_reports]

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.images import IMAGE
+from bt_runtime.images import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -21,8 +21,8 @@ def merge_traces(
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
     from bt_core.steps.shards import merge_bootstrap
-    from components.reports import read_report
-    from components.runtime import finish
+    from bt_runtime.finish import finish
+    from bt_runtime.reports import read_report
 
     with one_sentence():
         paths, done = [Path(part.path) for part in parts], [read_report(report) for report in reports]

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.images import IMAGE
+from bt_runtime.images import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -22,8 +22,8 @@ def optimise(
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
     from bt_core.steps.optimise.chain import chain
-    from components.runtime import finish_each
-    from components.trainjob import remote_training
+    from bt_runtime.finish import finish_each
+    from bt_runtime.trainjob import remote_training
 
     with one_sentence():
         inputs = Path(program.path), Path(train.path), Path(val.path)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from kfp import dsl
 
-from components.images import IMAGE
+from bt_runtime.images import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -26,7 +26,7 @@ def prepare_data(
 
     from bt_core.errors import one_sentence
     from bt_core.steps.prepare import prepare
-    from components.runtime import finish, overrides
+    from bt_runtime.finish import finish, overrides
 
     with one_sentence():
         wanted = overrides(task, seeds, model, data, rows, config)

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.images import IMAGE
+from bt_runtime.images import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -21,9 +21,9 @@ def promote(
 
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
-    from components.reports import read_report
-    from components.retraining import make_model, settle, write_outcome
-    from components.runtime import finish
+    from bt_runtime.finish import finish
+    from bt_runtime.reports import read_report
+    from bt_runtime.retraining import make_model, settle, write_outcome
 
     with one_sentence():
         compared, settings, challenger = read_report(comparison), read_config(config), Path(program.path)

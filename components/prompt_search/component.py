@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.images import IMAGE
+from bt_runtime.images import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -22,7 +22,7 @@ def prompt_search(
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
     from bt_core.steps.optimise.prompt_search import prompt_search as optimise
-    from components.runtime import finish
+    from bt_runtime.finish import finish
 
     with one_sentence():
         inputs = Path(program.path), Path(traces.path), Path(train.path), Path(val.path)

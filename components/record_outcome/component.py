@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.images import IMAGE
+from bt_runtime.images import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -11,8 +11,8 @@ def record_outcome(task: str, status: dsl.PipelineTaskFinalStatus, metrics: dsl.
     from pathlib import Path
 
     from bt_core.errors import one_sentence
-    from components.reports import write_report
-    from components.retraining import end
+    from bt_runtime.reports import write_report
+    from bt_runtime.retraining import end
 
     with one_sentence():
         Path(metrics.path).write_text("{}", encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.images import IMAGE
+from bt_runtime.images import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -21,8 +21,8 @@ def register(
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
     from bt_core.steps.register import summarise
-    from components.reports import read_reports, run_ids
-    from components.runtime import conclude
+    from bt_runtime.finish import conclude
+    from bt_runtime.reports import read_reports, run_ids
 
     with one_sentence():
         steps = read_reports(reports)

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.images import IMAGE
+from bt_runtime.images import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -23,7 +23,7 @@ def report_sweep(
 
     from bt_core.errors import one_sentence
     from bt_core.steps.sweep.report_sweep import report_sweep as complete
-    from components.runtime import conclude_sweep, publish
+    from bt_runtime.finish import conclude_sweep, publish
 
     with one_sentence():
         inputs = Path(compared.path), Path(winner.path), Path(results.path), Path(vanilla.path)

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.images import IMAGE
+from bt_runtime.images import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -23,7 +23,7 @@ def run_shard(
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
     from bt_core.steps.shards import run_shard as run
-    from components.runtime import hand_on
+    from bt_runtime.finish import hand_on
 
     with one_sentence():
         inputs = Path(program.path), Path(rows.path), read_config(config)

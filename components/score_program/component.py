@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.images import IMAGE
+from bt_runtime.images import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -22,7 +22,7 @@ def score_program(
     from bt_core.errors import one_sentence
     from bt_core.steps.sweep.compare_arms import PROGRAM_URI, RESULTS_URI
     from bt_core.steps.sweep.score import score
-    from components.runtime import finish
+    from bt_runtime.finish import finish
 
     with one_sentence():
         report = score(Path(program.path), Path(test.path), read_config(config), stage, Path(results.path))

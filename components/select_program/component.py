@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.images import IMAGE
+from bt_runtime.images import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -20,7 +20,7 @@ def select_program(
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
     from bt_core.steps.select import select
-    from components.runtime import finish
+    from bt_runtime.finish import finish
 
     with one_sentence():
         rivals = Path(incumbent.path), Path(challenger.path)

@@ -16,9 +16,9 @@ from xml.sax.saxutils import escape
 import yaml
 from generated import ROOT, write_or_check
 
-from components.images import DEFAULT_IMAGE
-from pipelines.better_together import Options
-from pipelines.compile import compile_strategy
+from bt_pipelines.better_together import Options
+from bt_pipelines.compile import compile_strategy
+from bt_runtime.images import DEFAULT_IMAGE
 
 STRATEGY = ("p", "w", "p")
 

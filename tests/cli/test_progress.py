@@ -5,10 +5,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bt_cli.progress import LiveProgress, PlainProgress, progress_on
+from bt_cli.view.progress import LiveProgress, PlainProgress, progress_on
 from bt_core.records import StageReport, Usage
-from components.reports import write_report
-from pipelines.events import Event, TaskEnded, TaskOutput, TaskStarted
+from bt_runner.events import Event, TaskEnded, TaskOutput, TaskStarted
+from bt_runtime.reports import write_report
 
 
 def _ended(label: str, title: str, cached: int = 0, **metrics: float) -> TaskEnded:

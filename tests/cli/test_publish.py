@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bt_cli.settings import gather
+from bt_cli.options.settings import gather
 from bt_core.bundle import publish
 from bt_core.engine.response_cache import CACHE_VARIABLE
 from bt_core.models import resolve_model

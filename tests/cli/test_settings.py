@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bt_cli.settings import gather
+from bt_cli.options.settings import gather
 from bt_core.errors import ConfigError
 
 

@@ -20,8 +20,8 @@ FOREIGN = (
 @pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A compiled strategy, p -> w."""
-    from pipelines.better_together import Options
-    from pipelines.compile import compile_strategy
+    from bt_pipelines.better_together import Options
+    from bt_pipelines.compile import compile_strategy
 
     return compile_strategy(("p", "w"), tmp_path_factory.mktemp("compiled") / "pipeline.yaml", Options(image="own:1"))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from pipelines import profile
+from bt_pipelines.pods import profile
 from tests.cli.conftest import Bt
 from tests.cluster.api_server import ApiServer
 

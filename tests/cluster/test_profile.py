@@ -10,10 +10,10 @@ from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from bt_core.errors import ConfigError
-from components.images import DEFAULT_IMAGE
-from pipelines.better_together import Options
-from pipelines.compile import compile_retrain, compile_strategy, compile_sweep
-from pipelines.profile import COMPONENTS, Profile, Stage, component_defaults, component_names, read_profile
+from bt_pipelines.better_together import Options
+from bt_pipelines.compile import compile_retrain, compile_strategy, compile_sweep
+from bt_pipelines.pods.profile import COMPONENTS, Profile, Stage, component_defaults, component_names, read_profile
+from bt_runtime.images import DEFAULT_IMAGE
 from tests.cli.conftest import Bt
 from tests.cli.conftest import bt as bt
 

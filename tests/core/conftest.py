@@ -10,8 +10,8 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from bt_core.config import EngineConfig
 from bt_core.engine.base import Completion, Request
+from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.engine.response_cache import CACHE_VARIABLE
-from bt_core.engine.transformers_engine import TransformersEngine
 from bt_core.models import EMBEDDED_MODEL, BaseModel, resolve_model
 from bt_core.records import Usage
 

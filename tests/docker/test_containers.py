@@ -21,14 +21,14 @@ from bt_core.errors import UserError, WorldError
 from bt_core.program import program_sha256, read_program
 from bt_core.records import read_jsonl
 from bt_core.user_wheel import WHEEL_VARIABLE
+from bt_pipelines.better_together import Options
+from bt_pipelines.compile import compile_strategy
+from bt_runner.containers import Containers
+from bt_runner.events import Event, LocalRun, TaskOutput
+from bt_runner.run import run_locally
 from bt_tracking.connection import RetryingClient
 from bt_tracking.server import free_port, start_server
 from bt_tracking.settings import Settings
-from pipelines import local
-from pipelines.better_together import Options
-from pipelines.compile import compile_strategy
-from pipelines.containers import Containers
-from pipelines.events import Event, LocalRun, TaskOutput
 from tests.core import conftest as core
 from tests.core import toy
 from tests.docker import daemon, sleepy
@@ -86,7 +86,7 @@ class Stack:
     def run(self, pipeline: Path, root: str, parameters: dict[str, Any], **more: Any) -> LocalRun:
         containers = Containers(user=self.user, folders=[self.model])
         environment = self.environment | more.pop("environment", {})
-        return local.run(pipeline, self.folder / root, parameters, environment, containers=containers, **more)
+        return run_locally(pipeline, self.folder / root, parameters, environment, containers=containers, **more)
 
     def bt(self, *arguments: str) -> str:
         """The output of a command in a container of its own."""

@@ -7,9 +7,9 @@ from typing import Any
 import yaml
 
 from bt_core.strategy import Strategy, strategy_slug
-from components.images import DEFAULT_IMAGE
-from pipelines.better_together import Options
-from pipelines.compile import compile_strategy, compile_sweep
+from bt_pipelines.better_together import Options
+from bt_pipelines.compile import compile_strategy, compile_sweep
+from bt_runtime.images import DEFAULT_IMAGE
 
 #: The arms of the paper.
 STRATEGIES: tuple[Strategy, ...] = tuple(tuple(steps) for steps in ("p", "w", "pp", "ww", "pw", "wp", "pwp", "wpw"))

@@ -11,8 +11,8 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from bt_core.errors import ConfigError
 from bt_core.strategy import STEP_KINDS, Strategy, strategy_slug
-from pipelines.better_together import OPTIMISERS, Options
-from pipelines.compile import compile_strategy
+from bt_pipelines.better_together import OPTIMISERS, Options
+from bt_pipelines.compile import compile_strategy
 from tests.pipelines.compiled import OPTIONS, SLUGS, STRATEGIES, documents, sources, tasks
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -11,10 +11,10 @@ from bt_core.errors import UserError
 from bt_core.program import program_sha256, read_program
 from bt_core.records import read_jsonl, read_traces, row_id
 from bt_core.strategy import Strategy, strategy_slug
-from components.reports import RUN_ID
-from pipelines import local
-from pipelines.compile import compile_strategy
-from pipelines.events import LocalRun
+from bt_pipelines.compile import compile_strategy
+from bt_runner.events import LocalRun
+from bt_runner.run import run_locally
+from bt_runtime.reports import RUN_ID
 
 ROWS = 6
 SETTINGS = {
@@ -46,7 +46,7 @@ def arms(tmp_path_factory: pytest.TempPathFactory) -> Arms:
 
     def run(strategy: Strategy) -> LocalRun:
         slug = strategy_slug(strategy)
-        return local.run(
+        return run_locally(
             compile_strategy(strategy, folder / f"{slug}.yaml"),
             folder / slug,
             PARAMETERS | {"config": json.dumps(SETTINGS)},
@@ -161,5 +161,5 @@ class TestArms:
 def test_a_users_mistake_is_one_sentence(tmp_path: Path, parameters: dict[str, Any], complaint: str) -> None:
     pipeline = compile_strategy(("p",), tmp_path / "p.yaml")
     with pytest.raises(UserError, match=complaint) as caught:
-        local.run(pipeline, tmp_path / "root", parameters)
+        run_locally(pipeline, tmp_path / "root", parameters)
     assert "\n" not in str(caught.value)

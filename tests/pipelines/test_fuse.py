@@ -10,15 +10,15 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 from mlflow import MlflowClient
 
-from bt_cli.execution import collect
-from bt_cli.run_folder import RunFolder
+from bt_cli.local.run import collect
+from bt_cli.local.run_folder import RunFolder
 from bt_core.errors import ConfigError
-from components.reports import RUN_ID, read_report
-from pipelines import local
-from pipelines.better_together import Options
-from pipelines.compile import compile_retrain, compile_strategy, compile_sweep
-from pipelines.events import LocalRun
-from pipelines.profile import Profile
+from bt_pipelines.better_together import Options
+from bt_pipelines.compile import compile_retrain, compile_strategy, compile_sweep
+from bt_pipelines.pods.profile import Profile
+from bt_runner.events import LocalRun
+from bt_runner.run import run_locally
+from bt_runtime.reports import RUN_ID, read_report
 from tests.core.conftest import embedded_model, tiny_folder
 from tests.pipelines.compiled import OPTIONS, documents, read, sources, tasks
 
@@ -122,7 +122,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Runs:
         parameters = PARAMETERS | {"model": str(tiny_folder), "config": json.dumps(SETTINGS)}
         environment = {"MLFLOW_TRACKING_URI": store, "BT_RUN_ID": name, "BT_STRATEGY": "p-w-p", "BT_RESPONSE_CACHE": ""}
         compiled = compile_strategy(STRATEGY, folder / f"{name}.yaml", options)
-        return local.run(compiled, folder / name, parameters, environment)
+        return run_locally(compiled, folder / name, parameters, environment)
 
     return Runs(run("apart", OPTIONS), run("fused", FUSED), store)
 

@@ -11,16 +11,16 @@ from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from bt_cli.execution import task_count
+from bt_cli.local.run import task_count
 from bt_core.errors import ConfigError, UserError
 from bt_core.program import program_sha256
-from components.images import DEFAULT_IMAGE
-from pipelines import local
-from pipelines.better_together import Options
-from pipelines.compile import compile_retrain, compile_strategy
-from pipelines.events import Event, LocalRun, OnEvent, TaskEnded, TaskStarted
-from pipelines.profile import Profile, Stage
-from pipelines.shards import sharded_bootstrap, sharded_evaluation
+from bt_pipelines.better_together import Options
+from bt_pipelines.compile import compile_retrain, compile_strategy
+from bt_pipelines.pods.profile import Profile, Stage
+from bt_pipelines.shards import sharded_bootstrap, sharded_evaluation
+from bt_runner.events import Event, LocalRun, OnEvent, TaskEnded, TaskStarted
+from bt_runner.run import run_locally
+from bt_runtime.images import DEFAULT_IMAGE
 from tests.cli.conftest import Bt, bt
 from tests.core.conftest import embedded_model, tiny_folder
 from tests.pipelines.compiled import OPTIONS, documents, read, sources, sweep_documents, tasks
@@ -155,7 +155,7 @@ def run(folder: Path, model: Path, shards: int, told: OnEvent = lambda event: No
     settings = '{"p": {"candidates": 1}, "engine": {"device": "cpu"}}'
     parameters = {"task": "tests.core.toy:task", "config": settings, "model": str(model)}
     cache = folder / f"cache{shards}"
-    return local.run(compiled, folder / str(shards), parameters, {"BT_RESPONSE_CACHE": ""}, cache, told)
+    return run_locally(compiled, folder / str(shards), parameters, {"BT_RESPONSE_CACHE": ""}, cache, told)
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from bt_core.errors import ConfigError
 from bt_core.steps.sweep.tree import DEFAULT_SEEDS, DEFAULT_STRATEGIES, Place, tasks_a_seed
 from bt_core.strategy import Strategy, prefix_tree
-from pipelines.better_together import Options
-from pipelines.compile import compile_sweep
+from bt_pipelines.better_together import Options
+from bt_pipelines.compile import compile_sweep
 from tests.pipelines.compiled import OPTIONS, STRATEGIES, sources, sweep_documents, tasks
 from tests.pipelines.test_compile import check_golden
 

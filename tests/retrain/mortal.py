@@ -36,8 +36,8 @@ def end(moment: str, how: signal.Signals = signal.SIGKILL) -> None:
 
 def make_mortal() -> None:
     """Put the ends in place."""
-    from bt_core.engine import training
-    from bt_core.engine.checkpoints import Checkpoints
+    from bt_core.engine.training import train as training
+    from bt_core.engine.training.checkpoints import Checkpoints
 
     step, save, copy = Checkpoints.on_step_end, training._save, shutil.copyfile
 

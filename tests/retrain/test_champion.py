@@ -14,12 +14,12 @@ import bt_tracking
 from bt_core.errors import ConfigError, TrackingError
 from bt_core.program import Program, write_program
 from bt_core.records import StageReport
-from bt_tracking import champion, ledger, outcome
-from bt_tracking.champion import EXPERIMENT, Champion
+from bt_runtime.reports import RUN_ID
+from bt_runtime.retraining import SUPERSEDED, begin, end, settle
 from bt_tracking.connection import RetryingClient
 from bt_tracking.registry import registry_name
-from components.reports import RUN_ID
-from components.retraining import SUPERSEDED, begin, end, settle
+from bt_tracking.retraining import champion, ledger, outcome
+from bt_tracking.retraining.champion import EXPERIMENT, Champion
 from tests.retrain import toy
 from tests.retrain.proxy import failing_after
 

@@ -10,15 +10,15 @@ from bt_core.config import read_config
 from bt_core.program import program_sha256, read_program
 from bt_core.records import write_jsonl
 from bt_core.steps.optimise.lora_finetune import lora_finetune
-from bt_tracking.champion import MODEL
+from bt_pipelines.better_together import Options
+from bt_pipelines.compile import compile_retrain
+from bt_pipelines.pods.profile import Profile, Retries, Stage
+from bt_runner.events import LocalRun
+from bt_runner.run import run_locally
 from bt_tracking.connection import RetryingClient
 from bt_tracking.registry import registry_name
+from bt_tracking.retraining.champion import MODEL
 from bt_tracking.serving import PROGRAM
-from pipelines import local
-from pipelines.better_together import Options
-from pipelines.compile import compile_retrain
-from pipelines.events import LocalRun
-from pipelines.profile import Profile, Retries, Stage
 from tests.retrain import toy
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def test_a_training_that_is_ended_goes_on_and_makes_the_same_adapter(
     config = json.dumps({"model": str(tiny_folder), **SETTINGS})
     parameters = {"task": TASK, "data": str(tmp_path / "data"), "config": config}
     surroundings = {"BT_STRATEGY": "w", "BT_RESPONSE_CACHE": str(tmp_path / "cache"), "TEST_MARKS": str(marks)}
-    done = local.run(pipeline, tmp_path / "root", parameters, surroundings)
+    done = run_locally(pipeline, tmp_path / "root", parameters, surroundings)
 
     assert marks.read_text().splitlines() == [
         *STEPS[:6],

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bt_core.config import Config
-from bt_core.engine.transformers_engine import TransformersEngine
+from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.models import BaseModel
 from bt_core.program import START, Program, program_sha256, read_program
 from bt_core.records import Row, read_jsonl, row_id, write_jsonl
@@ -16,15 +16,15 @@ from bt_core.steps.retrain.challenge import DECISION, KEEP, REASON, challenge
 from bt_core.steps.retrain.fresh import CHAMPION, fresh
 from bt_core.steps.retrain.row_roles import Ledger
 from bt_core.strategy import Strategy, strategy_slug
-from bt_tracking import champion
-from bt_tracking.champion import MODEL
+from bt_pipelines.compile import compile_retrain
+from bt_runner.events import LocalRun
+from bt_runner.run import run_locally
 from bt_tracking.connection import RetryingClient
-from bt_tracking.ledger import read_ledger
 from bt_tracking.registry import registry_name
+from bt_tracking.retraining import champion
+from bt_tracking.retraining.champion import MODEL
+from bt_tracking.retraining.ledger import read_ledger
 from bt_tracking.serving import PROGRAM
-from pipelines import local
-from pipelines.compile import compile_retrain
-from pipelines.events import LocalRun
 from tests.core import toy as colours
 from tests.core.programs import finished
 from tests.retrain import toy
@@ -57,7 +57,7 @@ class Place:
         environment = {"BT_STRATEGY": strategy_slug(strategy), "BT_RESPONSE_CACHE": ""}
         config = json.dumps({"model": str(self.model), **SETTINGS, **settings})
         parameters = {"task": TASK, "data": str(self.folder / "data"), "config": config}
-        return local.run(pipeline, self.folder / name, parameters, environment)
+        return run_locally(pipeline, self.folder / name, parameters, environment)
 
     def registered(self, version: int) -> tuple[Program, str]:
         """A version's program, its adapter checked, and its sha256."""

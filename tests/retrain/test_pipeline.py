@@ -18,15 +18,15 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from bt_core.errors import UserError
 from bt_core.program import program_sha256
 from bt_core.records import write_jsonl
-from bt_tracking.champion import MODEL
+from bt_pipelines.better_together import Options
+from bt_pipelines.compile import compile_retrain
+from bt_pipelines.pods.profile import Profile, Retries, Stage
+from bt_runner.events import Event, TaskEnded, TaskStarted
+from bt_runner.run import run_locally
 from bt_tracking.connection import RetryingClient
 from bt_tracking.registry import registry_name
+from bt_tracking.retraining.champion import MODEL
 from bt_tracking.serving import PROGRAM
-from pipelines import local
-from pipelines.better_together import Options
-from pipelines.compile import compile_retrain
-from pipelines.events import Event, TaskEnded, TaskStarted
-from pipelines.profile import Profile, Retries, Stage
 from tests.retrain import toy
 
 #: How long a pod has to end after SIGTERM, by Kubernetes' default.
@@ -151,7 +151,7 @@ def _tasks() -> Iterator[int]:
         except (OSError, ProcessLookupError):
             continue
         children.setdefault(parent, []).append(int(path.name))
-        if "pipelines.task_server" in command:
+        if "bt_runner.task_server" in command:
             servers.append((int(path.name), parent))
     below = _below(os.getpid(), children)
     roots = [pid for pid, parent in servers if pid in below and parent not in dict(servers)]
@@ -197,7 +197,7 @@ def test_every_stage_can_be_ended_and_run_again(
     }
     surroundings = {"MLFLOW_TRACKING_URI": store.settings.uri, "BT_STRATEGY": "p", "BT_RESPONSE_CACHE": ""}
     preemption = Preemption()
-    done = local.run(pipeline, tmp_path / "root", parameters, surroundings, on_event=preemption.tell)
+    done = run_locally(pipeline, tmp_path / "root", parameters, surroundings, on_event=preemption.tell)
     preemption.join()
 
     missed = set(done.tasks) - set(preemption.ended)
@@ -236,7 +236,7 @@ def test_a_failed_stage_ends_the_run_with_its_sentence_and_is_recorded(
     }
     parameters = {"task": "tests.retrain.toy:task", "data": str(tmp_path / "data")}
     with pytest.raises(UserError, match=r"2026-11\.jsonl, line 1: broken JSON"):
-        local.run(pipeline, tmp_path / "root", parameters, surroundings, warm=False)
+        run_locally(pipeline, tmp_path / "root", parameters, surroundings, warm=False)
     assert [(told["state"], told["outcome"]) for told in webhook.received] == [("FAILED", "failed")]
     experiments = [experiment.experiment_id for experiment in store.search_experiments()]
     (run,) = store.search_runs(experiments, filter_string=f"tags.`bt.run_id` = '{environment}'")

@@ -17,10 +17,10 @@ from bt_core.program import program_sha256, read_program
 from bt_core.records import Row, write_jsonl
 from bt_core.steps.common import load_engine
 from bt_core.steps.predict import predict
-from bt_tracking.champion import MODEL
 from bt_tracking.connection import RetryingClient
-from bt_tracking.ledger import CONCLUDED_TAG, LEDGER_TAG, ROLES_FILE
 from bt_tracking.registry import registry_name
+from bt_tracking.retraining.champion import MODEL
+from bt_tracking.retraining.ledger import CONCLUDED_TAG, LEDGER_TAG, ROLES_FILE
 from bt_tracking.settings import Settings
 from tests.retrain import toy
 from tests.s3 import Server

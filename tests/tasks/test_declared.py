@@ -9,7 +9,7 @@ import dspy
 import pytest
 from dspy.utils import DummyLM
 
-from bt_cli.settings import gather
+from bt_cli.options.settings import gather
 from bt_core.data import load_splits
 from bt_core.errors import BtError, ConfigError, TaskError
 from bt_core.program import read_program

@@ -8,7 +8,7 @@ import pytest
 
 from bt_core import metrics
 from bt_core.config import Config, resolve_config
-from bt_core.engine.transformers_engine import TransformersEngine
+from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.errors import BtError, ConfigError, WorldError
 from bt_core.lm.binding import vanilla_states
 from bt_core.lm.runner import Runner

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bt_cli.settings import gather
+from bt_cli.options.settings import gather
 from bt_core.config import Config, resolve_config
 from bt_core.errors import ConfigError
 from bt_core.task import load_task

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bt_cli.settings import gather
+from bt_cli.options.settings import gather
 from bt_core.data import load_splits
 from bt_core.task import load_task
 from bt_tasks.support.retrieval import retriever

@@ -13,14 +13,14 @@ from bt_core.config import Config
 from bt_core.errors import TrackingError
 from bt_core.program import program_sha256
 from bt_core.records import StageReport
+from bt_pipelines.compile import compile_strategy
+from bt_runner.events import Event, LocalRun, OnEvent, TaskOutput, TaskStarted
+from bt_runner.run import run_locally
+from bt_runtime.finish import finish
 from bt_tracking.connection import RequestLimits, RetryingClient
-from components.runtime import finish
-from pipelines import local
-from pipelines.compile import compile_strategy
-from pipelines.events import Event, LocalRun, OnEvent, TaskOutput, TaskStarted
 from tests.core import conftest as core
-from tests.pipelines.test_runtime import RecordedMetrics
 from tests.retrain.proxy import failing_after
+from tests.runtime.test_finish import RecordedMetrics
 from tests.tracking.conftest import RestartableServer
 
 embedded_model, tiny_folder = core.embedded_model, core.tiny_folder
@@ -42,7 +42,7 @@ def run(
         "BT_RESPONSE_CACHE": str(folder / "cache"),
     }
     parameters = {"task": "tests.core.toy:task", "model": str(model), "config": json.dumps(SETTINGS)}
-    return local.run(
+    return run_locally(
         compile_strategy(("p",), folder / "p.yaml"), folder / name, parameters, environment, None, on_event
     )
 

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from bt_core.config import EngineConfig
 from bt_core.engine.base import EngineAdapter
-from bt_core.engine.transformers_engine import TransformersEngine
+from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.models import EMBEDDED_MODEL, BaseModel, resolve_model
 from bt_core.program import adapter_sha256
 from tests.vllm.agreement import Run, run

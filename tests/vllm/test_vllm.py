@@ -16,10 +16,10 @@ import pytest
 
 from bt_core.config import EngineConfig
 from bt_core.engine.base import EngineAdapter, Message, Request, Sampling, close
-from bt_core.engine.server_engine import ServerEngine
-from bt_core.engine.token_engine import TokenEngine
-from bt_core.engine.transformers_engine import TransformersEngine
-from bt_core.engine.vllm_engine import ENVIRONMENT, VllmEngine
+from bt_core.engine.local.transformers_engine import TransformersEngine
+from bt_core.engine.local.vllm_engine import ENVIRONMENT, VllmEngine
+from bt_core.engine.remote.server_engine import ServerEngine
+from bt_core.engine.tokens.token_engine import TokenEngine
 from bt_core.errors import ConfigError, EngineError, ModelError
 from bt_core.models import BaseModel
 from tests.vllm.agreement import SETTINGS, Run, compare, run

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bt_core.config import Config, merge, resolve_config
-from bt_core.engine.fit import parameters
-from bt_core.engine.training_job import fits
-from bt_core.engine.training_memory import TrainingNeed, training_need
+from bt_core.engine.model_memory import parameters
+from bt_core.engine.training.job import fits
+from bt_core.engine.training.memory import TrainingNeed, training_need
 from bt_core.models import resolve_model
 from bt_core.steps.check.check import check
 from bt_core.steps.check.checkup import RowRun

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from bt_core.config import Config
-from bt_core.engine.shared import SharedEngine
-from bt_core.engine.training_job import RemoteTraining
+from bt_core.engine.lazy_engine import SharedEngine
+from bt_core.engine.training.job import RemoteTraining
 from bt_core.program import read_program
 from bt_core.records import StageReport
 from bt_core.steps.bootstrap import bootstrap

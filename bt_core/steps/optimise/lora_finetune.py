@@ -13,12 +13,12 @@ from functools import cache, partial
 from pathlib import Path
 
 from bt_core.config import Config
-from bt_core.engine.adapter_cache import AdapterCache
 from bt_core.engine.base import Engine, TrainingRow
 from bt_core.engine.cache_keys import base_identity, training_key
 from bt_core.engine.curve import Curve
 from bt_core.engine.response_cache import cache_folder
-from bt_core.engine.training_job import RemoteTraining, TrainingJob
+from bt_core.engine.training.adapter_cache import AdapterCache
+from bt_core.engine.training.job import RemoteTraining, TrainingJob
 from bt_core.lm.binding import vanilla_states
 from bt_core.lm.rendering import training_rows
 from bt_core.models import BaseModel, resolve_model
@@ -163,7 +163,7 @@ def _adapter(
         job = TrainingJob(base(), tuple(rows), tuple(held_out), config.w, config.engine, config.seed, label)
         curve = remote(job, folder, key)
     else:
-        from bt_core.engine.training import train_adapter  # loads torch
+        from bt_core.engine.training.train import train_adapter  # loads torch
 
         work.make_room()
         curve = train_adapter(base(), rows, held_out, config.w, config.engine, config.seed, folder, label, checkpoints)

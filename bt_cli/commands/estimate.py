@@ -1,0 +1,78 @@
+"""`bt estimate`: tokens, GPU minutes and memory of a run, before it is submitted."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from bt_cli.local.process_setup import find_own_tasks, quieten_libraries
+from bt_cli.options import common as options
+from bt_cli.options.settings import gather
+from bt_cli.view.console import print_json, stderr, stdout
+from bt_core.errors import DataError
+from bt_core.strategy import parse_strategy
+
+GPU = "The GPU"
+Tflops = Annotated[
+    float,
+    typer.Option(
+        min=0.001, metavar="TFLOPS", help="Its dense bfloat16 rate, from the data sheet.", rich_help_panel=GPU
+    ),
+]
+Bandwidth = Annotated[
+    float, typer.Option(min=0.001, metavar="TB/S", help="Bandwidth of its memory.", rich_help_panel=GPU)
+]
+Share = Annotated[
+    float,
+    typer.Option(min=0.001, max=1.0, metavar="SHARE", help="Share of the rate that is reached.", rich_help_panel=GPU),
+]
+
+
+def estimate(
+    task: options.Task = None,
+    strategy: options.Strategy = "p -> w -> p",
+    config: options.ConfigFile = None,
+    assignments: options.Assignments = None,
+    as_json: options.Json = False,
+    model: options.Model = None,
+    data: options.Data = None,
+    train_rows: options.TrainRows = None,
+    val_rows: options.ValRows = None,
+    test_rows: options.TestRows = None,
+    tflops: Tflops = 989.0,
+    bandwidth: Bandwidth = 3.35,
+    share: Share = 0.3,
+) -> None:
+    """Estimate tokens, GPU minutes and memory of a run.
+
+    Runs three rows here. The GPU is an H100 unless options say otherwise; docs/training.md has the formula.
+
+    Examples:
+      bt estimate --task continents --strategy "p -> w -> p"
+      bt estimate --task triage:task --tflops 312 --bandwidth 2.0
+    """
+    steps = parse_strategy(strategy)
+    find_own_tasks()
+    rows = {"rows.train": train_rows, "rows.val": val_rows, "rows.test": test_rows}
+    chosen = gather({"task": task, "model": model, "data": data, **rows}, config, assignments, options.DEFAULT_TASK)
+    quieten_libraries()
+    with stderr().status("Loading the model, running three rows ..."):
+        from bt_core.steps.check.gpu_cost import Card, gpu_cost
+
+        found = gpu_cost(chosen.overrides, steps, Card(tflops, bandwidth, share))
+    if found is None:
+        raise DataError("The three rows asked the LM nothing, so there is nothing to estimate: see bt check.")
+    if as_json:
+        print_json(found.record())
+        return
+    table = Table("stage", title=f"{found.strategy}: at most", title_justify="left")
+    for name in ("prompt tokens", "completion tokens", "tokens trained on", "GPU minutes"):
+        table.add_column(name, justify="right")
+    for one in found.stages:
+        numbers = (one.prompt_tokens, one.completion_tokens, one.train_tokens)
+        table.add_row(one.stage, *(f"{number:,}" for number in numbers), f"{one.minutes:.2f}")
+    stdout().print(table)
+    if found.memory:
+        stdout().print(Text(f"Training needs about {found.memory} in bfloat16."))
+    stdout().print(Text("Start-up of pods and loading of models come on top; docs/training.md has the formula."))

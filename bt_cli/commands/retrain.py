@@ -1,0 +1,89 @@
+"""`bt retrain`: a challenger from the newest data, promoted only if it is better than the champion."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bt_cli.local.run_folder import default_folder, fresh_folder
+from bt_cli.options import common as options
+from bt_cli.options.cluster import Profile
+from bt_cli.options.settings import Settings, gather
+from bt_cli.view.console import print_json, stderr, stdout
+from bt_core.errors import ConfigError
+from bt_core.strategy import Strategy as Steps
+from bt_core.strategy import format_strategy, parse_strategy
+
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Files whose names sort by age, in a folder or under s3://bucket/prefix; or hub:ID@REVISION.",
+        show_default="the task's own",
+        rich_help_panel=options.DATA,
+    ),
+]
+CompileTo = Annotated[
+    Path | None,
+    typer.Option(
+        "--compile",
+        metavar="FILE",
+        help="Run nothing: write the pipeline for a cluster, with --profile and --tracking-uri.",
+        rich_help_panel=options.CLUSTER,
+    ),
+]
+
+
+def retrain(
+    task: options.Task = None,
+    strategy: options.Strategy = "p -> w",
+    seed: options.Seed = None,
+    config: options.ConfigFile = None,
+    assignments: options.Assignments = None,
+    out: options.RunOut = None,
+    data: Data = None,
+    model: options.Model = None,
+    tracking_uri: options.TrackingUri = None,
+    cache: options.Cache = True,
+    fuse: options.Fuse = False,
+    as_json: options.ResultJson = False,
+    compile_to: CompileTo = None,
+    profile: Profile = None,
+) -> None:
+    """Optimise on data that grows, and promote what beats the champion.
+
+    The champion is a version in MLflow's Model Registry; fresh sealed rows decide. docs/retraining.md has the rules.
+
+    Examples:
+      bt retrain --task triage:task --data s3://tickets
+      bt retrain --task triage:task --data s3://tickets --compile retrain.yaml
+    """
+    steps = parse_strategy(strategy)
+    if profile and not compile_to:
+        raise ConfigError("--profile says what pods ask of a cluster: give it together with --compile FILE.")
+    chosen = {"task": task, "seed": seed, "model": model, "data": data}
+    settings = gather(chosen, config, assignments, options.DEFAULT_TASK)
+
+    if compile_to:
+        _compile(steps, settings, compile_to, tracking_uri, profile, fuse)
+        return
+    folder = fresh_folder(out or default_folder(settings.config, steps))
+    from bt_cli.local.retrain import execute_retrain, print_outcome
+
+    result = execute_retrain(steps, settings, folder, tracking_uri, cache, fuse)
+    if as_json:
+        print_json(result)
+    else:
+        print_outcome(stdout(), result, folder)
+
+
+def _compile(
+    steps: Steps, settings: Settings, path: Path, tracking_uri: str | None, profile: Path | None, fuse: bool
+) -> None:
+    from bt_pipelines.better_together import Options
+    from bt_pipelines.compile import compile_retrain
+    from bt_pipelines.pods.profile import read_profile
+
+    chosen = Options(tracking_uri=tracking_uri or "", profile=read_profile(profile) if profile else None, fuse=fuse)
+    compile_retrain(steps, path, chosen, settings.parameters)
+    stderr().print(f"Wrote the retraining of {format_strategy(steps)} to {path}.", markup=False)

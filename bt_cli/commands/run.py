@@ -1,0 +1,60 @@
+"""`bt run`: compile a strategy and run that very pipeline file on this machine."""
+
+from bt_cli.local.run_folder import default_folder, fresh_folder
+from bt_cli.options import common as options
+from bt_cli.options.settings import gather
+from bt_cli.view.console import print_json, stdout
+from bt_core.strategy import parse_strategy
+
+
+def run(
+    task: options.Task = None,
+    strategy: options.Strategy = "p -> w -> p",
+    seed: options.Seed = None,
+    config: options.ConfigFile = None,
+    assignments: options.Assignments = None,
+    out: options.RunOut = None,
+    model: options.Model = None,
+    data: options.Data = None,
+    train_rows: options.TrainRows = None,
+    val_rows: options.ValRows = None,
+    test_rows: options.TestRows = None,
+    start: options.From = None,
+    shards: options.Shards = None,
+    fuse: options.Fuse = False,
+    tracking_uri: options.TrackingUri = None,
+    cache: options.Cache = True,
+    as_json: options.ResultJson = False,
+) -> None:
+    """Optimise a program by a strategy, then test it once.
+
+    The test compares the program with the one that it began as (the vanilla program), on rows sealed until then.
+
+    Examples:
+      bt run
+      bt run --task iris --strategy "p -> w" --seed 1 --set w.epochs=5
+      bt run --task triage:task --data tickets.jsonl --out runs/triage
+      bt run --from s3://models/triage/1 --data newer.jsonl --strategy p
+    """
+    steps = parse_strategy(strategy)
+    rows = {"rows.train": train_rows, "rows.val": val_rows, "rows.test": test_rows}
+    chosen = {"task": task, "seed": seed, "start": start, "model": model, "data": data, **rows}
+    settings = gather(chosen, config, assignments, _task_of(start) if start else options.DEFAULT_TASK)
+    folder = fresh_folder(out or default_folder(settings.config, steps))
+
+    from bt_cli.local.run import execute, tracking_server
+    from bt_cli.view.summary import print_summary
+
+    result = execute(steps, settings, folder, tracking_uri, cache, shards=shards or 0, fuse=fuse)
+    if as_json:
+        print_json(result)
+    else:
+        print_summary(stdout(), result, folder, tracking_server(tracking_uri))
+
+
+def _task_of(program: str) -> str:
+    """The task that a finished program was made for."""
+    from bt_core.bundle import fetch
+    from bt_core.program import read_program
+
+    return read_program(fetch(program), verify=False).task

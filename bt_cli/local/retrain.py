@@ -1,0 +1,78 @@
+"""A retraining on this machine, from its settings to its folder."""
+
+import json
+import shutil
+from typing import Any
+
+from rich.console import Console
+
+from bt_cli.local.run import new_run_id, run_pipeline, surroundings
+from bt_cli.local.run_folder import RunFolder
+from bt_cli.options.settings import Settings
+from bt_cli.view.summary import print_facts, short
+from bt_core.records import canonical_json
+from bt_core.steps.retrain.fresh import REASON
+from bt_core.strategy import Strategy, strategy_slug
+from bt_runner.events import LocalRun
+from bt_runner.worker import standing_by
+from bt_runtime.retraining import STOPPED
+from bt_tracking.serving import PROGRAM
+
+
+def execute_retrain(
+    strategy: Strategy,
+    settings: Settings,
+    folder: RunFolder,
+    tracking_uri: str | None,
+    cache: bool,
+    fuse: bool = False,
+) -> dict[str, Any]:
+    """Run a retraining on this machine and return what result.json holds.
+
+    Args:
+        strategy: the steps that make the challenger.
+        settings: what the user set.
+        folder: the run's folder, empty yet.
+        tracking_uri: the server that the user named, if any; the champion and the ledger of rows lie there.
+        cache: whether the tasks may take LM answers and adapters that were made before.
+        fuse: whether all steps are one task, which loads the model once.
+
+    Raises:
+        BtError: the sentence of the task that failed.
+    """
+    environment = surroundings(folder, strategy_slug(strategy), new_run_id(folder), tracking_uri, cache)
+    with standing_by(environment) as worker:
+        # Here, so that both processes import at once.
+        from bt_pipelines.better_together import Options
+        from bt_pipelines.compile import compile_retrain
+
+        compile_retrain(strategy, folder.pipeline, Options(fuse=fuse))
+        done = run_pipeline(folder, settings.parameters, environment, worker)
+    return _collect(done, folder)
+
+
+def print_outcome(console: Console, result: dict[str, Any], folder: RunFolder) -> None:
+    """Print what became of the run."""
+    console.print(f"\n{result['outcome']}. {result['reason']}", markup=False)
+    for warning in result["drift"]:
+        console.print(f"drift: {warning}", markup=False)
+    facts = {"result": short(folder.result)}
+    if result["outcome"] != STOPPED:
+        facts |= {"program": f"{short(folder.program)} (version {result['version']} in MLflow)"}
+    print_facts(console, facts)
+
+
+def _collect(done: LocalRun, folder: RunFolder) -> dict[str, Any]:
+    """Copy what a person wants out of the tasks' outputs."""
+    begun = done.tasks["fresh-data"].report
+    if begun.params[REASON]:
+        result = {"outcome": STOPPED, "reason": begun.params[REASON], "drift": []}
+    else:
+        made = done.tasks["promote"].artifacts
+        shutil.copyfile(done.tasks["challenge"].artifacts["results"], folder.results)
+        shutil.copytree(made["model"] / PROGRAM, folder.program)
+        result = json.loads(made["outcome"].read_text(encoding="utf-8"))
+        result |= {"program": str(folder.program), "drift": list(done.tasks["drift"].report.warnings)}
+    result["rows"] = begun.metrics
+    folder.result.write_text(canonical_json(result), encoding="utf-8")
+    return dict(result)

@@ -1,0 +1,144 @@
+"""A run from its settings to its folder: compile, run the compiled file, collect what it made."""
+
+import json
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bt_cli.local.process_setup import find_own_tasks
+from bt_cli.local.run_folder import Folder, RunFolder
+from bt_cli.options.settings import Settings
+from bt_cli.view.console import stderr
+from bt_cli.view.progress import progress_on
+from bt_core.engine.response_cache import CACHE_VARIABLE, cache_folder
+from bt_core.errors import BtError, TrackingError
+from bt_core.records import canonical_json
+from bt_core.strategy import Strategy, strategy_slug
+from bt_runner.events import LocalRun
+from bt_runner.run import run_locally
+from bt_runner.worker import Worker, standing_by
+from bt_runtime.tracking import STRATEGY_VARIABLE
+from bt_tracking.server import local_store
+
+#: MLflow's own variable for its server.
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+#: How long a failed run waits for a tracking server that does not answer.
+FAREWELL_SECONDS = 5.0
+
+
+def execute(
+    strategy: Strategy,
+    settings: Settings,
+    folder: RunFolder,
+    tracking_uri: str | None,
+    cache: bool,
+    fuse: bool = False,
+    shards: int = 0,
+) -> dict[str, Any]:
+    """Run a strategy on this machine and return what result.json holds.
+
+    Args:
+        strategy: the steps.
+        settings: what the user set.
+        folder: the run's folder, empty yet.
+        tracking_uri: the server that the user named, if any.
+        cache: whether the tasks may take LM answers and adapters that were made before.
+        fuse: whether all steps are one task, which loads the model once.
+        shards: tasks that share the rows of a bootstrap or of the evaluation, one after another here; 0 for one.
+
+    Raises:
+        BtError: the sentence of the task that failed.
+    """
+    environment = surroundings(folder, strategy_slug(strategy), new_run_id(folder), tracking_uri, cache)
+    with standing_by(environment) as worker:
+        # Here, so that both processes import at once.
+        from bt_pipelines.better_together import Options
+        from bt_pipelines.compile import compile_strategy
+
+        compile_strategy(strategy, folder.pipeline, Options(fuse=fuse, shards=shards))
+        done = run_pipeline(folder, settings.parameters, environment, worker)
+    return collect(done, len(strategy), folder)
+
+
+def new_run_id(folder: Folder) -> str:
+    """A name for the pipeline run, by which MLflow finds its stages."""
+    return f"{folder.path.name}-{uuid.uuid4().hex[:8]}"
+
+
+def tracking_server(named: str | None) -> str | None:
+    """The MLflow server that the user named, by the option or else by MLflow's own variable; None for a local store."""
+    return named or os.environ.get(TRACKING_VARIABLE) or None
+
+
+def surroundings(folder: Folder, slug: str, run_id: str, tracking_uri: str | None, cache: bool) -> dict[str, str]:
+    """The environment of the tasks; `slug` is what a cluster's pods carry as their strategy."""
+    return {
+        TRACKING_VARIABLE: tracking_server(tracking_uri) or local_store(folder.path.parent),
+        "BT_RUN_ID": run_id,
+        STRATEGY_VARIABLE: slug,
+        CACHE_VARIABLE: str((cache_folder() or folder.caches).resolve()) if cache else "",
+    }
+
+
+def run_pipeline(
+    folder: Folder, parameters: Mapping[str, Any], environment: Mapping[str, str], worker: Worker | None = None
+) -> LocalRun:
+    """Run the folder's compiled file with its progress shown; where it fails, MLflow hears of it.
+
+    Raises:
+        BtError: the sentence of the task that failed.
+    """
+    find_own_tasks()
+    progress = progress_on(stderr(), task_count(folder.pipeline))
+    try:
+        with progress.show():
+            return run_locally(
+                folder.pipeline, folder.artifacts, parameters, environment, on_event=progress.tell, worker=worker
+            )
+    except BaseException as error:
+        if progress.is_under_way:
+            sentence = str(error) if isinstance(error, BtError) else f"The run was stopped ({type(error).__name__})."
+            _mark_failed(sentence, environment)
+        raise
+
+
+def _mark_failed(sentence: str, environment: Mapping[str, str]) -> None:
+    """Tell MLflow, which otherwise shows the run as running for ever; what failed is said in any case."""
+    os.environ.update(environment)
+    import bt_tracking
+
+    try:
+        bt_tracking.fail_parent(sentence, retry_seconds=FAREWELL_SECONDS)
+    except TrackingError as error:
+        print(f"bt: {error}", file=sys.stderr)
+
+
+def task_count(pipeline: Path) -> int:
+    """Tasks that a compiled pipeline runs, those of a loop once for every item."""
+    first = next(yaml.safe_load_all(pipeline.read_text(encoding="utf-8")))
+
+    def count(task: dict[str, Any]) -> int:
+        times = len(json.loads(task["parameterIterator"]["items"]["raw"])) if "parameterIterator" in task else 1
+        return times * within(first["components"][task["componentRef"]["name"]])
+
+    def within(part: dict[str, Any]) -> int:
+        return sum(map(count, part["dag"]["tasks"].values())) if "dag" in part else 1
+
+    return within(first["root"])
+
+
+def collect(done: LocalRun, steps: int, folder: RunFolder) -> dict[str, Any]:
+    """Copy what a person wants out of the tasks' outputs."""
+    shutil.copyfile(done.tasks["evaluate"].artifacts["results"], folder.results)
+    last = done.tasks.get(f"{steps}.select") or done.tasks["optimise"]  # the one task of a fused strategy
+    shutil.copytree(last.artifacts["selected"], folder.program)
+    result = json.loads(done.tasks["register"].artifacts["result"].read_text(encoding="utf-8"))
+    result["program"] = str(folder.program)
+    folder.result.write_text(canonical_json(result), encoding="utf-8")
+    return dict(result)

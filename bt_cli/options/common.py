@@ -1,0 +1,168 @@
+"""Options that more than one command takes, and how those of a sweep are read."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bt_core.errors import ConfigError
+from bt_core.steps.sweep.tree import DEFAULT_SEEDS as SEEDS
+from bt_core.steps.sweep.tree import DEFAULT_STRATEGIES as PAPER
+from bt_core.steps.sweep.tree import check_sweep
+from bt_core.strategy import STEP_KINDS, format_strategy, parse_strategy
+from bt_core.strategy import Strategy as Steps
+from bt_pipelines.pods.profile import MOST_SHARDS
+
+#: What `bt run` and `bt sweep` run when no task is named.
+DEFAULT_TASK = "continents"
+
+#: Headings in `--help`; what has none comes first, under Options.
+DATA = "Model and data"
+TRACKING = "Tracking, cache and output"
+CLUSTER = "The compiled pipeline"
+
+_KINDS = "; ".join(f"{kind}: {what}" for kind, what in STEP_KINDS.items())
+_TASK_HELP = "A built-in task (see bt tasks), module:attribute, or a YAML file that declares one."
+_STRATEGIES = typer.Option(
+    metavar="LIST", help='Strategies separated by ";", such as "p; p -> w" (bt run --help has the steps).'
+)
+
+
+def _rows(split: str) -> Any:
+    return typer.Option(
+        min=1, metavar="N", help=f"Rows of the {split} split.", show_default="the task's own", rich_help_panel=DATA
+    )
+
+
+Strategy = Annotated[str, typer.Option(metavar="STEPS", help=f'Steps joined by "->". {_KINDS}.')]
+OptionalStrategy = Annotated[
+    str | None, typer.Option(metavar="STEPS", help='Steps joined by "->" (bt run --help has them).')
+]
+Task = Annotated[str | None, typer.Option(metavar="TASK", help=_TASK_HELP, show_default=DEFAULT_TASK)]
+#: Where a pipeline is compiled: no task is a choice too.
+PipelineTask = Annotated[
+    str | None,
+    typer.Option(metavar="TASK", help=_TASK_HELP, show_default="named by the argument `task` of every run"),
+]
+Seed = Annotated[int | None, typer.Option(min=0, metavar="N", help="Of the splits and of all draws.", show_default="0")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Settings as YAML or JSON, or the name of some that come with the task (paper); options win over them.",
+    ),
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="A setting of docs/configuration.md, such as w.epochs=5; may be given again."
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="A local or s3:// folder of safetensors, or a Hugging Face id.",
+        show_default="SmolLM2-135M-Instruct, embedded",
+        rich_help_panel=DATA,
+    ),
+]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="PROGRAM",
+        help="Start from a finished program (a directory or s3://bucket/prefix) instead of the task's own prompts.",
+        rich_help_panel=DATA,
+    ),
+]
+Program = Annotated[
+    str,
+    typer.Argument(metavar="PROGRAM", help="A program directory that a run wrote, or a bundle: s3://bucket/prefix."),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="JSONL, CSV or Parquet rows: a file, a folder with train, val and test, s3://bucket/key, or hub:ID.",
+        show_default="the task's own",
+        rich_help_panel=DATA,
+    ),
+]
+TrainRows = Annotated[int | None, _rows("train")]
+ValRows = Annotated[int | None, _rows("validation")]
+TestRows = Annotated[int | None, _rows("sealed test")]
+Shards = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=MOST_SHARDS,
+        metavar="N",
+        help="Pods that share the rows of each bootstrap and of the evaluation (docs/shards.md); on this machine they"
+        " run one after another.",
+        show_default="1, or the profile's",
+        rich_help_panel=CLUSTER,
+    ),
+]
+Fuse = Annotated[
+    bool,
+    typer.Option(
+        "--fuse",
+        help="All steps in one pod, which loads the model once (docs/kubeflow.md).",
+        rich_help_panel=CLUSTER,
+    ),
+]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="An MLflow server.",
+        show_default="$MLFLOW_TRACKING_URI, or mlflow.db beside the run's folder",
+        rich_help_panel=TRACKING,
+    ),
+]
+Cache = Annotated[
+    bool,
+    typer.Option(
+        "--cache/--no-cache",
+        help="Reuse LM answers and adapters of earlier runs, kept in .bt-cache beside the run's folder or where"
+        " BT_RESPONSE_CACHE says.",
+        rich_help_panel=TRACKING,
+    ),
+]
+RunOut = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="A new folder.", show_default="runs/TASK-STRATEGY-SEED-TIME"),
+]
+ResultJson = Annotated[
+    bool,
+    typer.Option("--json", help="Print result.json, and nothing else, on stdout.", rich_help_panel=TRACKING),
+]
+SweepJson = Annotated[
+    bool,
+    typer.Option("--json", help="Print sweep.json, and nothing else, on stdout.", rich_help_panel=TRACKING),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Strategies = Annotated[str, _STRATEGIES]
+Seeds = Annotated[
+    str, typer.Option(metavar="LIST", help="Seeds separated by commas; all of them share the same splits.")
+]
+#: The defaults of `Strategies` and `Seeds`, as a person writes them.
+DEFAULT_STRATEGIES = "; ".join(map(format_strategy, PAPER))
+DEFAULT_SEEDS = ",".join(map(str, SEEDS))
+
+
+def parse_sweep(strategies: str, seeds: str) -> tuple[list[Steps], list[int]]:
+    """Read `p; w; p -> w` and `0,1,2`.
+
+    Raises:
+        ConfigError: when one is no strategy or no seed, is named twice, or none is named.
+    """
+    arms = [parse_strategy(text.strip()) for text in strategies.split(";")] if strategies.strip() else []
+    wrong = [text for text in seeds.split(",") if seeds.strip() and not text.strip().isdecimal()]
+    if wrong:
+        raise ConfigError(f"`--seeds` takes whole numbers from 0, but was given {wrong[0]!r}: write --seeds 0,1,2.")
+    numbers = [int(text) for text in seeds.split(",")] if seeds.strip() else []
+    check_sweep(arms, numbers)
+    return arms, numbers

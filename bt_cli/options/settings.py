@@ -1,0 +1,155 @@
+"""From command-line options to the settings of a run: the file first, then the options, then `--set`."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from bt_cli.options.named_configs import load_settings
+from bt_core.config import Config, load_config_file, merge, resolve_config
+from bt_core.errors import ConfigError
+from bt_core.task import is_declaration
+
+#: Keys in a task's file whose texts may name files beside it.
+_DECLARED_PATHS = ("data",)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`config` is checked and whole (less the task's own defaults); `overrides` holds only what the user set.
+
+    `declared` is what the file of a declared task holds, which is part of both.
+    """
+
+    config: Config
+    overrides: dict[str, Any]
+    declared: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The overrides less the task."""
+        return {key: value for key, value in self.overrides.items() if key != "task"}
+
+    @property
+    def typed(self) -> dict[str, Any]:
+        """The overrides less the task and what its file holds: what a command has to name."""
+        own = {
+            key: value
+            for key, value in self.chosen.get("task_settings", {}).items()
+            if key not in self.declared or self.declared[key] != value
+        }
+        rest = {key: value for key, value in self.chosen.items() if key != "task_settings"}
+        return {**rest, "task_settings": own} if own else rest
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The overrides as pipeline parameters: the task has one of its own, the rest travels as JSON in `config`."""
+        chosen = json.dumps(self.chosen, sort_keys=True) if self.chosen else ""
+        texts = {"task": self.config.task, "config": chosen}
+        return {key: text for key, text in texts.items() if text}
+
+
+def gather(
+    options: Mapping[str, Any],
+    file: Path | None = None,
+    assignments: Sequence[str] | None = None,
+    default_task: str = "",
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+) -> Settings:
+    """Merge and check everything the user set, before anything is imported or written.
+
+    Args:
+        options: dotted key -> value of the command's own options; None means not given.
+        file: JSON or YAML mapping of settings, or the name of a configuration that comes with the task.
+        assignments: `key=value` texts of `--set`.
+        default_task: the task when none is named; empty where a pipeline is to name it later.
+        defaults: dotted key -> value of the command's own, which anything that the user set replaces.
+
+    Raises:
+        ConfigError: with every mistake at once.
+    """
+    given = [_nested(key, value) for key, value in options.items() if value is not None]
+    chosen = [*given, *_assigned(assignments or ())]
+    layers = [
+        {"task": default_task},
+        *(_nested(key, value) for key, value in defaults.items()),
+        load_settings(file, str(merge({"task": default_task}, *chosen)["task"])) if file else {},
+        *chosen,
+    ]
+    merged, declared = _with_declaration(_absolute(merge(*layers)))
+    config = resolve_config(merged)
+    return Settings(config, config.model_dump(mode="json", exclude_unset=True), declared)
+
+
+def _with_declaration(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings with the content of the task's file, if it has one, and that content.
+
+    The task is called as the file then, since where it lies means nothing to a step on another machine.
+    """
+    file = Path(str(settings.get("task", ""))).expanduser()
+    if not is_declaration(file.name):
+        return settings, {}
+    own = settings.get("task_settings", {})
+    if own and not file.exists():  # they hold a declaration already
+        return {**settings, "task": file.name}, {}
+    folder = file.resolve().parent
+    declared = {"name": file.stem} | load_config_file(file)
+    declared |= {key: _beside(declared[key], folder) for key in _DECLARED_PATHS if key in declared}
+    return {**settings, "task": file.name, "task_settings": merge(declared, own)}, declared
+
+
+def _beside(value: Any, folder: Path) -> Any:
+    """Texts that name files in the folder, as absolute paths."""
+    if isinstance(value, Mapping):
+        return {key: _beside(text, folder) for key, text in value.items()}
+    return str(folder / value) if isinstance(value, str) and value and (folder / value).exists() else value
+
+
+def _nested(dotted: str, value: Any) -> dict[str, Any]:
+    for part in reversed(dotted.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _assigned(assignments: Sequence[str]) -> list[dict[str, Any]]:
+    wrong = [text for text in assignments if not text.partition("=")[0].strip() or "=" not in text]
+    if wrong:
+        raise ConfigError(
+            f"`--set` takes key=value, but was given {', '.join(map(repr, wrong))}: write --set w.epochs=5."
+        )
+    pairs = [text.split("=", 1) for text in assignments]
+    return [_nested(key.strip(), _value(key, text)) for key, text in pairs]
+
+
+def _value(key: str, text: str) -> Any:
+    """Lists and groups are JSON; everything else stays text, which the configuration reads as its own type."""
+    if not text.lstrip().startswith(("[", "{")):
+        return text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f'`--set {key}=...` is broken JSON ({error.msg}): quote it as \'["a", "b"]\'.') from None
+
+
+def _absolute(settings: dict[str, Any]) -> dict[str, Any]:
+    """Tasks run in folders of their own, so local paths must not depend on where `bt` was started."""
+    found = dict(settings)
+    for key in ("data", "model", "start"):
+        value = found.get(key)
+        if isinstance(value, str) and value and value != Config.model_fields[key].default:
+            path = Path(value).expanduser()
+            found[key] = str(path.resolve()) if path.exists() else value
+    own = found.get("task_settings")
+    if isinstance(own, Mapping):
+        found["task_settings"] = {key: _absolute_file(value) for key, value in own.items()}
+    return found
+
+
+def _absolute_file(value: Any) -> Any:
+    """A text that names an existing file by its suffix or folder, as an absolute path; all else as it is."""
+    if not isinstance(value, str) or not value or len(value) > 1000:
+        return value
+    path = Path(value).expanduser()
+    return str(path.resolve()) if (path.suffix or len(path.parts) > 1) and path.exists() else value

@@ -1,0 +1,170 @@
+"""What a run shows while it goes on: a live table on a terminal, plain lines elsewhere; always on stderr."""
+
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from bt_core.records import StageReport
+from bt_core.strategy import STEP_KINDS
+from bt_runner.events import Event, TaskEnded, TaskOutput, TaskStarted
+
+REFRESHES_PER_SECOND = 4
+#: Lines of the terminal that the table of tasks leaves free.
+MARGIN = 3
+
+
+class Progress(Protocol):
+    """Told of every event of a run. `is_under_way`: a task has ended well."""
+
+    is_under_way: bool
+
+    def show(self) -> AbstractContextManager[object]:
+        """The block in which events arrive."""
+        ...
+
+    def tell(self, event: Event) -> None:
+        """Take an event."""
+        ...
+
+
+def progress_on(console: Console, total: int) -> Progress:
+    """The progress display that suits the console; `total` is the number of tasks in the pipeline."""
+    return LiveProgress(console, total) if console.is_terminal else PlainProgress(console, total)
+
+
+class PlainProgress:
+    """A line whenever a task starts or ends."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self._console = console
+        self._total = total
+        self._begun = 0
+        self.is_under_way = False
+
+    def show(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def tell(self, event: Event) -> None:
+        if isinstance(event, TaskStarted):
+            self._begun += 1
+            self._print(f"[{self._begun}/{self._total}] {event.title} ...")
+        elif isinstance(event, TaskEnded):
+            self.is_under_way |= event.ok
+            parts = f"{_state(event)} after {event.seconds:.1f} s", _remark(event)
+            self._print(f"[{self._begun}/{self._total}] {event.title}: {', '.join(filter(None, parts))}")
+            for warning in _warnings(event):
+                self._print(f"warning: {warning}")
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+
+@dataclass
+class _Row:
+    title: str
+    started: float = field(default_factory=time.monotonic)
+    ended: TaskEnded | None = None
+    last_line: str = ""
+
+    @property
+    def seconds(self) -> float:
+        return self.ended.seconds if self.ended else time.monotonic() - self.started
+
+    def cells(self, spinner: Spinner) -> tuple[Spinner | Text, Text, Text, Text]:
+        seconds = Text(f"{self.seconds:.1f} s", justify="right")
+        if not self.ended:
+            return (
+                spinner,
+                Text(self.title),
+                seconds,
+                Text(self.last_line, style="dim", no_wrap=True, overflow="ellipsis"),
+            )
+        mark = Text("✓", "green") if self.ended.ok else Text("✗", "red")
+        return mark, Text(self.title), seconds, Text(_remark(self.ended) or _state(self.ended))
+
+
+class LiveProgress:
+    """A table of the tasks so far, with a running clock and the last line of the task at work."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        self._console = console
+        self._total = total
+        self._rows: dict[str, _Row] = {}
+        self._spinner = Spinner("dots")
+        self.is_under_way = False
+
+    def show(self) -> AbstractContextManager[object]:
+        return Live(
+            console=self._console, get_renderable=self._table, refresh_per_second=REFRESHES_PER_SECOND, transient=False
+        )
+
+    def tell(self, event: Event) -> None:
+        if isinstance(event, TaskStarted):
+            self._rows[event.label] = _Row(event.title)
+        elif isinstance(event, TaskOutput):
+            self._rows[event.label].last_line = event.line.strip()
+        else:
+            self.is_under_way |= event.ok
+            self._rows[event.label].ended = event
+            for warning in _warnings(event):
+                self._console.print(Text(f"warning: {warning}", style="yellow"))
+
+    def _table(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(width=1)
+        table.add_column(no_wrap=True)
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(ratio=1)
+        rows = list(self._rows.values())
+        for row in rows[-max(self._console.height - MARGIN, 1) :]:  # a longer table would hide the task at work
+            table.add_row(*row.cells(self._spinner))
+        done = sum(row.ended is not None for row in rows)
+        table.add_row("", Text(f"{done} of {self._total} tasks", style="dim"))
+        return table
+
+
+def _state(event: TaskEnded) -> str:
+    if not event.ok:
+        return "failed"
+    return "taken from the cache" if event.cached else "done"
+
+
+def _warnings(event: TaskEnded) -> tuple[str, ...]:
+    reports = event.reports if event.ok and event.has_report else ()
+    return tuple(warning for report in reports for warning in report.warnings)
+
+
+def _remark(event: TaskEnded) -> str:
+    """What a person wants to know of a task that just ended; of several stages, their steps' own."""
+    if not event.ok or not event.has_report:
+        return ""
+    first, *more = event.reports
+    if not more:
+        return _of_stage(first)
+    steps = [report for report in (first, *more) if report.kind in STEP_KINDS]
+    return "; ".join(f"{step.stage}: {_of_stage(step)}" for step in steps)
+
+
+def _of_stage(report: StageReport) -> str:
+    metrics = report.metrics
+    parts = []
+    if "traces/total" in metrics:
+        parts.append(f"{metrics['traces/kept']:.0f} of {metrics['traces/total']:.0f} traces kept")
+    if "val/score" in metrics:
+        before = f"{metrics['val/score_before']:.3f} -> " if "val/score_before" in metrics else ""
+        parts.append(f"validation {before}{metrics['val/score']:.3f}")
+    if "test/score" in metrics:
+        parts.append(f"test {metrics['test/score']:.3f}")
+    if "test/final" in metrics:
+        parts.append(f"test {metrics['test/vanilla']:.3f} -> {metrics['test/final']:.3f}")
+    if report.usage.calls:
+        cached = f" ({report.usage.cached_calls} from the cache)" if report.usage.cached_calls else ""
+        parts.append(f"{report.usage.calls} LM calls{cached}")
+    return ", ".join(parts)

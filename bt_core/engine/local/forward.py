@@ -1,0 +1,162 @@
+"""Forward passes: shared prefixes once, then rows behind many prefixes in one batch, some tokens at a time.
+
+New tokens are padded on the left, so that every row's next token is wanted at the same, last position.
+Shapes: B rows, S new tokens with padding, T cached suffix tokens, K positions with logits, V vocabulary entries.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from bt_core.engine.local import attention
+from bt_core.engine.local.attention import Layers, SharedPrefixes
+from bt_core.engine.local.grouping import Tokens
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """A prefix that was run: its length and its keys and values."""
+
+    length: int
+    layers: Layers
+
+
+class Batch:
+    """Rows under way, each behind its prefix, rows of one prefix side by side.
+
+    A model whose attention is not ours (`attention.supports`) gets the mask that transformers knows, has no prefixes,
+    and takes nothing back.
+
+    Attributes:
+        ours: whether the attention is ours.
+        logits: [B, K, V], behind each of the last K tokens, from the last `extend`.
+        seen: [B, T], which cached tokens a row sees: neither pads nor what was taken back.
+        ends: [B], position of each row's next token.
+    """
+
+    def __init__(self, model: Any, prefixes: Sequence[Prefix | None], pad: int) -> None:
+        self.model, self.pad, self.ours = model, pad, attention.supports(model.config)
+        self.prefixes = list(prefixes)
+        self.cache = DynamicCache(config=model.config)
+        self.seen = torch.ones(len(prefixes), 0, dtype=torch.bool)
+        self.ends = torch.tensor([prefix.length if prefix else 0 for prefix in prefixes])
+        self.logits = torch.empty(0)
+
+    def extend(self, rows: Sequence[Tokens], wanted: int = 1) -> None:
+        """Run new tokens of every row, at least one of each.
+
+        Args:
+            rows: their tokens.
+            wanted: positions, from the end, whose logits are computed.
+        """
+        lengths = torch.tensor([len(row) for row in rows])
+        width = int(lengths.max())
+        gaps = (width - lengths)[:, None]
+        slot = torch.arange(width)
+        ids = torch.tensor([(self.pad,) * (width - len(row)) + row for row in rows])
+        fresh = slot >= gaps
+        positions = (self.ends[:, None] + slot - gaps).clamp(min=0)
+        output = self.model(
+            input_ids=ids.to(self.model.device),
+            position_ids=positions.to(self.model.device),
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=wanted,
+            **self._attending(fresh, wanted),
+        )
+        self.logits = output.logits.float()
+        self.seen = torch.cat((self.seen, fresh), 1)
+        self.ends = self.ends + lengths
+
+    def take_back(self, counts: Sequence[int]) -> None:
+        """Forget so many of each row's last tokens."""
+        if not any(counts):
+            return
+        number = torch.tensor(counts)
+        self.ends = self.ends - number
+        self.seen &= torch.arange(self.seen.shape[1], 0, -1) > number[:, None]
+        if shared := min(counts):
+            self.seen = self.seen[:, :-shared]
+            self.cache.crop(-shared)
+
+    def keep(self, rows: list[int]) -> None:
+        """Drop all other rows."""
+        index = torch.tensor(rows)
+        self.cache.batch_select_indices(index.to(self.model.device))
+        self.seen, self.ends = self.seen[index], self.ends[index]
+        self.prefixes = [self.prefixes[row] for row in rows]
+
+    def _mask(self, fresh: Tensor) -> Tensor | None:
+        """Additive, [B, 1, S, T + S]; of pads alone, [B, 1, 1, S], behind nothing, where attention is causal itself."""
+        width = fresh.shape[1]
+        if bool(fresh.all()) and bool(self.seen.all()) and (width == 1 or not self.seen.shape[1]):
+            return None
+        seen = fresh[:, None]
+        if self.seen.shape[1]:
+            causal = torch.ones(width, width, dtype=torch.bool).tril()
+            seen = torch.cat((self.seen[:, None].expand(-1, width, -1), seen & causal), 2)
+        dtype = self.model.dtype
+        hidden = torch.finfo(dtype).min
+        return torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, hidden)[:, None].to(self.model.device)
+
+    def _attending(self, fresh: Tensor, wanted: int) -> dict[str, Any]:
+        """What tells the model which tokens see which, and which are wanted."""
+        if self.ours:
+            prefixes, mask = _segments(self.prefixes), self._mask(fresh)
+            return {"shared_prefixes": prefixes, "suffix_mask": mask, "wanted": wanted}
+        return {"attention_mask": torch.cat((self.seen, fresh), 1).long().to(self.model.device)}
+
+
+def prefix_pass(model: Any, starts: Mapping[Tokens, Prefix | None], pad: int) -> list[Prefix]:
+    """Keys and values of prefixes, each from its tokens behind what was run of them already."""
+    batch = Batch(model, list(starts.values()), pad)
+    batch.extend([tokens[start.length if start else 0 :] for tokens, start in starts.items()])
+    made = []
+    for row, (tokens, start) in enumerate(starts.items()):
+        new = len(tokens) - (start.length if start else 0)
+        own = slice(row, row + 1), slice(None), slice(-new, None)
+        layers = tuple((layer.keys[own].clone(), layer.values[own].clone()) for layer in batch.cache.layers)
+        if start:
+            layers = tuple(
+                (torch.cat((old_key, key), 2), torch.cat((old_value, value), 2))
+                for (old_key, old_value), (key, value) in zip(start.layers, layers, strict=True)
+            )
+        made.append(Prefix(len(tokens), layers))
+    return made
+
+
+def joined(parts: Iterable[Batch]) -> Batch:
+    """Batches after their prompts as one, rows in their order; the cached tokens of all end at the same place."""
+    first, *others = batches = list(parts)
+    if not others:
+        return first
+    first.prefixes = [prefix for batch in batches for prefix in batch.prefixes]
+    first.seen = torch.cat(_level([batch.seen for batch in batches], 1))
+    first.ends = torch.cat([batch.ends for batch in batches])
+    first.logits = torch.cat([batch.logits for batch in batches])
+    for own, *more in zip(*(batch.cache.layers for batch in batches), strict=True):
+        own.keys = torch.cat(_level([own.keys, *(layer.keys for layer in more)], 2))
+        own.values = torch.cat(_level([own.values, *(layer.values for layer in more)], 2))
+    return first
+
+
+def _level(tensors: list[Tensor], dimension: int) -> list[Tensor]:
+    """Fill up with zeros in front along the dimension, to the largest."""
+    longest = max(tensor.shape[dimension] for tensor in tensors)
+    after = 2 * (tensors[0].dim() - dimension - 1) * [0]
+    return [torch.nn.functional.pad(tensor, (*after, longest - tensor.shape[dimension], 0)) for tensor in tensors]
+
+
+def _segments(prefixes: Sequence[Prefix | None]) -> SharedPrefixes:
+    segments, first = [], 0
+    for _, same in groupby(prefixes, key=id):
+        rows = list(same)
+        if rows[0] is not None:
+            segments.append((first, first + len(rows), rows[0].layers))
+        first += len(rows)
+    return SharedPrefixes(tuple(segments))

@@ -1,0 +1,115 @@
+"""From a pile of token sequences to forward passes: shared prefixes once, then batches that fit the memory."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from bt_core.config import EngineConfig
+from bt_core.engine.local import attention
+from bt_core.engine.local.forward import Batch, Prefix, joined
+from bt_core.engine.local.grouping import Group, Tokens, batches, evenly, parts, prefix_groups
+from bt_core.engine.local.memory import out_of_memory, release
+from bt_core.engine.local.pass_cost import broad, cheap
+from bt_core.engine.local.prefixes import PrefixCache
+
+Finish = Callable[[list[int], Batch], None]
+"""Takes what it wants from a batch: (the rows' indices, the batch after its prompt)."""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What one `Scheduler.run` was given, row by row behind the shared prefixes."""
+
+    suffixes: Sequence[Tokens]
+    prefixes: Sequence[Prefix | None]
+    extra: int
+    finish: Finish
+
+
+class Scheduler:
+    """Runs sequences through one model.
+
+    `budget` is how many tokens, padding included, a forward pass may hold. It starts as configured, is halved
+    whenever memory runs out, and stays so.
+    """
+
+    def __init__(self, model: Any, pad: int, settings: EngineConfig) -> None:
+        self.model, self.pad = model, pad
+        self.shares_prefixes = self._joins = attention.supports(model.config)
+        self.budget = settings.batch_tokens
+        self._overhead, self._broad = cheap(model.device.type), broad(model.device.type)
+        self.computed = 0
+        self._prefixes = PrefixCache(model, settings.prefix_tokens, pad)
+
+    def forget(self) -> None:
+        """Drop the kept prefixes."""
+        self._prefixes.clear()
+
+    def run(self, weights: str, sequences: Sequence[Tokens], extra: int, finish: Finish) -> None:
+        """Run every sequence and hand each batch to `finish`.
+
+        Args:
+            weights: names the adapter that is switched on; kept prefixes are its own.
+            sequences: token ids, one sequence a row.
+            extra: tokens that a row may still grow by in `finish`.
+            finish: called once for each row; a row whose batch ran out of memory in it may come again.
+        """
+        groups = self._groups(weights, sequences)
+        places = {index: (number, group.prefix) for number, group in enumerate(groups) for index in group.members}
+        suffixes = [sequence[places[index][1] :] for index, sequence in enumerate(sequences)]
+        before = self._prefixes.computed
+        shared = [sequences[group.members[0]][: group.prefix] for group in groups]
+        found = self._prefixes.get(weights, filter(None, shared))
+        self.computed += self._prefixes.computed - before + sum(map(len, suffixes))
+        prefixes = [found.get(shared[places[index][0]]) for index in range(len(sequences))]
+        work = _Work(suffixes, prefixes, extra, finish)
+        for batch in batches([len(suffix) for suffix in suffixes], self.budget, extra):
+            self._pass(batch, work)
+
+    def _groups(self, weights: str, sequences: Sequence[Tokens]) -> list[Group]:
+        if not self.shares_prefixes:
+            return [Group(0, tuple(range(len(sequences))))]
+        return prefix_groups(sequences, self._overhead, kept=partial(self._prefixes.kept, weights))
+
+    def _pass(self, rows: list[int], work: _Work) -> None:
+        cost = len(rows) * (max(len(work.suffixes[row]) for row in rows) + work.extra)
+        if len(rows) == 1 or cost <= self.budget:
+            try:
+                self._whole(rows, work)
+                return
+            except RuntimeError as error:
+                if len(rows) == 1 or not out_of_memory(error):
+                    raise
+            # Out of the handler and of `_whole`, since the exception and its frames hold the batches' tensors.
+            self.budget = (cost if work.extra else min(cost, self._broad or cost)) // 2
+            self._prefixes.clear()
+            release()
+        half = len(rows) // 2
+        for part in (rows[:half], rows[half:]):
+            self._pass(part, work)
+
+    def _whole(self, rows: list[int], work: _Work) -> None:
+        """Run the rows, in several parts where that computes less padding or keeps a pass in the caches."""
+        lengths = [len(work.suffixes[row]) for row in rows]
+        cut = parts(lengths, self._overhead) if self._joins else [list(range(len(rows)))]
+        if self._joins and self._broad:
+            cut = [piece for part in cut for piece in evenly(part, lengths, self._broad)]
+        ordered = [_side_by_side([rows[place] for place in part], work.prefixes) for part in cut]
+        begun = (self._begun(part, work) for part in ordered)
+        if work.extra:
+            work.finish([row for part in ordered for row in part], joined(begun))
+        else:
+            for part, batch in zip(ordered, begun, strict=True):
+                work.finish(part, batch)
+
+    def _begun(self, rows: Sequence[int], work: _Work) -> Batch:
+        batch = Batch(self.model, [work.prefixes[row] for row in rows], self.pad)
+        batch.extend([work.suffixes[row] for row in rows])
+        return batch
+
+
+def _side_by_side(rows: Sequence[int], prefixes: Sequence[Prefix | None]) -> list[int]:
+    """The rows with those of one prefix together."""
+    first = {id(prefixes[row]): row for row in reversed(rows)}
+    return sorted(rows, key=lambda row: (first[id(prefixes[row])], row))

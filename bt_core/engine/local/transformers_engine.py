@@ -1,0 +1,221 @@
+"""The engine that runs a Hugging Face model in this process, on CPU or CUDA.
+
+LoRA adapters are switched, never merged, and the base is loaded once. Requests that share a prefix compute
+it once (`grouping`, `attention`), closed answers need no decoding (`token_tree`), and the vocabulary's
+logits are computed only at positions where a token is wanted.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+from transformers.utils.logging import disable_progress_bar
+
+from bt_core.config import EngineConfig
+from bt_core.engine.adapter_check import check_base
+from bt_core.engine.base import Completion, EngineAdapter, Request, Sampling, answered
+from bt_core.engine.cpu.gated_mlp import gate_in_place
+from bt_core.engine.cpu.last_layer import compute_where_wanted
+from bt_core.engine.cpu.onednn_linear import multiply_by_onednn
+from bt_core.engine.local import attention
+from bt_core.engine.local.decoding import Stopper, decode, generators
+from bt_core.engine.local.drafts import Drafts
+from bt_core.engine.local.forward import Batch
+from bt_core.engine.local.grouping import Tokens
+from bt_core.engine.local.schedule import Finish, Scheduler
+from bt_core.engine.model_memory import check_fit, free_memory, need
+from bt_core.engine.tokens.closed_answers import label_completion
+from bt_core.engine.tokens.vocabulary import Vocabulary, check_template, padding
+from bt_core.errors import EngineError, ModelError, first_line
+from bt_core.models import BaseModel
+from bt_core.records import Usage
+
+Key = tuple[Request, Tokens]
+"""A request and its prompt's tokens; as the name of equal requests, without its messages."""
+
+
+def prepare() -> None:
+    """Have transformers work out what it works out at a process's first model, whichever that is."""
+    get_checkpoint_conversion_mapping("llama")
+
+
+def load_base(model: BaseModel, settings: EngineConfig, attention_name: str | None = None) -> tuple[Any, Any]:
+    """Load the base model and its tokenizer, frozen and in evaluation mode.
+
+    Raises:
+        ModelError: when transformers cannot load the folder, or the tokenizer has no chat template.
+    """
+    device = settings.device if settings.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+    # On CPU float32 is the safe default: bfloat16 is slower than it where the processor has no AMX or AVX512-BF16.
+    native = torch.bfloat16 if device == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    dtype = native if settings.dtype == "auto" else getattr(torch, settings.dtype)
+    _check_fit(model, settings, device, dtype)
+    disable_progress_bar()  # a step shows its examples, not its tensors
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model.path)
+        loaded = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype)
+        if attention_name and attention.supports(loaded.config):
+            attention.register()
+            loaded.set_attn_implementation(attention_name)
+        loaded.to(device)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise ModelError(
+            f"The model {model.id} at {model.path} cannot be loaded ({first_line(error)}): check the folder."
+        ) from None
+    check_template(model, tokenizer)
+    loaded.eval().requires_grad_(False)
+    multiply_by_onednn(loaded, lay_out=attention_name is not None)
+    if attention_name and device == "cpu":
+        gate_in_place(loaded)
+        compute_where_wanted(loaded)
+    # A slice such as the last position of each row, [B, 1, H], is otherwise multiplied by the vocabulary row by row.
+    loaded.get_output_embeddings().register_forward_pre_hook(lambda module, inputs: (inputs[0].contiguous(),))
+    return loaded, tokenizer
+
+
+def _check_fit(model: BaseModel, settings: EngineConfig, device: str, dtype: torch.dtype) -> None:
+    """Refuse a model that is too big, before loading it."""
+    needed = need(model, dtype.itemsize, settings.prefix_tokens)
+    if device == "cpu":
+        check_fit(model, needed, free_memory(), "this machine", "choose a smaller model, or use a larger machine")
+    else:
+        check_fit(model, needed, torch.cuda.mem_get_info()[0], "the GPU", "choose a smaller model or a larger GPU")
+
+
+class TransformersEngine:
+    """`bt_core.engine.base.Engine` over one transformers model. Not safe to call from two threads at once."""
+
+    def __init__(self, model: BaseModel, settings: EngineConfig) -> None:
+        self.settings, self.base = settings, model
+        self.model, self.tokenizer = load_base(model, settings, attention.ATTENTION)
+        self.vocabulary = Vocabulary.of(self.tokenizer, self.model.config, self.model.generation_config.eos_token_id)
+        self._scheduler = Scheduler(self.model, padding(self.tokenizer), settings)
+        self._drafts = Drafts()
+        self.usage = Usage()
+        self._peft: Any = None
+        self._loaded: set[str] = set()
+
+    def render(self, request: Request) -> Tokens:
+        """The prompt's tokens through the model's chat template, up to where the assistant's answer begins."""
+        return self.vocabulary.render(request.messages)
+
+    def forget(self) -> None:
+        """Drop prefixes and answers kept from earlier batches: what is computed with their help differs by rounding."""
+        self._scheduler.forget()
+        self._drafts.clear()
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """Answer the requests in order; equal ones are computed once.
+
+        Raises:
+            EngineError: when the model itself fails (not even one row fits the memory, a damaged adapter).
+        """
+        started = time.perf_counter()
+        prompts = [self.render(request) for request in requests]
+        keys: list[Key] = [(replace(one, messages=()), prompt) for one, prompt in zip(requests, prompts, strict=True)]
+        distinct = dict(zip(keys, requests, strict=True))
+        answers: dict[Key, Completion] = {}
+        buckets: dict[tuple[Any, ...], list[Key]] = {}
+        for key, request in distinct.items():
+            misfit = self.vocabulary.misfit(request, key[1])
+            if misfit:
+                answers[key] = Completion("", len(key[1]), error=misfit)
+                continue
+            adapter = request.adapter.sha256 if request.adapter else ""
+            buckets.setdefault((adapter, request.labels, request.sampling), []).append(key)
+        try:
+            with torch.inference_mode():
+                for (_, labels, sampling), chosen in sorted(buckets.items(), key=lambda item: repr(item[0])):
+                    with self._adapter(chosen[0][0].adapter):
+                        run = self._score if labels else self._decode
+                        found = run([(distinct[key], key[1]) for key in chosen], sampling)
+                        answers.update(zip(chosen, found, strict=True))
+        except RuntimeError as error:  # torch raises nothing narrower, out-of-memory included
+            raise EngineError(
+                f"The model failed on a batch of {len(distinct)} prompts ({first_line(error)}): lower"
+                f" `engine.batch_tokens` (now {self.settings.batch_tokens}) if memory ran out."
+            ) from error
+        completions = [answers[key] for key in keys]
+        self.usage += answered(completions)
+        self.usage += Usage(seconds=time.perf_counter() - started)
+        return completions
+
+    def _decode(self, asked: Sequence[Key], sampling: Sampling) -> list[Completion]:
+        prompts = [prompt for _, prompt in asked]
+        questions = [request.messages[-1].content for request, _ in asked]
+        stopper = Stopper(self.tokenizer, self.vocabulary.ends, sampling.stop)
+        found: dict[int, Tokens] = {}
+
+        def finish(rows: list[int], batch: Batch) -> None:
+            def guess(row: int, begun: Tokens) -> Tokens:
+                return self._drafts.guess(questions[rows[row]], prompts[rows[row]], begun)
+
+            new = decode(batch, sampling, [prompts[row] for row in rows], stopper, guess)
+            found.update(zip(rows, new, strict=True))
+
+        self._run(asked, prompts, sampling.max_tokens, finish)
+        for row, question in enumerate(questions):
+            self._drafts.learn(question, found[row])
+        return [
+            Completion(stopper.text(found[row]), len(prompt), len(found[row])) for row, prompt in enumerate(prompts)
+        ]
+
+    def _score(self, asked: Sequence[Key], sampling: Sampling) -> list[Completion]:
+        tree = self.vocabulary.tree(asked[0][0].labels)
+        branches = tree.branches()
+        # One row for each prompt and branching node; for most label sets the root is the only one.
+        nodes = [(index, path) for index in range(len(asked)) for path in branches]
+        sequences = [asked[index][1] + path for index, path in nodes]
+        logits: list[dict[tuple[int, ...], dict[int, float]]] = [{} for _ in asked]
+
+        def finish(rows: list[int], batch: Batch) -> None:
+            for position, row in enumerate(rows):
+                index, path = nodes[row]
+                wanted = branches[path]
+                logits[index][path] = dict(zip(wanted, batch.logits[position, -1, list(wanted)].tolist(), strict=True))
+
+        self._run(asked, sequences, 0, finish)
+        draws = generators(sampling, [prompt for _, prompt in asked])
+        return [
+            label_completion(request, len(prompt), tree, logits[index], draws[index])
+            for index, (request, prompt) in enumerate(asked)
+        ]
+
+    def _run(self, asked: Sequence[Key], sequences: Sequence[Tokens], extra: int, finish: Finish) -> None:
+        adapter, before = asked[0][0].adapter, self._scheduler.computed
+        self._scheduler.run(adapter.sha256 if adapter else "", sequences, extra, finish)
+        self.usage += Usage(computed_prompt_tokens=self._scheduler.computed - before)
+
+    @contextmanager
+    def _adapter(self, adapter: EngineAdapter | None) -> Iterator[None]:
+        """Switch the adapter on for the block; without one, the layers compute the base alone."""
+        if adapter is None:
+            with self._peft.disable_adapter() if self._peft is not None else nullcontext():
+                yield
+            return
+        name = adapter.sha256[:16]
+        if name not in self._loaded:
+            self._load_adapter(adapter, name)
+        self._peft.set_adapter(name)
+        yield
+
+    def _load_adapter(self, adapter: EngineAdapter, name: str) -> None:
+        from peft import PeftModel
+
+        check_base(adapter, self.base)
+        try:
+            if self._peft is None:
+                self._peft = PeftModel.from_pretrained(self.model, str(adapter.path), adapter_name=name)
+            else:
+                self._peft.load_adapter(str(adapter.path), adapter_name=name)
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise EngineError(
+                f"The adapter {adapter.path} does not load on this base model ({first_line(error)})."
+            ) from None
+        self._peft.eval().requires_grad_(False)
+        self._loaded.add(name)

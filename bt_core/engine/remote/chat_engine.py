@@ -1,0 +1,129 @@
+"""The engine that asks any OpenAI-compatible endpoint, by messages: for a teacher behind an API.
+
+The endpoint applies its own chat template and tokenizer. It gives no probabilities of whole labels, so closed answers
+are constrained by a JSON schema instead of scored: legal, but uncalibrated and without `label_logprobs`.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from bt_core.config import EngineConfig
+from bt_core.engine.base import Completion, Request, answered
+from bt_core.engine.remote.endpoint import Endpoint, Refusal
+from bt_core.errors import ConfigError
+from bt_core.records import Usage
+
+#: What an endpoint that refuses a prompt for its length says: OpenAI's error code, and vLLM's words.
+TOO_LONG = ("context_length_exceeded", "context length", "context window")
+#: Tokens around a label in its JSON.
+JSON_TOKENS = 32
+
+
+class _Message(BaseModel):
+    content: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Answer(BaseModel):
+    """What is read of an answer from `/chat/completions`."""
+
+    choices: list[_Choice]
+    usage: _Usage | None = None
+
+
+class ChatEngine:
+    """`bt_core.engine.base.Engine` over `/chat/completions`.
+
+    Args:
+        model: its name at the endpoint, where `served_as` gives no other.
+        settings: the endpoint.
+
+    Raises:
+        ConfigError, EngineError: when the endpoint is not usable.
+    """
+
+    def __init__(self, model: str, settings: EngineConfig) -> None:
+        self.endpoint = Endpoint(settings, model)
+        self.endpoint.card()
+        self.usage = Usage()
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """Answer the requests in order; equal ones are asked once.
+
+        Raises:
+            ConfigError: when a request needs the labels' log-probabilities.
+            EngineError: when the endpoint fails.
+        """
+        started = time.perf_counter()
+        distinct = list(dict.fromkeys(requests))
+        if any(any(request.label_prior) for request in distinct):
+            raise ConfigError(
+                "`decoding.calibration` needs the labels' log-probabilities, which the chat protocol does not give: set"
+                " it to none, or `engine.protocol` to tokens."
+            )
+        for request in distinct:
+            self.endpoint.load(request.adapter)  # here, since the threads below would load it twice
+        found = dict(zip(distinct, self.endpoint.each(self._ask, distinct), strict=True))
+        completions = [found[request] for request in requests]
+        computed = sum(found[request].prompt_tokens for request in distinct)
+        self.usage += answered(completions)
+        self.usage += Usage(computed_prompt_tokens=computed, seconds=time.perf_counter() - started)
+        return completions
+
+    def _ask(self, request: Request) -> Completion:
+        try:
+            answer = self.endpoint.post("/chat/completions", self._body(request), _Answer)
+        except Refusal as refusal:
+            if refusal.status == 400 and any(words in refusal.reason for words in TOO_LONG):
+                return Completion("", error=refusal.reason)
+            raise
+        text = (answer.choices[0].message.content if answer.choices else None) or ""
+        usage = answer.usage or _Usage()
+        chosen = _label(text, request.labels) if request.labels else text
+        return Completion(chosen, usage.prompt_tokens, usage.completion_tokens)
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        sampling = request.sampling
+        body: dict[str, Any] = {
+            "model": self.endpoint.load(request.adapter),
+            "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+            "temperature": sampling.temperature,
+            "max_tokens": sampling.max_tokens,
+        }
+        if sampling.temperature:
+            body |= {"top_p": sampling.top_p, "seed": sampling.seed}
+        if request.labels:
+            return body | {
+                "max_tokens": max(map(len, request.labels)) + JSON_TOKENS,
+                "response_format": _one_of(request.labels),
+            }
+        return body | ({"stop": list(sampling.stop)} if sampling.stop else {})
+
+
+def _one_of(labels: Sequence[str]) -> dict[str, Any]:
+    """The response format that allows `{"answer": LABEL}` alone."""
+    answer = {"type": "string", "enum": list(labels)}
+    schema = {"type": "object", "properties": {"answer": answer}, "required": ["answer"], "additionalProperties": False}
+    return {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
+
+
+def _label(text: str, labels: Sequence[str]) -> str:
+    """The label in the answer; an endpoint that does not heed the format may give it bare, or something else."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = text
+    answer = str(value.get("answer", text) if isinstance(value, dict) else value).strip()
+    return next((label for label in labels if label.casefold() == answer.casefold()), text)

@@ -1,0 +1,110 @@
+"""The engine that asks a vLLM server, by token ids: prompts and labels are tokenised here as for every other engine."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from pydantic import BaseModel
+
+from bt_core.config import EngineConfig
+from bt_core.engine import base
+from bt_core.engine.adapter_check import check_base
+from bt_core.engine.local.decoding import sample_seed
+from bt_core.engine.remote.endpoint import Endpoint
+from bt_core.engine.tokens.token_engine import Ask, Reply, TokenEngine
+from bt_core.engine.tokens.vocabulary import Vocabulary
+from bt_core.errors import EngineError
+from bt_core.models import BaseModel as Model
+
+
+class _Logprobs(BaseModel):
+    top_logprobs: list[dict[str, float]]
+
+
+class _Choice(BaseModel):
+    token_ids: list[int] | None = None
+    logprobs: _Logprobs | None = None
+
+
+class _Details(BaseModel):
+    cached_tokens: int | None = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens_details: _Details | None = None
+
+
+class _Answer(BaseModel):
+    """What is read of an answer from `/completions`."""
+
+    choices: list[_Choice]
+    usage: _Usage | None = None
+
+
+class ServerEngine(TokenEngine):
+    """`bt_core.engine.base.Engine` over a vLLM server's `/completions`.
+
+    Args:
+        model: whose tokenizer is used, and which the server must serve.
+        settings: the endpoint.
+
+    Raises:
+        ConfigError, EngineError: when the endpoint is not usable.
+    """
+
+    def __init__(self, model: Model, settings: EngineConfig) -> None:
+        self.base = model
+        self.endpoint = Endpoint(settings, model.id)
+        vocabulary, served = Vocabulary.load(model), self.endpoint.card().max_model_len
+        context = min(vocabulary.context_length, served or vocabulary.context_length)
+        super().__init__(replace(vocabulary, context_length=context))
+
+    def run(self, asks: Sequence[Ask]) -> list[Reply]:
+        for adapter in dict.fromkeys(ask.adapter for ask in asks):
+            self._load(adapter)  # here, since the threads below would load it twice
+        return self.endpoint.each(self._ask, asks)
+
+    def _load(self, adapter: base.EngineAdapter | None) -> None:
+        if adapter is not None:
+            check_base(adapter, self.base)
+        self.endpoint.load(adapter)
+
+    def _ask(self, ask: Ask) -> Reply:
+        answer = self.endpoint.post("/completions", self._body(ask), _Answer)
+        choice = answer.choices[0] if answer.choices else _Choice()
+        details = answer.usage.prompt_tokens_details if answer.usage else None
+        cached = (details.cached_tokens if details else None) or 0
+        if not ask.wanted and choice.token_ids is not None:
+            return Reply(tuple(choice.token_ids), cached=cached)
+        steps = choice.logprobs.top_logprobs if choice.logprobs else []
+        if ask.wanted and steps and all(_name(token) in steps[0] for token in ask.wanted):
+            return Reply(logprobs={token: steps[0][_name(token)] for token in ask.wanted}, cached=cached)
+        missing = "the log-probabilities of chosen tokens" if ask.wanted else "token ids"
+        raise EngineError(
+            f"The endpoint {self.endpoint.settings.url} does not give {missing}: serve the model with vLLM 0.32 or"
+            " newer, or set `engine.protocol` to chat."
+        )
+
+    def _body(self, ask: Ask) -> dict[str, Any]:
+        body: dict[str, Any] = {"model": self.endpoint.load(ask.adapter), "prompt": list(ask.tokens)}
+        if ask.wanted:
+            scored = {"logprob_token_ids": list(ask.wanted), "return_tokens_as_token_ids": True}
+            return body | scored | {"max_tokens": 1, "temperature": 0.0, "logprobs": len(ask.wanted)}
+        sampling = ask.sampling
+        return body | {
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "seed": sample_seed(sampling.seed, ask.tokens) if sampling.temperature else None,
+            "stop": list(sampling.stop),
+            "stop_token_ids": sorted(self.vocabulary.ends),
+            "return_token_ids": True,
+            # The server would take these from the model's generation_config.json where a request does not say.
+            "top_k": 0,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
+        }
+
+
+def _name(token: int) -> str:
+    return f"token_id:{token}"

@@ -1,0 +1,97 @@
+"""Between text and tokens, the same for every engine that takes token ids."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+
+from bt_core.engine.base import Message, Request
+from bt_core.engine.local.grouping import Tokens
+from bt_core.engine.tokens.token_tree import TokenTree
+from bt_core.errors import ModelError, ProgramError, first_line
+from bt_core.models import BaseModel
+
+
+def render(tokenizer: Any, messages: Sequence[Message]) -> Tokens:
+    """The prompt's tokens through the chat template, up to where the assistant's answer begins."""
+    plain = [{"role": message.role, "content": message.content} for message in messages]
+    text = tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
+    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def padding(tokenizer: Any) -> int:
+    """The token that fills up a batch's shorter rows, which no row sees."""
+    return int(tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id)
+
+
+def check_template(model: BaseModel, tokenizer: Any) -> None:
+    """Refuse a model that is not made for chat messages.
+
+    Raises:
+        ModelError: when its tokenizer has no chat template.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        raise ModelError(f"The model {model.id} has no chat template: choose an instruction-tuned model.")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A model's tokenizer with its chat template, the tokens that end an answer, and how many tokens it can see."""
+
+    tokenizer: Any
+    ends: frozenset[int]
+    context_length: int
+
+    @classmethod
+    def load(cls, model: BaseModel) -> "Vocabulary":
+        """Read the small files of the model's folder; no weights.
+
+        Raises:
+            ModelError: when they cannot be read, or the tokenizer has no chat template.
+        """
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(model.path)
+            config = AutoConfig.from_pretrained(model.path)
+            known = (model.path / "generation_config.json").is_file()
+            # Without that file, transformers generates by what the model's own configuration says.
+            made = GenerationConfig.from_pretrained(model.path) if known else GenerationConfig.from_model_config(config)
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(
+                f"The tokenizer of {model.id} at {model.path} cannot be loaded ({first_line(error)}): check the folder."
+            ) from None
+        check_template(model, tokenizer)
+        return cls.of(tokenizer, config, made.eos_token_id)
+
+    @classmethod
+    def of(cls, tokenizer: Any, config: Any, ends: int | Sequence[int] | None) -> "Vocabulary":
+        """From what transformers has read; `ends` are the `eos_token_id` of the generation config, in all its forms."""
+        listed = [ends] if isinstance(ends, int) else ends or []
+        context = int(getattr(config, "max_position_embeddings", 1 << 30))
+        return cls(tokenizer, frozenset([*listed, tokenizer.eos_token_id]), context)
+
+    def render(self, messages: Sequence[Message]) -> Tokens:
+        """The prompt's tokens; see `render`."""
+        return render(self.tokenizer, messages)
+
+    def tree(self, labels: Sequence[str]) -> TokenTree:
+        """The labels' token tree.
+
+        Raises:
+            ProgramError: when the model could not tell two of them apart.
+        """
+        spelled = [self.tokenizer(label, add_special_tokens=False)["input_ids"] for label in labels]
+        try:
+            return TokenTree.build(spelled, self.tokenizer.eos_token_id)
+        except ValueError:
+            raise ProgramError(
+                f"Two of the possible answers {', '.join(map(repr, labels))} are the same tokens to the model: write"
+                " them differently in the signature."
+            ) from None
+
+    def misfit(self, request: Request, prompt: Tokens) -> str | None:
+        """Why the request cannot be answered within the context length; None where it can."""
+        need = len(prompt) + (0 if request.labels else request.sampling.max_tokens)
+        if need <= self.context_length:
+            return None
+        return f"prompt and answer need {need} tokens, the model's context holds {self.context_length}"

@@ -1,0 +1,54 @@
+"""Training rows as token ids, and batches of them, packed or padded; labels on the completions alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bt_core.engine.base import TrainingRow
+from bt_core.engine.tokens.vocabulary import render
+from bt_core.engine.training.packing import IGNORED, Item, Price, pack
+
+
+def encode(tokenizer: Any, row: TrainingRow) -> dict[str, list[int]]:
+    """Tokens of prompt and completion, made as the engine makes them; labels cover the completion alone."""
+    prompt = render(tokenizer, row.messages)
+    answer = [*tokenizer(row.completion, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    return {"input_ids": [*prompt, *answer], "labels": [IGNORED] * len(prompt) + answer}
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Makes a batch of rows: packed where that takes fewer operations, else padded.
+
+    Args:
+        pad: the token that fills up shorter rows.
+        price: what tokens cost in the model; None: it takes padded batches alone.
+    """
+
+    pad: int
+    price: Price | None = None
+
+    def __call__(self, items: Sequence[Item]) -> dict[str, Tensor]:
+        if self.price is not None:
+            packed = pack(items)
+            width = max(len(item["input_ids"]) for item in items)
+            if self.price(1, packed["input_ids"].shape[1]) < self.price(len(items), width):
+                return packed
+        return self.padded(items)
+
+    def padded(self, items: Sequence[Item]) -> dict[str, Tensor]:
+        """Every row on its own, padded on the left: [B, S] ids, mask, positions and labels."""
+        width = max(len(item["input_ids"]) for item in items)
+        gaps = [width - len(item["input_ids"]) for item in items]
+        mask = torch.tensor([[0] * gap + [1] * (width - gap) for gap in gaps])
+        return {
+            "input_ids": torch.tensor(
+                [[self.pad] * gap + item["input_ids"] for gap, item in zip(gaps, items, strict=True)]
+            ),
+            "labels": torch.tensor([[IGNORED] * gap + item["labels"] for gap, item in zip(gaps, items, strict=True)]),
+            "attention_mask": mask,
+            "position_ids": (mask.cumsum(1) - 1).clamp(min=0),
+        }

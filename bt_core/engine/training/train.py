@@ -1,0 +1,198 @@
+"""LoRA fine-tuning by transformers' Trainer and peft, with the loss on completions alone.
+
+Rows are tokenised once. A batch is one sequence in which the instruction that its rows share stands once
+(`packing`), or padded on the left where that is cheaper; the vocabulary's logits are computed for completions only.
+"""
+
+import gc
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig as PeftLoraConfig
+from peft import get_peft_model
+from transformers import PrinterCallback, Trainer, set_seed
+
+from bt_core.config import EngineConfig, LoraConfig
+from bt_core.engine.base import TrainingRow
+from bt_core.engine.curve import Curve
+from bt_core.engine.local.memory import out_of_memory, release
+from bt_core.engine.local.transformers_engine import load_base
+from bt_core.engine.tokens.vocabulary import padding
+from bt_core.engine.training.checkpoints import Checkpoints, exclusive, forget, latest
+from bt_core.engine.training.job import Fit, TrainingJob, fits
+from bt_core.engine.training.memory import TrainingNeed, training_need
+from bt_core.engine.training.packing import IGNORED, Price, packs
+from bt_core.engine.training.processes import launch
+from bt_core.engine.training.quantized import load_quantized
+from bt_core.engine.training.rows import Collator, encode
+from bt_core.engine.training.trainer import CompletionTrainer, Progress, arguments
+from bt_core.errors import ModelError, TrainingError, first_line
+from bt_core.models import BaseModel
+
+
+def train_adapter(
+    base: BaseModel,
+    rows: Sequence[TrainingRow],
+    held_out: Sequence[TrainingRow],
+    settings: LoraConfig,
+    engine: EngineConfig,
+    seed: int,
+    folder: Path,
+    label: str = "train",
+    checkpoints: Path | None = None,
+) -> Curve:
+    """Train one adapter and write its PEFT files.
+
+    Where memory runs out the training starts again with activation checkpointing, then with smaller
+    micro-batches whose gradients are added up: slower, and the same up to rounding and the order of rows.
+    A training that was killed goes on from its last checkpoint, and comes to the same adapter.
+
+    Args:
+        base: the model to adapt; it stays as it is.
+        rows: what to learn.
+        held_out: rows for the validation loss, which chooses the epoch; empty: the last epoch is taken.
+        settings: LoRA and optimiser settings.
+        engine: device and number format.
+        seed: of initial weights, order and dropout.
+        folder: where adapter_config.json and adapter_model.safetensors go.
+        label: shown beside the progress bar.
+        checkpoints: a folder of this very training; None: a killed one starts again.
+
+    Raises:
+        TrainingError: when the loss stops being a number, or one sequence is too much for the memory.
+        ModelError: when a target module does not exist in the model.
+        ConfigError: when a setting asks for what is not on this machine.
+    """
+    job = TrainingJob(base, tuple(rows), tuple(held_out), settings, engine, seed, label)
+    with exclusive(checkpoints) as kept:
+        try_one = attempt if settings.processes == 1 else launch
+        curve = fitted(job, lambda fit: try_one(job, fit, folder, kept / fit.name))
+    forget(checkpoints)
+    return curve
+
+
+def fitted(job: TrainingJob, attempt: Callable[[Fit], Curve]) -> Curve:
+    """Try one way after the other to fit a training into memory.
+
+    Raises:
+        TrainingError: when even one sequence at a time is too much.
+    """
+    failure: BaseException | None = None
+    for fit in fits(job.settings.batch_size // job.settings.processes, job.settings.micro_batch):
+        try:
+            return attempt(fit)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            failure = error.with_traceback(None)  # its frames hold the tensors
+        gc.collect()
+        release()
+    raise TrainingError(
+        "The device's memory ran out in training even with one sequence at a time: use a smaller model, shorter"
+        " prompts, or more memory."
+    ) from failure
+
+
+def attempt(job: TrainingJob, fit: Fit, folder: Path, checkpoints: Path) -> Curve:
+    """Train in this process, fitted into memory in one way; it may be one of several that train together."""
+    set_seed(job.seed)
+    model, tokenizer = _load(job)
+    # With dropout, the rows of a batch would lose the same numbers of a prefix that stands there once.
+    price = Price.of(model.config) if not job.settings.dropout and packs(model) else None
+    adapted = _with_lora(model, job.settings)
+    data = [encode(tokenizer, row) for row in job.rows]
+    val = [encode(tokenizer, row) for row in job.held_out]
+    device = model.device.type
+    needed = memory_needed(job, fit, data, model.dtype.itemsize)
+    if needed:
+        print(f"{job.label}: training needs about {needed}")
+    mixed = device == "cuda" and model.dtype == torch.bfloat16
+    known = latest(checkpoints)
+    trainer = CompletionTrainer(
+        model=adapted,
+        args=arguments(job.settings, fit, job.seed, checkpoints, bool(val), device, mixed),
+        train_dataset=data,
+        eval_dataset=val or None,
+        data_collator=Collator(padding(tokenizer), price),
+        callbacks=[Progress(job.label), Checkpoints(job.settings.checkpoint_steps, known)],
+    )
+    history = _history(trainer, job.settings, known)
+    if trainer.is_world_process_zero():
+        _save(adapted, job.base, folder)
+    return _curve(history, job.settings.epochs, sum(len(item["input_ids"]) for item in data), fit)
+
+
+def memory_needed(job: TrainingJob, fit: Fit, data: Sequence[dict[str, list[int]]], number: int) -> TrainingNeed | None:
+    """Bytes for rows as `encode` made them; `number` is the bytes of one number of the base."""
+    length = max(len(item["input_ids"]) for item in data)
+    answer = max(sum(label != IGNORED for label in item["labels"]) for item in data)
+    return training_need(job.base, job.settings, fit, length, answer, number)
+
+
+def _load(job: TrainingJob) -> tuple[Any, Any]:
+    if job.settings.quantize == "4bit":
+        return load_quantized(job.base, job.engine)
+    return load_base(job.base, job.engine)
+
+
+def _history(trainer: Trainer, settings: LoraConfig, known: Path | None) -> list[dict[str, Any]]:
+    """Train, and return the Trainer's history: one entry a step, an evaluation, and the run."""
+    trainer.remove_callback(PrinterCallback)
+    trainer.train(resume_from_checkpoint=str(known) if known else None)
+    history: list[dict[str, Any]] = trainer.state.log_history
+    if not all(math.isfinite(float(entry["loss"])) for entry in history if "loss" in entry):
+        raise TrainingError(
+            f"The training loss stopped being a number: lower `w.learning_rate` (now {settings.learning_rate})."
+        )
+    return history
+
+
+def _curve(history: Sequence[dict[str, Any]], epochs: int, tokens: int, fit: Fit) -> Curve:
+    return Curve(
+        loss=[(int(entry["step"]), float(entry["loss"])) for entry in history if "loss" in entry],
+        val_loss=[(round(entry["epoch"]), float(entry["eval_loss"])) for entry in history if "eval_loss" in entry],
+        best_epoch=_best_epoch(history, epochs),
+        tokens=epochs * tokens,
+        seconds=next(float(entry["train_runtime"]) for entry in history if "train_runtime" in entry),
+        micro_batch=fit.micro_batch,
+    )
+
+
+def _best_epoch(history: Sequence[dict[str, Any]], epochs: int) -> int:
+    evaluations = [entry for entry in history if "eval_loss" in entry]
+    if not evaluations:
+        return epochs
+    best = min(evaluations, key=lambda entry: float(entry["eval_loss"]))
+    return round(float(best["epoch"]))
+
+
+def _with_lora(model: Any, settings: LoraConfig) -> Any:
+    adapter = PeftLoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=list(settings.target_modules),
+        task_type="CAUSAL_LM",
+    )
+    try:
+        return get_peft_model(model, adapter)
+    except ValueError as error:
+        raise ModelError(
+            f"`w.target_modules` {list(settings.target_modules)} do not fit the model"
+            f" ({first_line(error)}): name its layers."
+        ) from None
+
+
+def _save(adapted: Any, base: BaseModel, folder: Path) -> None:
+    """Write the PEFT files the same way every time: no local path, sorted lists and keys."""
+    adapted.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)
+    path = folder / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config |= {"base_model_name_or_path": base.id, "revision": base.revision}
+    config = {key: sorted(value) if isinstance(value, list) else value for key, value in config.items()}
+    path.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", encoding="utf-8")

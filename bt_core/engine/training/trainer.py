@@ -1,0 +1,132 @@
+"""transformers' Trainer set up for completions: its loss, its arguments, its progress bar."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from bt_core.config import LoraConfig
+from bt_core.engine.training.job import Fit
+from bt_core.engine.training.packing import IGNORED
+
+
+class EpochOrder(LengthGroupedSampler):
+    """Rows of like length together, in an order that seed and epoch decide alone, the same in every process.
+
+    Transformers' own draws from the process's random state, which dropout moves on differently in each process.
+    """
+
+    def __init__(self, trainer: Trainer, batch_size: int, dataset: Any) -> None:
+        super().__init__(batch_size, dataset)
+        self.trainer = trainer
+
+    def __iter__(self) -> Iterator[int]:
+        epoch = int((self.trainer.state.epoch or 0) + 1e-6)
+        self.generator = torch.Generator().manual_seed(self.trainer.args.seed * 1_000 + epoch)
+        return iter(super().__iter__())
+
+
+class CompletionTrainer(Trainer):
+    """Trainer whose loss looks at completions only and asks the model for no other logits."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.args.world_size == 1:
+            return super()._get_train_sampler(train_dataset)
+        step = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        return EpochOrder(self, step, train_dataset if train_dataset is not None else self.train_dataset)
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        labels, wanted = inputs.pop("labels"), inputs.pop("wanted", None)
+        if wanted is not None:  # one packed sequence
+            outputs = model(**inputs, logits_to_keep=wanted, use_cache=False)
+            logits, targets = outputs.logits[0].float(), labels[0, 1:]
+        else:
+            longest = int((labels != IGNORED).sum(1).max())  # completions end flush right
+            outputs = model(**inputs, logits_to_keep=longest + 1, use_cache=False)
+            logits, targets = outputs.logits[:, :-1].float().flatten(0, 1), labels[:, -longest:].flatten()
+        total = torch.nn.functional.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
+        count = num_items_in_batch if num_items_in_batch is not None else (targets != IGNORED).sum()
+        # Gradients are averaged over the processes, but `num_items_in_batch` counts the tokens of all.
+        loss = total / count * (self.accelerator.num_processes if num_items_in_batch is not None else 1)
+        return (loss, outputs) if return_outputs else loss
+
+
+def arguments(
+    settings: LoraConfig, fit: Fit, seed: int, folder: Path, evaluates: bool, device: str, mixed: bool
+) -> TrainingArguments:
+    """The Trainer's arguments for one try.
+
+    Args:
+        settings: of `w`.
+        fit: how a step is fitted into memory.
+        seed: of order and dropout.
+        folder: for checkpoints.
+        evaluates: whether the loss on held-out rows chooses the epoch.
+        device: `cpu` or `cuda`.
+        mixed: products in bfloat16, LoRA's weights and the optimiser in float32 (Micikevicius et al. 2018,
+            arXiv 1710.03740).
+    """
+    made = TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=fit.micro_batch,
+        gradient_accumulation_steps=settings.batch_size // settings.processes // fit.micro_batch,
+        per_device_eval_batch_size=fit.micro_batch,
+        learning_rate=settings.learning_rate,
+        train_sampling_strategy="group_by_length",
+        eval_strategy="epoch" if evaluates else "no",
+        save_strategy="epoch",
+        save_total_limit=3,  # the best, the last, and the one before while the last is written
+        load_best_model_at_end=evaluates,
+        metric_for_best_model="eval_loss" if evaluates else None,
+        greater_is_better=False if evaluates else None,
+        prediction_loss_only=True,
+        remove_unused_columns=False,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        bf16=mixed,
+        use_cpu=device == "cpu",
+        ddp_backend="gloo" if device == "cpu" and settings.processes > 1 else None,
+        ddp_find_unused_parameters=False if settings.processes > 1 else None,
+        dataloader_pin_memory=device != "cpu",
+        disable_tqdm=True,
+        report_to="none",
+        seed=seed,
+        data_seed=seed,
+        **_checkpointing(fit.checkpointing),
+    )
+    if made.n_gpu > 1:
+        made._n_gpu = 1  # without `w.processes`, torch's DataParallel would take a batch for each GPU
+    return made
+
+
+def _checkpointing(on: bool) -> dict[str, Any]:
+    """Activation checkpointing under the name that it has here: vLLM 0.32 comes with an older transformers."""
+    known = {field.name for field in fields(TrainingArguments)}
+    name = "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"
+    return {name: on, f"{name}_kwargs": {"use_reentrant": False} if on else None}
+
+
+class Progress(TrainerCallback):
+    """One progress bar in the style of the other steps."""
+
+    def __init__(self, label: str) -> None:
+        self.bar = tqdm(desc=label, unit="step", file=sys.stdout, mininterval=2, ascii=True)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.bar.reset(state.max_steps)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.bar.update(1)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.bar.close()

@@ -1,0 +1,67 @@
+"""What a local run tells its caller while it goes on, and what it returns."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bt_core.records import StageReport
+from bt_runtime.reports import read_reports
+
+
+@dataclass(frozen=True)
+class TaskStarted:
+    """A task began. `label` is its stage (`1.p`) or its name; `title` is the display name in Kubeflow's UI."""
+
+    label: str
+    title: str
+
+
+@dataclass(frozen=True)
+class TaskOutput:
+    """A line that a task printed or logged; Kubeflow's own lines are in the log only."""
+
+    label: str
+    line: str
+
+
+@dataclass(frozen=True)
+class TaskEnded:
+    """A task ended; when `ok`, with the paths of its output artifacts and the values of its output parameters."""
+
+    label: str
+    title: str
+    ok: bool
+    seconds: float
+    cached: bool = False
+    artifacts: dict[str, Path] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_report(self) -> bool:
+        """Whether the task is of one of this project's components; an importer has no report."""
+        return bool(self.parameters.get("report") or self.parameters.get("Output"))
+
+    @property
+    def report(self) -> StageReport:
+        """The report of the stage, for tasks of this project's components."""
+        (report,) = self.reports
+        return report
+
+    @property
+    def reports(self) -> list[StageReport]:
+        """The same where the task may be of several stages."""
+        return read_reports([self.parameters.get("report") or self.parameters["Output"]])
+
+
+Event = TaskStarted | TaskOutput | TaskEnded
+OnEvent = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """A run that succeeded: its tasks by label, in the order they ended, and the log that holds every line."""
+
+    tasks: dict[str, TaskEnded]
+    log: Path
+    seconds: float

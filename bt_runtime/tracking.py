@@ -1,0 +1,113 @@
+"""What components hand to MLflow: each stage as a run, and at the end the outcome of the whole pipeline run."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import bt_tracking
+from bt_core.config import Config
+from bt_core.errors import TrackingError
+from bt_core.program import program_sha256, read_program
+from bt_core.records import StageReport
+from bt_core.strategy import STEP_KINDS
+from bt_runtime.reports import RUN_ID
+from bt_tracking.retraining.ledger import ROLES_FILE, ledger_tags
+
+#: The strategy as the pipeline's pods carry it, `p-w-p`.
+STRATEGY_VARIABLE = "BT_STRATEGY"
+#: What stands there for a sweep, whose stages belong to several strategies and seeds.
+SWEEP = "sweep"
+#: Kinds of stages that belong to a whole sweep.
+_OF_ALL_SEEDS = ("compare", "report")
+#: Stages that fail where MLflow does not take them: nothing is spent before them, or what comes next is in MLflow.
+_NEEDED = ("prepare", "fresh", "promote")
+
+
+def tracked(
+    report: StageReport,
+    config: Config,
+    artifacts: Mapping[str, Path],
+    data: Mapping[str, Path],
+    outcome: Callable[[str | None], None] = lambda run_id: None,
+    nested: bool = False,
+) -> StageReport:
+    """Record a stage whose outputs are on disk, then its `outcome`; the report, with the id of its run.
+
+    What was made is not given up for MLflow: where that stays away or refuses, the run goes on and the report warns.
+
+    Raises:
+        TrackingError: when the stage is one that needs MLflow.
+    """
+    try:
+        run_id = track_stage(report, config, artifacts, data, nested)
+        outcome(run_id)
+        return replace(report, params=report.params | {RUN_ID: run_id})
+    except TrackingError as error:
+        if report.kind in _NEEDED:
+            raise
+        print(error, file=sys.stderr, flush=True)
+        warning = f"{report.stage} is not in MLflow, its task's log says why; the run goes on."
+        return replace(report, params=report.params | {RUN_ID: None}, warnings=(*report.warnings, warning))
+
+
+def track_stage(
+    report: StageReport, config: Config, artifacts: Mapping[str, Path], data: Mapping[str, Path], nested: bool
+) -> str | None:
+    """Record a stage whose outputs are on disk; the id of its run, or None when tracking is off.
+
+    `nested`: its task has more stages.
+    """
+    slug = os.environ.get(STRATEGY_VARIABLE, "")
+    source = config.data or config.task
+    used = [bt_tracking.DataSet.from_jsonl(path, split, config.task, source) for split, path in data.items()]
+    if slug:  # at every stage, since the earlier ones may have come from the cache
+        strategy, one_seed = slug.replace("-", " -> "), slug != SWEEP
+        bt_tracking.start_parent(config, strategy, datasets=used, started=report.started, one_seed=one_seed)
+    tags: dict[str, str] = {}
+    if slug == SWEEP:
+        report, tags = _in_sweep(report, config)
+    if ROLES_FILE in artifacts:
+        tags |= ledger_tags(config.task)
+    return bt_tracking.record(report, artifacts, datasets=used, tags=tags, nested=nested)
+
+
+def _in_sweep(report: StageReport, config: Config) -> tuple[StageReport, dict[str, str]]:
+    """The stage under a name of its own, and the tags by which seeds and arms are told apart and averaged."""
+    if report.kind in _OF_ALL_SEEDS:
+        return report, {}
+    if report.kind == "prepare":  # every seed has one
+        report = replace(report, stage=f"s{config.seed}.{report.stage}")
+    arm = report.params.get("arm")
+    return report, {"seed": str(config.seed)} | ({"strategy": arm, "arm": arm} if arm else {})
+
+
+def track_outcome(
+    report: StageReport, steps: Sequence[StageReport], config: Config, strategy: str, program: Path, run_id: str | None
+) -> None:
+    """Put the outcome on the pipeline run, and the shipped program and its prompts into MLflow's registries."""
+    optimised = [step.metrics for step in steps if step.kind in STEP_KINDS]
+    scores = [optimised[0]["val/score_before"], *(metrics["val/score"] for metrics in optimised)]  # 0: vanilla
+    test = {name: value for step in steps for name, value in step.metrics.items() if name.startswith("test/")}
+    sha256 = {"program.sha256": program_sha256(program)}
+    bt_tracking.finish_parent(test, {"val/score": list(enumerate(scores))}, note=report.note, tags=sha256)
+    _register(config.task, program, run_id, {"strategy": strategy, "seed": str(config.seed)} | sha256)
+
+
+def track_sweep(report: StageReport, config: Config, artifacts: Mapping[str, Path], run_id: str | None) -> None:
+    """Put the verdict and the report on the sweep's run; where an arm won, register its program."""
+    sweep = json.loads(artifacts["sweep.json"].read_text(encoding="utf-8"))
+    tags = {"seed": ", ".join(map(str, sweep["seeds"])), "verdict": sweep["verdict"]["label"]}
+    files = {name: artifacts[name] for name in ("report.html", "sweep.json")}
+    bt_tracking.finish_parent(report.metrics, note=report.note, tags=tags, artifacts=files)
+    winner = sweep["winner"]
+    if winner:
+        made = {"strategy": winner["arm"], "seed": str(winner["seed"]), "program.sha256": winner["program_sha256"]}
+        _register(config.task, artifacts["program"], run_id, made)
+
+
+def _register(task: str, program: Path, run_id: str | None, tags: Mapping[str, str]) -> None:
+    bt_tracking.register_model(task, run_id, tags=tags, safe=program)
+    bt_tracking.register_prompts(read_program(program), run_id, tags=tags)

@@ -1,0 +1,231 @@
+"""The champion of a task in MLflow's Model Registry, and how its aliases move.
+
+MLflow sets an alias without asking what it was. So a move is first decided and then carried out. Deciding: every
+contender for the same term (the number of moves so far) asks for one and the same run (`bt_tracking.runs`), and the
+one whose version stands in it has won; two never win. Carrying out: the winner, or whoever comes next and finds the
+decision, sets the aliases and counts the term up; doing so twice changes nothing.
+
+What MLflow cannot give: setting an alias is not tied to the term. A process that was held up for long between its
+decision and its last request can put back an alias that has moved on since; and an alias that a person moves in the
+UI counts from then on.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bt_core.errors import ConfigError
+from bt_tracking.connection import RetryingClient, connect
+from bt_tracking.experiment import experiment_id, run_url
+from bt_tracking.registry import create_unless_there, registry_name
+from bt_tracking.retraining.ledger import needed_settings
+from bt_tracking.runs import find_or_create
+from bt_tracking.serving import PROGRAM
+from bt_tracking.settings import Settings
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+#: The artifact of a run that is registered: a model that serves.
+MODEL = "model"
+#: Every move is a run of this experiment.
+EXPERIMENT = "bettertogether-champions"
+_MOVE_TAG, _TERM_TAG, _BEFORE_TAG = "bt.move", "bt.term", "champion.before"
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version behind the alias. `term` counts the moves so far; `tags` are the version's."""
+
+    version: int
+    term: int
+    tags: Mapping[str, str]
+
+    def dump(self) -> str:
+        """As text, to travel between tasks."""
+        return json.dumps({"version": self.version, "term": self.term, "tags": dict(self.tags)}, sort_keys=True)
+
+    @classmethod
+    def load(cls, text: str) -> "Champion | None":
+        """The inverse of `dump`; None for the empty text."""
+        return cls(**json.loads(text)) if text else None
+
+
+def fetch_champion(task: str, folder: Path) -> Champion | None:
+    """Copy the champion's program directory to `folder`, which must not exist; None where there is no champion.
+
+    Raises:
+        ConfigError: when no tracking server is set, or the champion is a version that no retraining made.
+        TrackingError: when the server stays away or refuses.
+    """
+    with _opened(task, "the champion of") as (client, _, name):
+        found = _champion(client, name)
+        if found is None:
+            return None
+        version = client.get_model_version(name, str(found.version))
+        if not any(file.path == f"{MODEL}/data" for file in client.list_artifacts(version.run_id, MODEL)):
+            raise ConfigError(
+                f"The champion of {name}, version {found.version}, was not made by `bt retrain`: delete the alias"
+                f" `{CHAMPION}` in MLflow, and the next retraining makes a champion."
+            )
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # A folder of its own: what a killed attempt fetched may be another champion's.
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
+            Path(client.download_artifacts(version.run_id, f"{MODEL}/{PROGRAM}", scratch)).rename(folder)
+        return found
+
+
+def propose(task: str, run_id: str, tags: Mapping[str, str]) -> int:
+    """Register the model of a run as a version and as the challenger; a run that has a version keeps it.
+
+    Raises:
+        TrackingError: when the server stays away or refuses.
+    """
+    with _opened(task, "a challenger of") as (client, settings, name):
+        create_unless_there(client.create_registered_model, name)
+        known = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+        source = f"runs:/{run_id}/{MODEL}"
+        version = known[0] if known else client.create_model_version(name, source, run_id, await_creation_for=0)
+        for key, value in {**tags, **_links(client, settings, run_id)}.items():
+            client.set_model_version_tag(name, version.version, key, value)
+        client.set_registered_model_alias(name, CHALLENGER, version.version)
+        return int(version.version)
+
+
+def label(task: str, version: int, tags: Mapping[str, str]) -> None:
+    """Set tags of a version.
+
+    Raises:
+        TrackingError: when the server stays away or refuses.
+    """
+    with _opened(task, "a version of") as (client, _, name):
+        for key, value in tags.items():
+            client.set_model_version_tag(name, str(version), key, value)
+
+
+def promote(task: str, version: int, expected: Champion | None) -> bool:
+    """Make a version the champion if that is still the expected one.
+
+    Returns:
+        False when another run was faster, or somebody moved the alias: nothing was changed then. True also when this
+        version became champion by an earlier call.
+
+    Raises:
+        TrackingError: when the server stays away or refuses.
+    """
+    with _opened(task, "a promotion of") as (client, settings, name):
+        now = _champion(client, name)
+        term = expected.term if expected else 0
+        if now is not None and now.version == version:
+            return True
+        if (now and now.version, _term(client, name)) != (expected and expected.version, term):
+            return False
+        return _move(client, settings, name, version, now, "promotion") == version
+
+
+def roll_back(task: str) -> tuple[int, int]:
+    """Make the previous champion the champion again; `previous` then names the one before that, if any.
+
+    Returns:
+        The versions that were and are champion.
+
+    Raises:
+        ConfigError: when there is no champion or none before it.
+        TrackingError: when the server stays away or refuses.
+    """
+    with _opened(task, "a rollback of") as (client, settings, name):
+        now = _champion(client, name)
+        if now is None:
+            raise ConfigError(f"{name} has no champion in MLflow: check the task and MLFLOW_TRACKING_URI.")
+        previous = _aliases(client, name).get(PREVIOUS)
+        if previous is None:
+            raise ConfigError(f"{name} has no champion before version {now.version}: there is nothing to go back to.")
+        return now.version, _move(client, settings, name, int(previous), now, "rollback")
+
+
+def _move(client: RetryingClient, settings: Settings, name: str, to: int, now: Champion | None, kind: str) -> int:
+    """Decide this term's move and carry it out, ours or another's; the version that became champion."""
+    term = _term(client, name)
+    where = experiment_id(client, Settings(settings.uri, EXPERIMENT))
+    before = now.version if now else None
+    run = find_or_create(
+        client,
+        where,
+        {_MOVE_TAG: f"{name}#{term}"},
+        kind,
+        name=f"{name}: {kind} of version {to}",
+        start_ms=int(time.time() * 1000),
+        tags={"model": name, "to": str(to), "from": "" if before is None else str(before)},
+    )
+    return _carry_out(client, name, run, term)
+
+
+def _carry_out(client: RetryingClient, name: str, run: Any, term: int) -> int:
+    """Set the aliases as decided; every request may come twice."""
+    to, before = run.data.tags["to"], run.data.tags["from"]
+    if run.data.tags["kind"] == "rollback":
+        before = client.get_model_version(name, to).tags.get(_BEFORE_TAG, "")
+    elif before:
+        client.set_model_version_tag(name, to, _BEFORE_TAG, before)
+    if before:
+        client.set_registered_model_alias(name, PREVIOUS, before)
+    else:
+        client.delete_registered_model_alias(name, PREVIOUS)
+    client.set_registered_model_alias(name, CHAMPION, to)
+    client.set_registered_model_tag(name, _TERM_TAG, str(term + 1))
+    client.set_terminated(run.info.run_id)
+    return int(to)
+
+
+def _champion(client: RetryingClient, name: str) -> Champion | None:
+    """The champion, after carrying out what was decided by a process that died before it could."""
+    if _model(client, name) is None:
+        return None
+    term = _term(client, name)
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is not None:
+        wanted = f"tags.`{_MOVE_TAG}` = '{name}#{term}' and tags.kind != ''"
+        for run in client.search_runs([found.experiment_id], filter_string=wanted, max_results=1):
+            _carry_out(client, name, run, term)
+            term += 1
+    version = _aliases(client, name).get(CHAMPION)
+    if version is None:
+        return None
+    return Champion(int(version), term, client.get_model_version(name, version).tags)
+
+
+def _links(client: RetryingClient, settings: Settings, run_id: str) -> dict[str, str]:
+    """Where the run is to be found: the orchestrator's id of it, and its page where MLflow has pages."""
+    if not settings.uri.startswith("http"):
+        return {"pipeline.run": settings.pipeline_run or ""}
+    page = run_url(settings.uri, client.get_run(run_id).info.experiment_id, run_id)
+    return {"pipeline.run": settings.pipeline_run or "", "run.url": page}
+
+
+def _term(client: RetryingClient, name: str) -> int:
+    return int(client.get_registered_model(name).tags.get(_TERM_TAG, "0"))
+
+
+def _aliases(client: RetryingClient, name: str) -> dict[str, str]:
+    return {alias: str(version) for alias, version in client.get_registered_model(name).aliases.items()}
+
+
+def _model(client: RetryingClient, name: str) -> Any:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+
+
+@contextmanager
+def _opened(task: str, what: str) -> Iterator[tuple[RetryingClient, Settings, str]]:
+    settings, name = needed_settings(), registry_name(task)
+    with connect(settings, f"{what} {name}") as client:
+        yield client, settings, name

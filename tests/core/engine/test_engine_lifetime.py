@@ -1,0 +1,76 @@
+"""An engine that a step opens is closed when the step is done with it, and a teacher has one of its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from bt_core.engine.base import Completion, Request
+from bt_core.engine.local.transformers_engine import TransformersEngine
+from bt_core.steps import common
+from bt_core.steps.common import Stage
+from bt_core.steps.teacher import taught
+from tests.core.conftest import Recorder
+from tests.core.flow import Flow
+
+G = {"metric_calls": 24, "minibatch": 1, "max_tokens": 12}
+W = {"min_traces": 1, "epochs": 1}
+
+
+@dataclass
+class Closing(Recorder):
+    """A real engine that answers until it is closed."""
+
+    closed: bool = False
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        assert not self.closed
+        return super().generate(requests)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, tiny_engine: TransformersEngine) -> Flow:
+    """A vanilla program and its traces; the steps after them open their engines themselves."""
+    folder, teacher = tmp_path_factory.mktemp("lifetime"), {"model": str(tiny_folder)}
+    flow = Flow.start(folder, tiny_folder, "tests.core.toy:task", tiny_engine, g=G, w=W, teacher=teacher)
+    flow.bootstrap()
+    return replace(flow, engine=None)
+
+
+@pytest.fixture
+def opened(tiny_engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> list[Closing]:
+    """The engines that steps have loaded since, in order."""
+    engines: list[Closing] = []
+
+    def load(*_: object) -> Closing:
+        engines.append(Closing(tiny_engine))
+        return engines[-1]
+
+    monkeypatch.setattr(common, "load_engine", load)
+    return engines
+
+
+def test_the_engine_that_validates_an_adapter_is_closed(begun: Flow, opened: list[Closing]) -> None:
+    begun.w()
+    before, after = opened
+    assert before.closed
+    assert after.closed
+    assert begun.last.usage.calls == len(before.requests) + len(after.requests)
+
+
+def test_a_teacher_that_writes_is_closed(begun: Flow, opened: list[Closing]) -> None:
+    begun.going_on("g", writer="teacher").g()
+    assert [engine.closed for engine in opened] == [True, True]
+    assert all(engine.requests for engine in opened), "one ran the program, the other wrote"
+
+
+def test_a_teachers_engine_is_its_own_where_the_stage_has_opened_one(begun: Flow, opened: list[Closing]) -> None:
+    work = Stage.open("bootstrap", "bootstrap", begun.folder / "vanilla", begun.config)
+    student = work.runner.engine
+    assert taught(work).runner.engine is not student
+    assert work.runner.engine is student
+    assert len(opened) == 2

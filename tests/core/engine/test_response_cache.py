@@ -1,0 +1,332 @@
+"""The response cache: what its keys hold, what it gives back, and what may happen to its file."""
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bt_core.config import EngineConfig
+from bt_core.engine.base import Completion, Engine, EngineAdapter, Message, Request, Sampling
+from bt_core.engine.cache_keys import base_identity, request_key
+from bt_core.engine.local.transformers_engine import TransformersEngine
+from bt_core.engine.response_cache import CachedEngine, ResponseStore, cache_folder
+from bt_core.records import Usage
+from tests.core.conftest import Recorder
+
+ROOT = Path(__file__).parents[3]
+CPU = EngineConfig(device="cpu")
+IDENTITY = base_identity("model", "revision", CPU)
+ASKED = Request(
+    (Message("system", "Be brief."), Message("user", "What colour is the sky?")),
+    EngineAdapter(Path("adapter"), "a" * 64),
+    labels=("red", "blue"),
+    label_prior=(-0.5, -1.5),
+)
+#: Each differs from ASKED in one part of what decides an answer.
+OTHERS = {
+    "base": replace(ASKED, adapter=None),
+    "adapter": replace(ASKED, adapter=EngineAdapter(Path("adapter"), "b" * 64)),
+    "text": replace(ASKED, messages=(ASKED.messages[0], Message("user", "What colour is the sea?"))),
+    "role": replace(ASKED, messages=(Message("user", "Be brief."), ASKED.messages[1])),
+    "cut": replace(ASKED, messages=ASKED.messages[1:]),
+    "labels": replace(ASKED, labels=("blue", "red")),
+    "free": replace(ASKED, labels=(), label_prior=()),
+    "prior": replace(ASKED, label_prior=(-0.5, -1.4)),
+    "walk": replace(ASKED, walk=True),
+    "max_tokens": replace(ASKED, sampling=Sampling(max_tokens=8)),
+    "stop": replace(ASKED, sampling=Sampling(stop=("\n",))),
+    "temperature": replace(ASKED, sampling=Sampling(temperature=0.5)),
+    "top_p": replace(ASKED, sampling=Sampling(top_p=0.5)),
+}
+
+
+def test_every_part_that_decides_an_answer_has_a_key_of_its_own() -> None:
+    keys = {name: request_key(IDENTITY, request) for name, request in OTHERS.items()}
+    assert len({*keys.values(), request_key(IDENTITY, ASKED)}) == len(OTHERS) + 1
+
+
+def test_every_part_of_the_base_has_a_key_of_its_own() -> None:
+    others = [
+        base_identity("other", "revision", CPU),
+        base_identity("model", "other", CPU),
+        base_identity("model", "revision", EngineConfig(device="cuda")),
+        base_identity("model", "revision", EngineConfig(device="cpu", dtype="bfloat16")),
+        *(IDENTITY | {"versions": IDENTITY["versions"] | {name: "0"}} for name in ("torch", "transformers", "peft")),
+    ]
+    assert len({request_key(identity, ASKED) for identity in [IDENTITY, *others]}) == 8
+
+
+def test_neither_place_nor_batch_size_is_part_of_a_key() -> None:
+    assert base_identity("model", "revision", EngineConfig(device="cpu", batch_tokens=256, in_flight=1)) == IDENTITY
+    moved = replace(ASKED, adapter=EngineAdapter(Path("elsewhere"), "a" * 64))
+    assert request_key(IDENTITY, moved) == request_key(IDENTITY, ASKED)
+
+
+def test_seeds_share_greedy_answers_and_no_samples() -> None:
+    def keys(temperature: float) -> set[str]:
+        sampled = [replace(ASKED, sampling=Sampling(temperature=temperature, seed=seed)) for seed in (0, 1, 2)]
+        return {request_key(IDENTITY, request) for request in sampled}
+
+    assert len(keys(0.0)) == 1
+    assert len(keys(0.7)) == 3
+
+
+completions = st.builds(
+    Completion,
+    text=st.text(),
+    prompt_tokens=st.integers(0, 10**6),
+    completion_tokens=st.integers(0, 10**6),
+    label_logprobs=st.lists(st.floats(allow_nan=False)).map(tuple),
+    error=st.none() | st.text(),
+)
+
+
+@settings(max_examples=25)
+@given(st.lists(completions, min_size=1, max_size=20))
+def test_completions_come_back_exactly_as_they_were(
+    tmp_path_factory: pytest.TempPathFactory, kept: list[Completion]
+) -> None:
+    store = ResponseStore(tmp_path_factory.mktemp("round-trip"))
+    named = {str(number): completion for number, completion in enumerate(kept)}
+    store.write(named)
+    assert store.read([*named, "unknown"]) == {key: replace(value, cached=True) for key, value in named.items()}
+
+
+def test_the_first_answer_to_a_key_stays(tmp_path: Path) -> None:
+    store = ResponseStore(tmp_path)
+    store.write({"key": Completion("first")})
+    store.write({"key": Completion("second"), "other": Completion("third")})
+    assert {key: value.text for key, value in store.read(["key", "other"]).items()} == {
+        "key": "first",
+        "other": "third",
+    }
+
+
+MIXED = [
+    Request((Message("user", "Name a colour."),), sampling=Sampling(max_tokens=5)),
+    Request((Message("user", "Name a colour."),), sampling=Sampling(temperature=1.0, max_tokens=5, seed=3)),
+    Request((Message("user", "What colour is the sky?"),), labels=("red", "green", "blue")),
+    Request((Message("user", "Name a colour."),), sampling=Sampling(max_tokens=5)),
+    Request((Message("user", "Say it all. " * 300),), sampling=Sampling(max_tokens=5)),
+]
+
+
+def _no_engine() -> Engine:
+    raise AssertionError("every answer is in the cache: no engine is needed")
+
+
+def test_answers_are_those_of_the_engine_and_then_need_none(tmp_path: Path, tiny_engine: TransformersEngine) -> None:
+    plain = tiny_engine.generate(MIXED)
+    assert plain[-1].error
+    first = CachedEngine(lambda: tiny_engine, ResponseStore(tmp_path), IDENTITY)
+    assert first.generate(MIXED) == plain
+    again = CachedEngine(_no_engine, ResponseStore(tmp_path), IDENTITY)
+    assert again.generate(MIXED) == [replace(completion, cached=True) for completion in plain]
+    asked = {"calls": 5, "prompt_tokens": sum(c.prompt_tokens for c in plain)}
+    asked |= {"completion_tokens": sum(c.completion_tokens for c in plain)}
+    assert again.usage == Usage(**asked, cached_calls=5)
+    assert first.usage == replace(
+        Usage(**asked), computed_prompt_tokens=first.usage.computed_prompt_tokens, seconds=first.usage.seconds
+    )
+    assert 0 < first.usage.computed_prompt_tokens < first.usage.prompt_tokens
+    assert first.usage.seconds > 0
+
+
+def test_only_what_is_not_there_reaches_the_engine_and_once(tmp_path: Path, recorder: Recorder) -> None:
+    engine = CachedEngine(lambda: recorder, ResponseStore(tmp_path), IDENTITY)
+    engine.generate(MIXED[:1])
+    engine.generate([*MIXED, *MIXED])
+    assert recorder.requests == [MIXED[0], *MIXED[1:3], MIXED[4]]
+    assert engine.usage.calls == 11
+    assert engine.usage.cached_calls == 4
+
+
+def _process(script: str, *arguments: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", SCRIPT_HEAD + script, *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+SCRIPT_HEAD = """
+import sys
+from pathlib import Path
+from bt_core.engine.base import Completion
+from bt_core.engine.response_cache import ResponseStore
+
+store = ResponseStore(Path(sys.argv[1]))
+"""
+WRITER = """
+for batch in range(40):
+    store.write({f"{batch}.{row}": Completion(f"{batch}.{row}") for row in range(8)})
+    found = store.read([f"{batch}.{row}" for row in range(8)])
+    assert all(found[key].text == key for key in found) and len(found) == 8
+"""
+ENDLESS = """
+from itertools import count
+for batch in count():
+    store.write({f"{sys.argv[2]}.{batch}.{row}": Completion("x" * 2000) for row in range(8)})
+    print(batch, flush=True)
+"""
+FULL = """
+import resource
+store.write({"small": Completion("kept")})
+usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, usual[1]))
+for batch in range(3):
+    store.write({f"{batch}": Completion("x" * 100_000)})
+assert store.read(["small"])["small"].text == "kept"
+resource.setrlimit(resource.RLIMIT_FSIZE, usual)  # for what is written at the end, coverage's figures among it
+"""
+
+
+def test_processes_share_a_file(tmp_path: Path) -> None:
+    writers = [_process(WRITER, tmp_path) for _ in range(4)]
+    for writer in writers:
+        assert (*writer.communicate(), writer.returncode) == ("", "", 0)
+    assert len(_rows(tmp_path)) == 40 * 8
+
+
+def _rows(folder: Path) -> dict[str, str]:
+    """Every row, after SQLite's own check of the file."""
+    file = sqlite3.connect(folder / "responses.sqlite")
+    try:
+        assert file.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        return dict(file.execute("SELECT key, value FROM responses").fetchall())
+    finally:
+        file.close()
+
+
+def test_a_kill_at_any_moment_leaves_whole_batches(tmp_path: Path) -> None:
+    for life in range(3):
+        writer = _process(ENDLESS, tmp_path, life)
+        assert writer.stdout is not None
+        for _ in range(5 + life):
+            assert writer.stdout.readline()
+        writer.send_signal(signal.SIGKILL)
+        writer.communicate()
+        rows = _rows(tmp_path)
+        assert sum(key.startswith(f"{life}.") for key in rows) >= 8 * (5 + life)
+        assert len(rows) % 8 == 0
+        assert {json.loads(value)["text"] for value in rows.values()} == {"x" * 2000}
+        assert len(ResponseStore(tmp_path).read(rows)) == len(rows)
+
+
+def test_a_full_disk_ends_nothing_and_is_said_once(tmp_path: Path) -> None:
+    ended = _process(FULL, tmp_path)
+    _, err = ended.communicate()
+    assert ended.returncode == 0, err
+    (warning,) = err.splitlines()
+    assert warning.startswith(f"warning: The cache {tmp_path}/responses.sqlite cannot be written (")
+    assert list(_rows(tmp_path)) == ["small"]
+
+
+def _garbage(path: Path) -> None:
+    path.write_bytes(b"not a database " * 1000)
+
+
+def _hole(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+
+
+def _foreign_row(path: Path) -> None:
+    file = sqlite3.connect(path)
+    with file:
+        file.execute("UPDATE responses SET value = '{\"words\": 3}'")
+    file.close()
+
+
+@pytest.mark.parametrize("damage", [_garbage, _hole, _foreign_row], ids=["garbage", "hole", "foreign-row"])
+def test_a_damaged_file_is_moved_aside(
+    damage: Callable[[Path], None], tmp_path: Path, tiny_engine: TransformersEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answer() -> tuple[list[Completion], Usage]:
+        engine = CachedEngine(lambda: tiny_engine, ResponseStore(tmp_path), IDENTITY)
+        return [replace(completion, cached=False) for completion in engine.generate(MIXED)], engine.usage
+
+    before, _ = answer()
+    ResponseStore(tmp_path).write({str(number): Completion("x" * 500) for number in range(100)})
+    damage(tmp_path / "responses.sqlite")
+    computed, usage = answer()
+    assert computed == before
+    assert usage.cached_calls == 0
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.startswith(f"warning: The cache {tmp_path}/responses.sqlite was damaged (")
+    assert (tmp_path / "responses.sqlite.damaged").is_file()
+    assert answer()[1].cached_calls == len(MIXED)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_folder_that_cannot_be_used_ends_nothing_and_is_said_once(
+    tmp_path: Path, tiny_engine: TransformersEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    engine = CachedEngine(lambda: tiny_engine, ResponseStore(tmp_path / "file"), IDENTITY)
+    for _ in range(2):
+        assert engine.generate(MIXED) == tiny_engine.generate(MIXED)
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.startswith(f"warning: The cache {tmp_path}/file/responses.sqlite cannot be read (")
+
+
+def test_the_folder_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cache_folder() is None
+    monkeypatch.setenv("BT_RESPONSE_CACHE", "")
+    assert cache_folder() is None
+    monkeypatch.setenv("BT_RESPONSE_CACHE", "/somewhere")
+    assert cache_folder() == Path("/somewhere")
+
+
+STEPS = """
+import json, sys
+from pathlib import Path
+from tests.core.flow import Flow
+
+settings = {"w": {"min_traces": 1, "epochs": 1, "rank": 2}, "bootstrap": {"threshold": 0.0, "attempts": 2}}
+settings |= {"decoding": {"calibration": "train"}, "p": {"candidates": 2}}
+flow = Flow.start(Path(sys.argv[1]), Path(sys.argv[2]), "tests.core.toy:task", **settings)
+flow.bootstrap()
+flow.w()
+flow.bootstrap("w", "after")
+flow.p("w", "after")
+flow.reports.append(flow.evaluate("p"))
+usage = [[report.usage.calls, report.usage.cached_calls, report.usage.seconds] for report in flow.reports]
+trained = [report.metrics["train/cached"] for report in flow.reports if report.kind == "w"]
+loaded = sorted({"torch", "transformers", "peft"} & set(sys.modules))
+print(json.dumps({"usage": usage, "trained": trained, "loaded": loaded}))
+"""
+
+
+def _steps(folder: Path, model: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Run the steps in a process of their own: what they report, and every file that they left."""
+    folder.mkdir()
+    command = [sys.executable, "-c", STEPS, str(folder), str(model)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return json.loads(done.stdout.splitlines()[-1]), files
+
+
+@pytest.mark.slow
+def test_finished_steps_run_again_without_a_model(
+    tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BT_RESPONSE_CACHE", str(tmp_path / "cache"))
+    first, made = _steps(tmp_path / "first", tiny_folder)
+    again, remade = _steps(tmp_path / "again", tiny_folder)
+    assert (first["trained"], again["trained"]) == ([0.0], [1.0])
+    assert (first["loaded"], again["loaded"]) == (["peft", "torch", "transformers"], [])
+    calls = [asked for asked, _, _ in first["usage"]]
+    assert all(calls)
+    assert sum(cached for _, cached, _ in first["usage"]) < sum(calls)
+    assert again["usage"] == [[asked, asked, 0.0] for asked in calls]
+    assert remade == made
+    assert "w/adapter/adapter_model.safetensors" in made

@@ -1,0 +1,88 @@
+"""Scoring one program on the sealed rows: what the results say, and what the report carries on."""
+
+from pathlib import Path
+
+import pytest
+
+from bt_core.engine.local.transformers_engine import TransformersEngine
+from bt_core.records import StageReport, dump_report, load_report, read_jsonl, row_id
+from bt_core.steps.sweep.report_sweep import changed
+from bt_core.steps.sweep.score import score
+from tests.core.flow import Flow
+
+TASK = "tests.core.toy:task"
+
+
+@pytest.fixture(scope="module")
+def flow(tiny_folder: Path, tiny_engine: TransformersEngine, tmp_path_factory: pytest.TempPathFactory) -> Flow:
+    folder = tmp_path_factory.mktemp("score")
+    started = Flow.start(folder, tiny_folder, TASK, tiny_engine, p={"candidates": 1, "max_demos": 1}, seed=5)
+    started.bootstrap()
+    started.p()
+    return started
+
+
+def _scored(flow: Flow, program: str) -> StageReport:
+    test, results = flow.folder / "test.jsonl", flow.folder / f"{program}.results"
+    return score(flow.folder / program, test, flow.config, f"s5.{program}.score", results, flow.engine)
+
+
+def test_the_results_are_those_of_the_test_rows(flow: Flow) -> None:
+    report = _scored(flow, "vanilla")
+    rows, results = read_jsonl(flow.folder / "test.jsonl"), read_jsonl(flow.folder / "vanilla.results")
+    assert [result["row"] for result in results] == rows
+    assert [result["example"] for result in results] == [row_id(row) for row in rows]
+    assert [result["score"] for result in results] == list(report.scores)
+    assert [float(r["prediction"]["colour"] == r["row"]["colour"]) for r in results] == list(report.scores)
+    assert report.metrics["test/score"] == pytest.approx(sum(report.scores) / len(rows))
+    assert report.metrics["test/rows"] == len(rows)
+
+
+def test_it_agrees_with_the_evaluation_of_a_single_run(flow: Flow) -> None:
+    evaluated = flow.evaluate("p").metrics
+    assert _scored(flow, "p").metrics["test/score"] == evaluated["test/final"]
+    assert _scored(flow, "vanilla").metrics["test/score"] == evaluated["test/vanilla"]
+    for name, role in (("p", "final"), ("vanilla", "vanilla")):
+        tokens = _scored(flow, name).metrics["cost/prompt_tokens_per_example"]
+        assert tokens == evaluated[f"cost/prompt_tokens_per_example_{role}"]
+
+
+def test_the_report_says_which_arm_it_is_and_how_it_did_on_validation(flow: Flow) -> None:
+    bare, searched = _scored(flow, "vanilla"), _scored(flow, "p")
+    assert (bare.params["arm"], searched.params["arm"]) == ("vanilla", "p")
+    assert "val/score" not in bare.metrics
+    assert searched.metrics["val/score"] == flow.last.metrics["val/score"]
+    assert (searched.params["seed"], searched.params["outcomes"]) == (5, [""])
+    assert bare.params["examples"] == searched.params["examples"]
+
+
+def test_other_rows_have_another_digest(flow: Flow) -> None:
+    results = flow.folder / "other.results"
+    other = score(flow.folder / "vanilla", flow.folder / "val.jsonl", flow.config, "s5.score", results, flow.engine)
+    assert other.params["examples"] != _scored(flow, "vanilla").params["examples"]
+
+
+def test_a_report_keeps_its_scores_when_it_travels() -> None:
+    report = StageReport("s0.score", "score", scores=(1.0, 0.25, 0.0))
+    assert load_report(dump_report(report)) == report
+    assert load_report(dump_report(report, compact=True)).scores == report.scores
+
+
+def test_losses_travel_thinned_and_other_series_stay() -> None:
+    series = {"train/loss": [(step, 1.0 / (step + 1)) for step in range(100)], "search/score": [(0, 0.5)]}
+    short = {"train/val_loss": [(1, 0.25), (2, 0.125)]}
+    compact = load_report(dump_report(StageReport("s0.w", "w", series=series | short), compact=True)).series
+    assert compact.keys() == {"train/loss", "train/val_loss"}
+    assert compact["train/val_loss"] == short["train/val_loss"]
+    steps = [step for step, _ in compact["train/loss"]]
+    assert (len(steps), steps[0], steps[-1]) == (32, 0, 99)
+    assert steps == sorted(set(steps))
+
+
+def test_changed_rows_are_counted_and_shown_up_to_twenty() -> None:
+    before = [{"example": str(n), "row": {"n": n}, "score": float(n < 5), "prediction": {"a": 0}} for n in range(40)]
+    after = [{**row, "score": float(row["row"]["n"] >= 3), "prediction": {"a": 1}} for row in before]
+    found = changed(before, after)
+    assert (found["gained_count"], found["lost_count"]) == (35, 3)
+    assert [change["row"]["n"] for change in found["gained"]] == list(range(5, 25))
+    assert found["lost"][0] == {"row": {"n": 0}, "before": {"a": 0}, "after": {"a": 1}}

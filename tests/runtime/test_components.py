@@ -1,0 +1,107 @@
+"""Components stay thin, apart from each other, and described."""
+
+import ast
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NAMES = sorted(path.parent.name for path in ROOT.glob("components/*/component.py"))
+MOST_BODY_LINES, MOST_PLAIN_PARAMETERS = 19, 6
+
+every_component = pytest.mark.parametrize("name", NAMES)
+
+
+@pytest.fixture(scope="module")
+def docs() -> Iterator[ModuleType]:
+    """The generator of the README tables, which is a script and no package."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "docs" / "tools"))
+        yield importlib.import_module("component_docs")
+
+
+def _tree(name: str) -> ast.Module:
+    return ast.parse((ROOT / "components" / name / "component.py").read_text(encoding="utf-8"))
+
+
+def _function(name: str) -> ast.FunctionDef:
+    found = [node for node in _tree(name).body if isinstance(node, ast.FunctionDef)]
+    assert [function.name for function in found] == [name], "a component file holds its component and nothing else"
+    return found[0]
+
+
+def _imported(nodes: list[ast.stmt]) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+@every_component
+def test_bodies_are_thin(name: str) -> None:
+    body = _function(name).body[1:]  # less the docstring
+    assert body[-1].end_lineno is not None
+    assert body[-1].end_lineno - body[0].lineno + 1 <= MOST_BODY_LINES
+
+
+@every_component
+def test_imports_stand_in_the_body(name: str) -> None:
+    outside = set(_imported(_tree(name).body))
+    assert outside <= {"kfp", "typing", "bt_runtime.images"}, "only what the signature needs stands outside"
+    assert "__future__" not in outside
+    assert isinstance(_function(name).body[-1], ast.With), "a body is imports and one `with one_sentence()`"
+
+
+@every_component
+def test_components_do_not_know_each_other(name: str) -> None:
+    everything = [node for node in ast.walk(_tree(name)) if isinstance(node, ast.stmt)]
+    ours = {module for module in _imported(everything) if module.startswith("components.")}
+    shared = {"images", "runtime", "reports", "retraining", "trainjob"}
+    assert ours <= {f"components.{module}" for module in shared}
+    assert not [module for module in _imported(everything) if module.startswith(("mlflow", "bt_tracking", "bt_cli"))]
+
+
+@every_component
+def test_names_from_outside_the_body_are_not_used_in_it(name: str) -> None:
+    function = _function(name)
+    outside = {
+        alias.asname or alias.name
+        for node in _tree(name).body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    used = {node.id for statement in function.body for node in ast.walk(statement) if isinstance(node, ast.Name)}
+    assert not used & outside, "kfp ships the function alone: a name from the module is missing at run time"
+
+
+@every_component
+def test_parameters_are_few_and_never_optional(name: str, docs: ModuleType) -> None:
+    inputs = docs.specification(name).inputs
+    plain = {key for key, value in inputs.items() if not value.type.startswith("system.")}
+    assert len(plain) <= MOST_PLAIN_PARAMETERS
+    given = [value for value in inputs.values() if value.type != "PipelineTaskFinalStatus"]  # Kubeflow fills it in
+    assert not any(value.optional for value in given), "None and defaults are traps; use sentinels"
+
+
+@every_component
+def test_every_component_reports_and_writes_metrics(name: str, docs: ModuleType) -> None:
+    outputs = docs.specification(name).outputs
+    assert outputs["metrics"].type.startswith("system.Metrics")
+    assert ("report" in outputs) != ("Output" in outputs)
+
+
+@every_component
+def test_metadata_is_complete(name: str, docs: ModuleType) -> None:
+    metadata, spec = docs.metadata(name), docs.specification(name)
+    assert metadata["name"] == name
+    assert metadata["stability"] in ("experimental", "alpha", "beta", "stable")
+    assert metadata["dependencies"]["kubeflow"][0]["name"] == "Pipelines"
+    assert metadata["lastVerified"]
+    assert metadata["tags"]
+    assert metadata["inputs"].keys() == spec.inputs.keys()
+    assert metadata["outputs"].keys() == spec.outputs.keys()
+    assert spec.description
