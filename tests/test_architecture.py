@@ -47,7 +47,7 @@ OWNERS = {
     "sklearn": ("bt_tasks/*.py",),
     "mlflow": ("bt_tracking/*.py",),
     "docker": ("bt_runner/containers.py",),
-    "kfp": ("components/*/component.py", "pipelines/*.py", "bt_runner/worker_process.py"),
+    "kfp": ("components/*/component.py", "pipelines/*.py", "bt_runner/worker_process.py", "bt_runner/containers.py"),
     "kfp_server_api": ("bt_cluster/*.py",),
     "kubeflow": ("bt_runtime/trainjob.py",),
     "cronsim": ("bt_cluster/cron.py",),

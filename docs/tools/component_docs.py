@@ -40,7 +40,7 @@ def metadata(name: str) -> dict[str, Any]:
 
 def specification(name: str) -> Any:
     """A component's inputs and outputs as KFP understands them."""
-    return getattr(importlib.import_module(f"components.{name}.component"), name).component_spec
+    return getattr(importlib.import_module(f"bt_components.{name}.component"), name).component_spec
 
 
 def table(name: str) -> str:
