@@ -11,6 +11,9 @@ from typing import Protocol
 
 from bt_core.records import Usage
 
+Tokens = tuple[int, ...]
+"""Token ids, of a prompt, an answer or a part of one."""
+
 
 @dataclass(frozen=True)
 class Message:

@@ -8,7 +8,7 @@ of their prompt. Guesses cost next to nothing where they are wrong (`decoding`).
 from itertools import islice
 from typing import TypeVar
 
-from bt_core.engine.local.grouping import Tokens
+from bt_core.engine.base import Tokens
 
 K = TypeVar("K")
 V = TypeVar("V")

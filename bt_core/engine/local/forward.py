@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from bt_core.engine.base import Tokens
 from bt_core.engine.local import attention
 from bt_core.engine.local.attention import Layers, SharedPrefixes
-from bt_core.engine.local.grouping import Tokens
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-Tokens = tuple[int, ...]
+from bt_core.engine.base import Tokens
 
 #: A prefix shorter than this costs more in bookkeeping than it saves.
 MIN_PREFIX = 16

@@ -7,8 +7,9 @@ of it) and is the start of every longer one.
 from collections.abc import Iterable
 from typing import Any
 
+from bt_core.engine.base import Tokens
 from bt_core.engine.local.forward import Prefix, prefix_pass
-from bt_core.engine.local.grouping import MIN_PREFIX, Tokens, common_prefix
+from bt_core.engine.local.grouping import MIN_PREFIX, common_prefix
 
 Key = tuple[str, Tokens]
 """(whose weights: the adapter's sha256, or empty; tokens)."""

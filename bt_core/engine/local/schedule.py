@@ -6,9 +6,10 @@ from functools import partial
 from typing import Any
 
 from bt_core.config import EngineConfig
+from bt_core.engine.base import Tokens
 from bt_core.engine.local import attention
 from bt_core.engine.local.forward import Batch, Prefix, joined
-from bt_core.engine.local.grouping import Group, Tokens, batches, evenly, parts, prefix_groups
+from bt_core.engine.local.grouping import Group, batches, evenly, parts, prefix_groups
 from bt_core.engine.local.memory import out_of_memory, release
 from bt_core.engine.local.pass_cost import broad, cheap
 from bt_core.engine.local.prefixes import PrefixCache

@@ -18,18 +18,18 @@ from transformers.utils.logging import disable_progress_bar
 
 from bt_core.config import EngineConfig
 from bt_core.engine.adapter_check import check_base
-from bt_core.engine.base import Completion, EngineAdapter, Request, Sampling, answered
+from bt_core.engine.base import Completion, EngineAdapter, Request, Sampling, Tokens, answered
 from bt_core.engine.cpu.gated_mlp import gate_in_place
 from bt_core.engine.cpu.last_layer import compute_where_wanted
 from bt_core.engine.cpu.onednn_linear import multiply_by_onednn
 from bt_core.engine.local import attention
-from bt_core.engine.local.decoding import Stopper, decode, generators
+from bt_core.engine.local.decoding import decode
 from bt_core.engine.local.drafts import Drafts
 from bt_core.engine.local.forward import Batch
-from bt_core.engine.local.grouping import Tokens
 from bt_core.engine.local.schedule import Finish, Scheduler
 from bt_core.engine.model_memory import check_fit, free_memory, need
 from bt_core.engine.tokens.closed_answers import label_completion
+from bt_core.engine.tokens.sampling import Stopper, generators
 from bt_core.engine.tokens.vocabulary import Vocabulary, check_template, padding
 from bt_core.errors import EngineError, ModelError, first_line
 from bt_core.models import BaseModel

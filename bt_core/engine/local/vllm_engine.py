@@ -13,8 +13,8 @@ from typing import Any
 from bt_core.config import EngineConfig
 from bt_core.engine.adapter_check import check_base, check_rank
 from bt_core.engine.base import EngineAdapter
-from bt_core.engine.local.decoding import sample_seed
 from bt_core.engine.model_memory import check_fit, free_memory, need, token_bytes
+from bt_core.engine.tokens.sampling import sample_seed
 from bt_core.engine.tokens.token_engine import Ask, Reply, TokenEngine
 from bt_core.engine.tokens.vocabulary import Vocabulary
 from bt_core.errors import ConfigError, EngineError, first_line

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from bt_core.config import EngineConfig
 from bt_core.engine import base
 from bt_core.engine.adapter_check import check_base
-from bt_core.engine.local.decoding import sample_seed
 from bt_core.engine.remote.endpoint import Endpoint
+from bt_core.engine.tokens.sampling import sample_seed
 from bt_core.engine.tokens.token_engine import Ask, Reply, TokenEngine
 from bt_core.engine.tokens.vocabulary import Vocabulary
 from bt_core.errors import EngineError

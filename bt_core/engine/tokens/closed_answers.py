@@ -4,16 +4,16 @@ from collections.abc import Mapping
 
 import torch
 
-from bt_core.engine.base import Completion, Request
-from bt_core.engine.local.decoding import pick
-from bt_core.engine.tokens.token_tree import Path, TokenTree, choose
+from bt_core.engine.base import Completion, Request, Tokens
+from bt_core.engine.tokens.sampling import pick
+from bt_core.engine.tokens.token_tree import TokenTree, choose
 
 
 def label_completion(
     request: Request,
     prompt_tokens: int,
     tree: TokenTree,
-    logits: Mapping[Path, Mapping[int, float]],
+    logits: Mapping[Tokens, Mapping[int, float]],
     draw: torch.Generator | None,
 ) -> Completion:
     """The best label, or one drawn where the request samples.

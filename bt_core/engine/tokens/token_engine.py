@@ -10,10 +10,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from bt_core.engine.base import Completion, EngineAdapter, Request, Sampling, answered
-from bt_core.engine.local.decoding import Stopper, generators
-from bt_core.engine.local.grouping import Tokens
+from bt_core.engine.base import Completion, EngineAdapter, Request, Sampling, Tokens, answered
 from bt_core.engine.tokens.closed_answers import label_completion
+from bt_core.engine.tokens.sampling import Stopper, generators
 from bt_core.engine.tokens.token_tree import TokenTree
 from bt_core.engine.tokens.vocabulary import Vocabulary
 from bt_core.records import Usage

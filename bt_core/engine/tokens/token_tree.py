@@ -9,14 +9,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-Path = tuple[int, ...]
+from bt_core.engine.base import Tokens
 
 
 @dataclass(frozen=True)
 class TokenTree:
     """The labels' token sequences, each closed by the end token so that none is a prefix of another."""
 
-    labels: tuple[Path, ...]
+    labels: tuple[Tokens, ...]
 
     @classmethod
     def build(cls, labels: Sequence[Sequence[int]], end: int) -> "TokenTree":
@@ -26,15 +26,15 @@ class TokenTree:
             raise ValueError("two labels have the same tokens")
         return cls(closed)
 
-    def branches(self) -> dict[Path, tuple[int, ...]]:
-        """Path from the root -> the tokens possible there, for nodes where more than one is."""
-        children: dict[Path, dict[int, None]] = {}
+    def branches(self) -> dict[Tokens, Tokens]:
+        """Tokens from the root -> the tokens possible there, for nodes where more than one is."""
+        children: dict[Tokens, dict[int, None]] = {}
         for label in self.labels:
             for depth, token in enumerate(label):
                 children.setdefault(label[:depth], {})[token] = None
         return {path: tuple(tokens) for path, tokens in children.items() if len(tokens) > 1}
 
-    def label_logprobs(self, logits: Mapping[Path, Mapping[int, float]]) -> tuple[float, ...]:
+    def label_logprobs(self, logits: Mapping[Tokens, Mapping[int, float]]) -> tuple[float, ...]:
         """Log-probability of each label, from the logits of the possible tokens at each branch."""
         steps = {path: _log_softmax(at) for path, at in logits.items()}
         return tuple(

@@ -6,8 +6,7 @@ from typing import Any
 
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
-from bt_core.engine.base import Message, Request
-from bt_core.engine.local.grouping import Tokens
+from bt_core.engine.base import Message, Request, Tokens
 from bt_core.engine.tokens.token_tree import TokenTree
 from bt_core.errors import ModelError, ProgramError, first_line
 from bt_core.models import BaseModel
