@@ -82,7 +82,7 @@ class TrainingRow:
 
 
 class Engine(Protocol):
-    """Answers batches. `usage` counts everything answered so far."""
+    """Answers batches of requests. `usage` counts everything that was answered so far."""
 
     @property
     def usage(self) -> Usage: ...
@@ -95,6 +95,24 @@ class Engine(Protocol):
         """
         ...
 
+    def forget(self) -> None:
+        """Drop what earlier batches left behind, and answer like an engine that was just loaded."""
+        ...
+
+    def close(self) -> None:
+        """Give back at once what the engine holds outside of this process."""
+        ...
+
+
+class BaseEngine:
+    """The two methods of an engine that keeps nothing between batches and holds nothing outside of this process."""
+
+    def forget(self) -> None:
+        """Nothing is kept."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
 
 def answered(completions: Sequence[Completion]) -> Usage:
     """What a batch of answers counts for, whatever it took to compute them."""
@@ -104,17 +122,3 @@ def answered(completions: Sequence[Completion]) -> Usage:
         prompt_tokens=sum(completion.prompt_tokens for completion in completions),
         completion_tokens=sum(completion.completion_tokens for completion in completions),
     )
-
-
-def close(engine: Engine) -> None:
-    """Give back at once what an engine holds outside of this process; most hold nothing there."""
-    release = getattr(engine, "close", None)
-    if release is not None:
-        release()
-
-
-def forget(engine: Engine) -> None:
-    """Have an engine answer as if it had just been loaded; most keep nothing that shows."""
-    drop = getattr(engine, "forget", None)
-    if drop is not None:
-        drop()

@@ -8,15 +8,16 @@ that tasks on several machines can share a volume, while WAL keeps its index in 
 import json
 import os
 import sqlite3
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bt_core.engine.base import Completion, Engine, Request, answered, close, forget
+from bt_core.engine.base import Completion, Engine, Request, answered
 from bt_core.engine.cache_keys import request_key
+from bt_core.engine.lazy_engine import LazyEngine
+from bt_core.errors import warn
 from bt_core.records import Usage
 
 T = TypeVar("T")
@@ -33,11 +34,6 @@ def cache_folder() -> Path | None:
     """Where answers and adapters are cached: `BT_RESPONSE_CACHE`; None: nowhere."""
     folder = os.environ.get(CACHE_VARIABLE)
     return Path(folder) if folder else None
-
-
-def warn(sentence: str) -> None:
-    """Say on stderr that a cache is of no use; the run goes on."""
-    print(f"warning: {sentence}", file=sys.stderr, flush=True)
 
 
 class ResponseStore:
@@ -123,8 +119,7 @@ class CachedEngine:
 
     def __init__(self, load: Callable[[], Engine], store: ResponseStore, identity: Mapping[str, Any]) -> None:
         self.usage = Usage()
-        self._load, self._store, self._identity = load, store, identity
-        self._engine: Engine | None = None
+        self._engine, self._store, self._identity = LazyEngine(load), store, identity
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer the requests in order; those with one key reach the engine once.
@@ -144,18 +139,14 @@ class CachedEngine:
         return completions
 
     def close(self) -> None:
-        """Close the engine behind the cache, if it was needed."""
-        if self._engine is not None:
-            close(self._engine)
+        """Close the engine behind the cache; it is loaded again when it is needed again."""
+        self._engine.close()
 
     def forget(self) -> None:
         """Have the engine behind the cache forget; what is on disk stays."""
-        if self._engine is not None:
-            forget(self._engine)
+        self._engine.forget()
 
     def _compute(self, missing: Mapping[str, Request]) -> dict[str, Completion]:
-        if self._engine is None:
-            self._engine = self._load()
         before = self._engine.usage
         completions = self._engine.generate(list(missing.values()))
         spent = self._engine.usage - before

@@ -41,6 +41,12 @@ class Recorder:
             self.calls[replace(request, adapter=None), request.adapter.sha256 if request.adapter else ""] = completion
         return completions
 
+    def forget(self) -> None:
+        self.engine.forget()
+
+    def close(self) -> None:
+        self.engine.close()
+
 
 @dataclass
 class Run:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from bt_core.config import EngineConfig
-from bt_core.engine.base import EngineAdapter, Message, Request, Sampling, close
+from bt_core.engine.base import EngineAdapter, Message, Request, Sampling
 from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.engine.local.vllm_engine import ENVIRONMENT, VllmEngine
 from bt_core.engine.remote.server_engine import ServerEngine
@@ -193,5 +193,5 @@ def test_a_model_too_big_is_refused_before_it_is_loaded(model: BaseModel) -> Non
 
 def test_memory_is_given_back(held: Holder) -> None:
     before, engine = processes(), held["engine"]
-    close(engine)
+    engine.close()
     assert isinstance(engine, ServerEngine) or processes() < before

@@ -18,7 +18,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from bt_core.config import EngineConfig
 from bt_core.engine.adapter_check import check_base
-from bt_core.engine.base import Completion, EngineAdapter, Request, Sampling, Tokens, answered
+from bt_core.engine.base import BaseEngine, Completion, EngineAdapter, Request, Sampling, Tokens, answered
 from bt_core.engine.cpu.gated_mlp import gate_in_place
 from bt_core.engine.cpu.last_layer import compute_where_wanted
 from bt_core.engine.cpu.onednn_linear import multiply_by_onednn
@@ -87,7 +87,7 @@ def _check_fit(model: BaseModel, settings: EngineConfig, device: str, dtype: tor
         check_fit(model, needed, torch.cuda.mem_get_info()[0], "the GPU", "choose a smaller model or a larger GPU")
 
 
-class TransformersEngine:
+class TransformersEngine(BaseEngine):
     """`bt_core.engine.base.Engine` over one transformers model. Not safe to call from two threads at once."""
 
     def __init__(self, model: BaseModel, settings: EngineConfig) -> None:

@@ -52,8 +52,12 @@ class VllmEngine(TokenEngine):
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         self._llm = _load(model, settings, context, self.rank)
-        self.close = weakref.finalize(self, self._llm.llm_engine.engine_core.shutdown)
+        self._shutdown = weakref.finalize(self, self._llm.llm_engine.engine_core.shutdown)
         self._adapters: dict[str, Any] = {}
+
+    def close(self) -> None:
+        """End vLLM's process, which gives all its memory back."""
+        self._shutdown()
 
     def run(self, asks: Sequence[Ask]) -> list[Reply]:
         from vllm.v1.engine.exceptions import EngineDeadError

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from bt_core.config import EngineConfig
-from bt_core.engine.base import Completion, Request, answered
+from bt_core.engine.base import BaseEngine, Completion, Request, answered
 from bt_core.engine.remote.endpoint import Endpoint, Refusal
 from bt_core.errors import ConfigError
 from bt_core.records import Usage
@@ -43,7 +43,7 @@ class _Answer(BaseModel):
     usage: _Usage | None = None
 
 
-class ChatEngine:
+class ChatEngine(BaseEngine):
     """`bt_core.engine.base.Engine` over `/chat/completions`.
 
     Args:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from bt_core.engine.base import Completion, EngineAdapter, Request, Sampling, Tokens, answered
+from bt_core.engine.base import BaseEngine, Completion, EngineAdapter, Request, Sampling, Tokens, answered
 from bt_core.engine.tokens.closed_answers import label_completion
 from bt_core.engine.tokens.sampling import Stopper, generators
 from bt_core.engine.tokens.token_tree import TokenTree
@@ -43,7 +43,7 @@ class Reply:
     cached: int = 0
 
 
-class TokenEngine(ABC):
+class TokenEngine(BaseEngine, ABC):
     """`bt_core.engine.base.Engine` over something that takes token ids and gives log-probabilities of chosen tokens."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:

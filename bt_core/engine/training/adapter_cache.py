@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bt_core.engine.curve import Curve
-from bt_core.engine.response_cache import warn
+from bt_core.errors import warn
 from bt_core.program import adapter_sha256
 
 CURVE_FILE = "curve.json"

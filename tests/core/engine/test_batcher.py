@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from bt_core.engine.base import Completion, Message, Request
+from bt_core.engine.base import BaseEngine, Completion, Message, Request
 from bt_core.engine.batcher import Batcher
 from bt_core.errors import EngineError
 from bt_core.records import Usage
 
 
-class Echo:
+class Echo(BaseEngine):
     """An engine that answers with the last message and keeps its batches."""
 
     usage = Usage()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bt_core.config import EngineConfig
-from bt_core.engine.base import EngineAdapter, Message, Request, Sampling
+from bt_core.engine.base import BaseEngine, EngineAdapter, Message, Request, Sampling
 from bt_core.engine.cache_keys import base_identity
 from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.engine.response_cache import CachedEngine, ResponseStore
@@ -244,7 +244,7 @@ def test_defect_8_engines_under_one_name_share_no_cache_entry(
     assert [replace(answer, cached=False) for answer in answers] == recorder.engine.generate(asked)
 
 
-class _Broken:
+class _Broken(BaseEngine):
     def __init__(self, engine: Any) -> None:
         self.usage = engine.usage
 
