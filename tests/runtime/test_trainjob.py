@@ -163,7 +163,7 @@ def test_a_trainjob_brings_the_same_adapter_back(
     assert "bt-claim" in json.dumps(sent["spec"]["runtimePatches"])
     assert "training needs about" in capsys.readouterr().out, "the job's log was shown"
     assert cluster.deleted == []
-    here = train_adapter(tiny_model, job.rows, (), job.settings, job.engine, 0, tmp_path / "here")
+    here = train_adapter(job, tmp_path / "here")
     assert curve.loss == here.loss
     for name in ("adapter_model.safetensors", "adapter_config.json"):
         assert (tmp_path / "adapter" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()

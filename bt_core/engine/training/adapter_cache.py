@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from bt_core.engine.curve import Curve
+from bt_core.engine.training.job import Curve
 from bt_core.errors import warn
 from bt_core.program import adapter_sha256
 

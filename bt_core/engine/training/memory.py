@@ -11,7 +11,7 @@ from typing import Any
 
 from bt_core.config import LoraConfig
 from bt_core.engine.model_memory import GB, parameters
-from bt_core.engine.training.job import Fit
+from bt_core.engine.training.job import MemoryPlan
 from bt_core.models import BaseModel
 
 FLOAT = 4
@@ -107,14 +107,14 @@ class Layers:
 
 
 def training_need(
-    model: BaseModel, settings: LoraConfig, fit: Fit, length: int, answer: int, number: int
+    model: BaseModel, settings: LoraConfig, plan: MemoryPlan, length: int, answer: int, number: int
 ) -> TrainingNeed | None:
     """Bytes at the peak of a step on the longest rows; None where config.json is not that of a Llama-like model.
 
     Args:
         model: the base.
         settings: of `w`.
-        fit: sequences at a time, and whether activations are computed again.
+        plan: sequences at a time, and whether activations are computed again.
         length: tokens of the longest row.
         answer: tokens of the longest completion, for which logits are computed.
         number: bytes of a number of the base: 2 in bfloat16, 4 in float32.
@@ -123,12 +123,12 @@ def training_need(
         layers = Layers.of(json.loads((model.path / "config.json").read_text(encoding="utf-8")))
     except (KeyError, TypeError, ValueError):
         return None
-    tokens = fit.micro_batch * length
+    tokens = plan.micro_batch * length
     a_layer = layers.token(number, settings.target_modules, settings.rank, length) * tokens
     positions = 2 * layers.attention // layers.heads * number * tokens  # sines and cosines
     inputs = layers.count * layers.hidden * number * tokens
     # At the loss: logits as they come, in float32, their log-softmax, and its gradient.
-    logits = fit.micro_batch * (answer + 1) * layers.vocabulary * (number + 3 * FLOAT)
+    logits = plan.micro_batch * (answer + 1) * layers.vocabulary * (number + 3 * FLOAT)
     weights = parameters(model)
     frozen = weights * number
     if settings.quantize == "4bit":
@@ -137,6 +137,6 @@ def training_need(
     return TrainingNeed(
         weights=frozen,
         adapter=layers.adapter_weights(settings.rank, settings.target_modules) * TRAINED,
-        activations=positions + (inputs + a_layer if fit.checkpointing else layers.count * a_layer),
+        activations=positions + (inputs + a_layer if plan.checkpointing else layers.count * a_layer),
         logits=logits,
     )

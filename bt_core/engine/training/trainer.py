@@ -13,7 +13,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from bt_core.config import LoraConfig
-from bt_core.engine.training.job import Fit
+from bt_core.engine.training.job import MemoryPlan
 from bt_core.engine.training.packing import IGNORED
 
 
@@ -61,13 +61,13 @@ class CompletionTrainer(Trainer):
 
 
 def arguments(
-    settings: LoraConfig, fit: Fit, seed: int, folder: Path, evaluates: bool, device: str, mixed: bool
+    settings: LoraConfig, plan: MemoryPlan, seed: int, folder: Path, evaluates: bool, device: str, mixed: bool
 ) -> TrainingArguments:
     """The Trainer's arguments for one try.
 
     Args:
         settings: of `w`.
-        fit: how a step is fitted into memory.
+        plan: how a step is put into memory.
         seed: of order and dropout.
         folder: for checkpoints.
         evaluates: whether the loss on held-out rows chooses the epoch.
@@ -78,9 +78,9 @@ def arguments(
     made = TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=settings.epochs,
-        per_device_train_batch_size=fit.micro_batch,
-        gradient_accumulation_steps=settings.batch_size // settings.processes // fit.micro_batch,
-        per_device_eval_batch_size=fit.micro_batch,
+        per_device_train_batch_size=plan.micro_batch,
+        gradient_accumulation_steps=settings.batch_size // settings.processes // plan.micro_batch,
+        per_device_eval_batch_size=plan.micro_batch,
         learning_rate=settings.learning_rate,
         train_sampling_strategy="group_by_length",
         eval_strategy="epoch" if evaluates else "no",
@@ -102,7 +102,7 @@ def arguments(
         report_to="none",
         seed=seed,
         data_seed=seed,
-        **_checkpointing(fit.checkpointing),
+        **_checkpointing(plan.checkpointing),
     )
     if made.n_gpu > 1:
         made._n_gpu = 1  # without `w.processes`, torch's DataParallel would take a batch for each GPU

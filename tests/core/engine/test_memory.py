@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bt_core.engine.local.memory import out_of_memory
-from bt_core.engine.training.job import Fit, fits
+from bt_core.engine.training.job import MemoryPlan, memory_plans
 from bt_core.models import BaseModel
 
 ROOT = Path(__file__).parents[3]
@@ -51,13 +51,17 @@ print(json.dumps([engine._scheduler.budget, [[answer.text, *answer.label_logprob
 TRAINING = (
     COMMON
     + """
+from bt_core.engine.training.job import TrainingJob
 from bt_core.engine.training.train import train_adapter
 
+def train(rows, folder, **settings):
+    job = TrainingJob(model, tuple(rows), (), LoraConfig(rank=2, **settings), EngineConfig(device="cpu"), 0)
+    return train_adapter(job, folder)
+
 rows = [TrainingRow((Message("user", f"Thing {n}"),), "a long answer of many words " * 6) for n in range(32)]
-settings = LoraConfig(rank=2, epochs=2, batch_size=32)
-train_adapter(model, rows[:2], (), LoraConfig(rank=2, epochs=1), EngineConfig(device="cpu"), 0, scratch / "warm")
+train(rows[:2], scratch / "warm", epochs=1)
 limit(spare)
-curve = train_adapter(model, rows, (), settings, EngineConfig(device="cpu"), 0, scratch / "adapter")
+curve = train(rows, scratch / "adapter", epochs=2, batch_size=32)
 print(json.dumps([curve.micro_batch, curve.loss]))
 """
 )
@@ -110,7 +114,7 @@ def test_training_takes_smaller_bites_with_the_same_loss(tiny_model: BaseModel, 
 
 
 def test_what_is_tried_keeps_the_batch_whole() -> None:
-    assert fits(12) == [Fit(12, False), *(Fit(size, True) for size in (12, 6, 4, 3, 2, 1))]
+    assert memory_plans(12) == [MemoryPlan(12, False), *(MemoryPlan(size, True) for size in (12, 6, 4, 3, 2, 1))]
 
 
 def test_other_failures_are_none_of_memory() -> None:

@@ -10,11 +10,10 @@ from transformers import AutoModelForCausalLM
 
 from bt_core.config import Config, EngineConfig
 from bt_core.engine.base import Message, Request
-from bt_core.engine.curve import Curve
 from bt_core.engine.lazy_engine import LazyEngine
 from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.engine.response_cache import CACHE_VARIABLE
-from bt_core.engine.training.job import TrainingJob
+from bt_core.engine.training.job import Curve, TrainingJob
 from bt_core.engine.training.train import train_adapter
 from bt_core.models import BaseModel
 from bt_core.records import StageReport, Usage
@@ -122,7 +121,7 @@ def test_training_elsewhere_is_asked_for_where_the_strategy_trains(tmp_path: Pat
 
     def elsewhere(job: TrainingJob, folder: Path, key: str) -> Curve:
         jobs.append(job)
-        return train_adapter(job.base, job.rows, job.held_out, job.settings, job.engine, job.seed, folder)
+        return train_adapter(job, folder)
 
     stages = [ended.report.stage for ended in chained(flow, "w", training=lambda config: elsewhere)]
     assert stages == ["1.bootstrap", "1.w", "1.select"]

@@ -180,9 +180,7 @@ def test_defect_6_fine_tuning_rows_have_the_vanilla_prompt_by_default(
 
     learnt: list[Any] = []
     train = training.train_adapter
-    monkeypatch.setattr(
-        training, "train_adapter", lambda base, rows, *rest: learnt.append(rows) or train(base, rows, *rest)
-    )
+    monkeypatch.setattr(training, "train_adapter", lambda job, *rest: learnt.append(job.rows) or train(job, *rest))
     for prompt in ("vanilla", "optimised"):
         folder = tmp_path / prompt
         folder.mkdir()

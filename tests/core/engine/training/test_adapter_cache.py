@@ -11,8 +11,8 @@ import pytest
 from bt_core.config import EngineConfig, LoraConfig
 from bt_core.engine.base import Message, TrainingRow
 from bt_core.engine.cache_keys import base_identity, training_key
-from bt_core.engine.curve import Curve
 from bt_core.engine.training.adapter_cache import AdapterCache
+from bt_core.engine.training.job import Curve
 from tests.adapter_files import adapter_files
 from tests.core.conftest import Recorder
 from tests.core.flow import Flow
