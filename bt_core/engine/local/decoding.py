@@ -1,9 +1,9 @@
-"""From logits to answers: decoding with drafts, where an answer ends, and which token comes next.
+"""From logits to answers: decoding with drafts.
 
 A pass over a few tokens takes little longer than over one, since both read all the weights once. A guess at how the
-answer goes on (`drafts`) is therefore run together with its last token; what the model itself would have said
-decides how much of it stands (speculative decoding: Leviathan et al. 2023, arXiv 2211.17192; drafts from a look-up
-instead of a small model). Answers are those without drafts, up to rounding.
+answer goes on (`drafts`) is therefore run together with the answer's last token, and the model's own choice of tokens
+decides how much of the guess is accepted (speculative decoding, Leviathan et al. 2023, arXiv 2211.17192; here drafts
+come from a look-up instead of a small model). The answers are those without drafts, up to rounding.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,12 +18,12 @@ from bt_core.engine.local.pass_cost import cheap
 from bt_core.engine.tokens.sampling import Stopper, generators, pick
 
 Guess = Callable[[int, Tokens], Tokens]
-"""How a row's answer may go on: (row, its tokens so far) -> tokens, perhaps none."""
+"""Guesses how a row's answer goes on: (row, its tokens so far) -> tokens, perhaps none."""
 
 
 @dataclass
 class Answer:
-    """A row's answer so far; `draft` is what was run behind its last token and is not yet part of it."""
+    """A row's answer so far. `draft` has the tokens that were run after its last one and are not yet part of it."""
 
     generator: torch.Generator | None
     tokens: list[int]
@@ -31,35 +31,35 @@ class Answer:
     done: bool = False
 
     def take(self, logits: Tensor, sampling: Sampling, stopper: Stopper) -> int:
-        """Take tokens from logits [.., V], the last of them behind the draft; returns how much of that failed."""
+        """Take tokens from logits [.., V], which end after the draft; returns how many draft tokens were refused."""
         draft, self.draft = self.draft, ()
-        for place in range(len(draft) + 1):
-            token = pick(logits[len(logits) - 1 - len(draft) + place], sampling, self.generator)
+        for position in range(len(draft) + 1):
+            token = pick(logits[len(logits) - 1 - len(draft) + position], sampling, self.generator)
             if token in stopper.ends:
                 self.done = True
             else:
                 self.tokens.append(token)
                 self.done = len(self.tokens) == sampling.max_tokens or stopper.stops(self.tokens)
-            if self.done or place == len(draft) or token != draft[place]:
+            if self.done or position == len(draft) or token != draft[position]:
                 break
-        return len(draft) - place
+        return len(draft) - position
 
 
 def decode(batch: Batch, sampling: Sampling, prompts: Sequence[Tokens], stopper: Stopper, guess: Guess) -> list[Tokens]:
-    """Decode until each row stops; rows that are done leave the batch once half of it is.
+    """Decode until each row stops; finished rows leave the batch once they are half of it.
 
     Args:
-        batch: after its prompts.
+        batch: rows whose prompts were run.
         sampling: how the next token is picked.
-        prompts: of the rows, which seed their samples.
-        stopper: knows where an answer ends.
+        prompts: the rows' prompts, which seed their samples.
+        stopper: decides where an answer ends.
         guess: makes drafts.
 
     Returns:
-        The new tokens of each row, the end token left out.
+        The new tokens of each row, without the end token.
     """
     answers = [Answer(generator, []) for generator in generators(sampling, prompts)]
-    most = cheap(batch.model.device.type) if batch.ours else 0  # no draft where nothing can be taken back
+    most = cheap(batch.model.device.type) if batch.ours else 0  # no drafts where tokens cannot be taken back
     alive = list(range(len(answers)))
     while True:
         batch.take_back(

@@ -1,4 +1,4 @@
-"""Which token comes next, and where an answer ends; the same for every engine."""
+"""Sampling of tokens: which token comes next, and where an answer ends; the same for every engine."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,16 +13,17 @@ from bt_core.engine.base import Sampling, Tokens
 
 @dataclass(frozen=True)
 class Stopper:
-    """Knows when a row is done: at an end token, or once its text holds a stop string."""
+    """Decides when an answer is complete: at an end token, or once its text contains a stop string."""
 
     tokenizer: Any
     ends: frozenset[int]
     strings: tuple[str, ...]
 
     def stops(self, tokens: list[int]) -> bool:
+        """Whether the text of these tokens contains a stop string in its last part."""
         if not self.strings:
             return False
-        window = max(map(len, self.strings)) + 8  # a token is at least one byte of text, give or take a merge
+        window = max(map(len, self.strings)) + 8  # a token is about one byte of text or more
         text = self.tokenizer.decode(tokens[-window:], skip_special_tokens=True)
         return any(stop in text for stop in self.strings)
 
@@ -34,7 +35,7 @@ class Stopper:
 
 
 def pick(logits: Tensor, sampling: Sampling, generator: torch.Generator | None) -> int:
-    """The next token from logits [V]: the largest, or a nucleus sample."""
+    """The next token, from logits [V]: the likeliest, or a nucleus sample."""
     if generator is None:
         return int(logits.argmax())
     probabilities = torch.softmax(logits.cpu() / sampling.temperature, dim=-1)
@@ -46,13 +47,13 @@ def pick(logits: Tensor, sampling: Sampling, generator: torch.Generator | None) 
 
 
 def generators(sampling: Sampling, prompts: Sequence[Tokens]) -> list[torch.Generator | None]:
-    """One generator a row, seeded by prompt and seed: a sample does not depend on the rest of the batch."""
+    """A generator for each prompt, seeded by prompt and seed; a sample does not depend on the rest of the batch."""
     if sampling.temperature == 0.0:
         return [None] * len(prompts)
     return [torch.Generator().manual_seed(sample_seed(sampling.seed, prompt)) for prompt in prompts]
 
 
 def sample_seed(seed: int, prompt: Tokens) -> int:
-    """The seed of one prompt's sample, 56 bits."""
+    """The seed of one prompt's sample, a number of 56 bits."""
     digest = hashlib.sha256(f"{seed}:{prompt}".encode()).digest()
     return int.from_bytes(digest[:7], "big")

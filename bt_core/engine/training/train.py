@@ -1,7 +1,7 @@
-"""LoRA fine-tuning by transformers' Trainer and peft, with the loss on completions alone.
+"""LoRA fine-tuning by transformers' Trainer and peft, with the loss over completions only.
 
-Rows are tokenised once. A batch is one sequence in which the instruction that its rows share stands once
-(`packing`), or padded on the left where that is cheaper; the vocabulary's logits are computed for completions only.
+Rows are tokenised once. A batch is one sequence in which the instruction that its rows share occurs once (`packing`),
+or it is padded on the left where that is cheaper. Logits are computed for completions only.
 """
 
 import gc
@@ -82,7 +82,7 @@ def train_here(job: TrainingJob, plan: MemoryPlan, folder: Path, checkpoints: Pa
     """Train in this process by one memory plan; it may be one of several processes that train together."""
     set_seed(job.seed)
     model, tokenizer = _load(job)
-    # With dropout, the rows of a batch would lose the same numbers of a prefix that stands there once.
+    # With dropout, all rows of a batch would lose the same activations of a prefix that occurs only once.
     price = Price.of(model.config) if not job.settings.dropout and packs(model) else None
     adapted = _with_lora(model, job.settings)
     data = [encode(tokenizer, row) for row in job.rows]
@@ -92,28 +92,28 @@ def train_here(job: TrainingJob, plan: MemoryPlan, folder: Path, checkpoints: Pa
     if needed:
         print(f"{job.label}: training needs about {needed}")
     mixed = device == "cuda" and model.dtype == torch.bfloat16
-    known = latest(checkpoints)
+    resumed = latest(checkpoints)
     trainer = CompletionTrainer(
         model=adapted,
         args=arguments(job.settings, plan, job.seed, checkpoints, bool(val), device, mixed),
         train_dataset=data,
         eval_dataset=val or None,
         data_collator=Collator(padding(tokenizer), price),
-        callbacks=[Progress(job.label), Checkpoints(job.settings.checkpoint_steps, known)],
+        callbacks=[Progress(job.label), Checkpoints(job.settings.checkpoint_steps, resumed)],
     )
-    history = _history(trainer, job.settings, known)
+    history = _history(trainer, job.settings, resumed)
     if trainer.is_world_process_zero():
         _save(adapted, job.base, folder)
     return _curve(history, job.settings.epochs, sum(len(item["input_ids"]) for item in data), plan)
 
 
 def memory_needed(
-    job: TrainingJob, plan: MemoryPlan, data: Sequence[dict[str, list[int]]], number: int
+    job: TrainingJob, plan: MemoryPlan, data: Sequence[dict[str, list[int]]], number_bytes: int
 ) -> TrainingNeed | None:
-    """Bytes for rows as `encode` made them; `number` is the bytes of one number of the base."""
+    """The memory for encoded rows (`rows.encode`), when a number of the base model takes `number_bytes`."""
     length = max(len(item["input_ids"]) for item in data)
     answer = max(sum(label != IGNORED for label in item["labels"]) for item in data)
-    return training_need(job.base, job.settings, plan, length, answer, number)
+    return training_need(job.base, job.settings, plan, length, answer, number_bytes)
 
 
 def _load(job: TrainingJob) -> tuple[Any, Any]:
@@ -122,10 +122,10 @@ def _load(job: TrainingJob) -> tuple[Any, Any]:
     return load_base(job.base, job.engine)
 
 
-def _history(trainer: Trainer, settings: LoraConfig, known: Path | None) -> list[dict[str, Any]]:
-    """Train, and return the Trainer's history: one entry a step, an evaluation, and the run."""
+def _history(trainer: Trainer, settings: LoraConfig, resumed: Path | None) -> list[dict[str, Any]]:
+    """Train, and return the Trainer's history: an entry for each step, for each evaluation, and for the run."""
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=str(known) if known else None)
+    trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     history: list[dict[str, Any]] = trainer.state.log_history
     if not all(math.isfinite(float(entry["loss"])) for entry in history if "loss" in entry):
         raise TrainingError(
@@ -166,12 +166,12 @@ def _with_lora(model: Any, settings: LoraConfig) -> Any:
     except ValueError as error:
         raise ModelError(
             f"`w.target_modules` {list(settings.target_modules)} do not fit the model"
-            f" ({first_line(error)}): name its layers."
+            f" ({first_line(error)}): name layers that it has."
         ) from None
 
 
 def _save(adapted: Any, base: BaseModel, folder: Path) -> None:
-    """Write the PEFT files the same way every time: no local path, sorted lists and keys."""
+    """Write the PEFT files in the same way every time, without a local path, and with sorted lists and keys."""
     adapted.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)
     path = folder / "adapter_config.json"

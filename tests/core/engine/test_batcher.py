@@ -1,4 +1,4 @@
-"""The micro-batcher: batches of what can be asked, the same every time; faults that nobody can swallow."""
+"""The micro-batcher: the same batches every time, of all calls that can wait; errors that no program can hide."""
 
 import time
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ def test_all_jobs_first_calls_are_one_batch_and_so_are_the_second() -> None:
     assert engine.batches == [[f"a{n}" for n in range(20)], [f"a{n}!" for n in range(20)]]
 
 
-def test_a_job_that_is_slow_to_ask_is_waited_for() -> None:
+def test_a_job_that_asks_late_is_waited_for() -> None:
     engine = Echo()
     batcher = Batcher(engine, in_flight=8)
 

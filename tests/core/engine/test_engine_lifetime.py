@@ -1,4 +1,4 @@
-"""An engine that a step opens is closed when the step is done with it, and a teacher has one of its own."""
+"""A step closes the engine that it opened, and a teacher has an engine of its own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -43,7 +43,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, tiny_engi
 
 @pytest.fixture
 def opened(tiny_engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> list[Closing]:
-    """The engines that steps have loaded since, in order."""
+    """The engines that steps load during the test, in order."""
     engines: list[Closing] = []
 
     def load(*_: object) -> Closing:

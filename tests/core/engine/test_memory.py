@@ -1,8 +1,8 @@
-"""When memory runs out: batches shrink, training takes smaller bites, and the answers stay the same.
+"""When memory runs out, batches and micro-batches get smaller, and the answers stay the same.
 
-Each test limits the address space of a process of its own, so that allocations really fail. What such a process frees
-goes back to the system at once (`MALLOC_MMAP_THRESHOLD_`): as a rule the C library keeps some of it, which counts as
-used though it is free, and how much differs from run to run.
+Each test limits the address space of a process of its own, so that allocations really fail. Memory that such a process
+frees returns to the system at once (`MALLOC_MMAP_THRESHOLD_`). Otherwise the C library keeps some of it, which counts as
+used although it is free, and how much differs from run to run.
 """
 
 import json
@@ -69,8 +69,8 @@ print(json.dumps([curve.micro_batch, curve.loss]))
 
 def _printed(code: str, model: BaseModel, spare: int, scratch: Path) -> Any:
     command = [sys.executable, "-W", "ignore", "-c", code, str(model.path), str(spare), str(scratch)]
-    surroundings = os.environ | {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
-    done = subprocess.run(command, cwd=ROOT, env=surroundings, capture_output=True, text=True, check=False)
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2_000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -104,20 +104,20 @@ def test_passes_that_are_split_need_little_memory(tiny_model: BaseModel, tmp_pat
 
 
 @pytest.mark.slow
-def test_training_takes_smaller_bites_with_the_same_loss(tiny_model: BaseModel, tmp_path: Path) -> None:
+def test_training_uses_smaller_micro_batches_with_the_same_loss(tiny_model: BaseModel, tmp_path: Path) -> None:
     whole, expected = _printed(TRAINING, tiny_model, 0, tmp_path)
-    micro_batch, found = _printed(TRAINING, tiny_model, 700 << 20, tmp_path)
+    micro_batch, loss_curve = _printed(TRAINING, tiny_model, 700 << 20, tmp_path)
     assert whole == 32
     assert micro_batch < 32
-    assert [step for step, _ in found] == [1, 2]
-    assert [loss for _, loss in found] == pytest.approx([loss for _, loss in expected], abs=1e-4)
+    assert [step for step, _ in loss_curve] == [1, 2]
+    assert [loss for _, loss in loss_curve] == pytest.approx([loss for _, loss in expected], abs=1e-4)
 
 
-def test_what_is_tried_keeps_the_batch_whole() -> None:
+def test_every_memory_plan_divides_the_batch() -> None:
     assert memory_plans(12) == [MemoryPlan(12, False), *(MemoryPlan(size, True) for size in (12, 6, 4, 3, 2, 1))]
 
 
-def test_other_failures_are_none_of_memory() -> None:
+def test_other_errors_are_not_taken_for_out_of_memory() -> None:
     assert not out_of_memory(RuntimeError("shapes do not match"))
     assert out_of_memory(MemoryError())
     assert out_of_memory(RuntimeError("could not create a primitive"))

@@ -1,4 +1,4 @@
-"""Packed batches: the loss and gradients of padded ones, from fewer tokens, and only where the model allows it."""
+"""Packed batches have the loss and gradients of padded ones with fewer tokens, where the model allows packing."""
 
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def test_loss_and_gradients_are_those_of_the_padded_batch(tiny_model: BaseModel)
         assert float((one - two).norm()) < 1e-4 * float(two.norm())
 
 
-def test_a_shared_prefix_stands_there_once() -> None:
+def test_a_shared_prefix_occurs_once() -> None:
     batch = pack(ITEMS)
     ids = batch["input_ids"][0].tolist()
     assert [ids.count(first) for first in (100, 200, 50)] == [1, 1, 1]
@@ -81,10 +81,10 @@ def test_a_shared_prefix_stands_there_once() -> None:
     assert batch["labels"].shape[1] == len(batch["wanted"]) + 1
 
 
-def test_no_token_sees_another_row() -> None:
+def test_no_token_attends_to_another_row() -> None:
     batch = pack(ITEMS)
     ids, seen = batch["input_ids"][0].tolist(), batch["attention_mask"][0, 0]
-    last = ids.index(53)  # the only row without company
+    last = ids.index(53)  # the only row that shares no prefix
     assert [ids[place] for place in seen[last].nonzero().flatten()] == [50, 51, 52, 53]
     assert batch["position_ids"][0, last] == 3
     own = ids.index(6)
@@ -112,7 +112,7 @@ def test_long_rows_that_share_nothing_are_padded() -> None:
     ],
     ids=["llama", "qwen2", "sliding window", "convolutions", "states"],
 )
-def test_only_models_that_see_no_more_than_the_mask_says_are_packed(config: object, can: bool) -> None:
+def test_only_models_that_follow_the_mask_are_packed(config: object, can: bool) -> None:
     torch.manual_seed(0)
     assert packs(AutoModelForCausalLM.from_config(config).eval()) is can
 

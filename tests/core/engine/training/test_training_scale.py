@@ -1,4 +1,4 @@
-"""Training that is killed, spread over processes, or too big: what comes out is one and the same adapter."""
+"""Training that is killed, spread over processes, or too big for the memory leads to the same adapter."""
 
 import signal
 import subprocess
@@ -28,9 +28,9 @@ ROOT = Path(__file__).parents[4]
 CPU = EngineConfig(device="cpu")
 ROWS = tuple(TrainingRow((Message("user", f"Thing {n}" + " more" * n),), "an answer " * (n % 3 + 1)) for n in range(10))
 HELD = tuple(TrainingRow((Message("user", f"Other {n}"),), "an answer") for n in range(3))
-#: Dropout and shuffled rows: both draw random numbers all the way.
+#: With dropout and shuffled rows, both of which draw random numbers all the time.
 SETTINGS = LoraConfig(rank=2, epochs=3, batch_size=2, dropout=0.1, learning_rate=1e-3, checkpoint_steps=2)
-#: Trains, and is killed by itself: after a whole checkpoint, or in the middle of writing one.
+#: Trains, and kills itself after a whole checkpoint or while it writes one.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -67,7 +67,7 @@ def _train(model: BaseModel, folder: Path, settings: LoraConfig = SETTINGS, chec
 
 @pytest.fixture(scope="module")
 def whole(tiny_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Curve]:
-    """The training that nobody interrupted."""
+    """The adapter and curve of a training that nothing interrupted."""
     folder = tmp_path_factory.mktemp("whole")
     return folder, _train(tiny_model, folder)
 
@@ -105,7 +105,7 @@ def test_checkpoints_within_an_epoch_change_nothing(
     assert training_key({}, ROWS, HELD, fewer, 0) == training_key({}, ROWS, HELD, SETTINGS, 0)
 
 
-def test_a_half_written_checkpoint_is_passed_over(tmp_path: Path) -> None:
+def test_a_half_written_checkpoint_is_ignored(tmp_path: Path) -> None:
     for number in (5, 20, 100):
         (tmp_path / f"checkpoint-{number}").mkdir()
     assert latest(tmp_path) is None
@@ -161,7 +161,7 @@ def test_four_bits_need_a_library_and_a_gpu(tiny_model: BaseModel, tmp_path: Pat
 
 
 @pytest.mark.parametrize("more", [(), ("gate_proj", "up_proj", "down_proj")], ids=["attention", "all layers"])
-def test_the_memory_estimate_is_what_a_step_keeps(more: tuple[str, ...], tiny_model: BaseModel) -> None:
+def test_the_memory_estimate_is_the_memory_of_a_step(more: tuple[str, ...], tiny_model: BaseModel) -> None:
     settings = LoraConfig(rank=4, target_modules=(*LoraConfig().target_modules, *more))
     length, answer, many = 96, 5, 4
     model = _with_lora(load_base(tiny_model, CPU)[0], settings).train()
