@@ -113,9 +113,8 @@ def parts(lengths: Sequence[int], overhead: int) -> list[list[int]]:
     """Sort positions by length, and cut them where that saves more padding than one more pass costs (in tokens)."""
     order = sorted(range(len(lengths)), key=lambda position: (lengths[position], position))
     longer = [place for place in range(1, len(order)) if lengths[order[place]] > lengths[order[place - 1]]]
-    cheapest: dict[int, tuple[int, int]] = {
-        0: (0, 0)
-    }  # rows so far -> (their cost in tokens, where the last part begins)
+    # The number of rows so far -> (their cost in tokens, where the last part begins).
+    cheapest: dict[int, tuple[int, int]] = {0: (0, 0)}
     for end in (*longer, len(order)):
         width = lengths[order[end - 1]]
         cheapest[end] = min((cost + (end - begin) * width + overhead, begin) for begin, (cost, _) in cheapest.items())

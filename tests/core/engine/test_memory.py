@@ -1,8 +1,8 @@
 """When memory runs out, batches and micro-batches get smaller, and the answers stay the same.
 
 Each test limits the address space of a process of its own, so that allocations really fail. Memory that such a process
-frees returns to the system at once (`MALLOC_MMAP_THRESHOLD_`). Otherwise the C library keeps some of it, which counts as
-used although it is free, and how much differs from run to run.
+frees returns to the system at once (`MALLOC_MMAP_THRESHOLD_`). Otherwise the C library keeps some of it, which counts
+as used although it is free, and how much differs from run to run.
 """
 
 import json
