@@ -121,7 +121,7 @@ def _folder_revision(folder: Path, address: str = "") -> str:
             f"The model folder {address or folder} has no {'config.json' if weights else '*.safetensors weights'}:"
             " save the model there with `save_pretrained`."
         )
-    stamp = folder / STAMP  # only there where we made the folder ourselves
+    stamp = folder / STAMP  # exists only where we made the folder ourselves
     if stamp.is_file():
         return stamp.read_text().strip()
     digest = hashlib.sha256()

@@ -20,19 +20,19 @@ class LastLayer(torch.nn.Module):
         for name, part in layer.named_children():
             self.add_module(name, part)
 
-    def forward(self, hidden_states: Tensor, wanted: int = 0, **attending: Any) -> Tensor:
-        """From [B, S, hidden] to [B, wanted, hidden], the last positions; with `wanted` 0, all of them."""
+    def forward(self, hidden_states: Tensor, logit_count: int = 0, **attending: Any) -> Tensor:
+        """From [B, S, hidden] to [B, logit_count, hidden], the last positions; with `logit_count` 0, all of them."""
         normed = self.input_layernorm(hidden_states)
-        attended, *_ = self.self_attn(hidden_states=normed, last_alone=wanted == 1, **attending)
-        rows = (hidden_states + attended)[:, -wanted:]
+        attended, *_ = self.self_attn(hidden_states=normed, last_alone=logit_count == 1, **attending)
+        rows = (hidden_states + attended)[:, -logit_count:]
         output: Tensor = rows + self.mlp(self.post_attention_layernorm(rows))
         return output
 
 
-def compute_where_wanted(model: Any) -> None:
+def compute_where_needed(model: Any) -> None:
     """Replace a frozen model's last layer, if the replacement reproduces its output.
 
-    The model's forward pass then takes an argument `wanted`, which must not be below its `logits_to_keep`.
+    The model's forward pass then takes an argument `logit_count`, which must not be below its `logits_to_keep`.
     """
     decoder = getattr(model, "model", None)
     layers = getattr(decoder, "layers", None)

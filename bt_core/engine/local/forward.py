@@ -47,12 +47,12 @@ class Batch:
         self.ends = torch.tensor([prefix.length if prefix else 0 for prefix in prefixes])
         self.logits = torch.empty(0)
 
-    def extend(self, rows: Sequence[Tokens], wanted: int = 1) -> None:
+    def extend(self, rows: Sequence[Tokens], logit_count: int = 1) -> None:
         """Run new tokens of every row, at least one of each.
 
         Args:
             rows: the new tokens of each row.
-            wanted: at how many positions, from the end, logits are computed.
+            logit_count: at how many positions, from the end, logits are computed.
         """
         lengths = torch.tensor([len(row) for row in rows])
         width = int(lengths.max())
@@ -66,8 +66,8 @@ class Batch:
             position_ids=positions.to(self.model.device),
             past_key_values=self.cache,
             use_cache=True,
-            logits_to_keep=wanted,
-            **self._attention_arguments(fresh, wanted),
+            logits_to_keep=logit_count,
+            **self._attention_arguments(fresh, logit_count),
         )
         self.logits = output.logits.float()
         self.seen = torch.cat((self.seen, fresh), 1)
@@ -104,11 +104,11 @@ class Batch:
         hidden = torch.finfo(dtype).min
         return torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, hidden)[:, None].to(self.model.device)
 
-    def _attention_arguments(self, fresh: Tensor, wanted: int) -> dict[str, Any]:
+    def _attention_arguments(self, fresh: Tensor, logit_count: int) -> dict[str, Any]:
         """The arguments that tell the model which tokens attend to which, and how many positions need logits."""
         if self.ours:
             prefixes, mask = _segments(self.prefixes), self._mask(fresh)
-            return {"shared_prefixes": prefixes, "suffix_mask": mask, "wanted": wanted}
+            return {"shared_prefixes": prefixes, "suffix_mask": mask, "logit_count": logit_count}
         return {"attention_mask": torch.cat((self.seen, fresh), 1).long().to(self.model.device)}
 
 

@@ -20,7 +20,7 @@ from bt_core.config import EngineConfig
 from bt_core.engine.adapter_check import check_base
 from bt_core.engine.base import BaseEngine, Completion, EngineAdapter, Request, Sampling, Tokens, usage_of
 from bt_core.engine.cpu.gated_mlp import gate_in_place
-from bt_core.engine.cpu.last_layer import compute_where_wanted
+from bt_core.engine.cpu.last_layer import compute_where_needed
 from bt_core.engine.cpu.onednn_linear import multiply_by_onednn
 from bt_core.engine.local import attention
 from bt_core.engine.local.decoding import decode
@@ -78,7 +78,7 @@ def load_base(model: BaseModel, settings: EngineConfig, attention_name: str | No
     multiply_by_onednn(loaded, lay_out=attention_name is not None)
     if attention_name and device == "cpu":
         gate_in_place(loaded)
-        compute_where_wanted(loaded)
+        compute_where_needed(loaded)
     # Otherwise a slice, such as the last position of each row [B, 1, H], is multiplied by the vocabulary row by row.
     loaded.get_output_embeddings().register_forward_pre_hook(lambda module, inputs: (inputs[0].contiguous(),))
     return loaded, tokenizer
@@ -136,11 +136,11 @@ class TransformersEngine(BaseEngine):
             buckets.setdefault((adapter, request.labels, request.sampling), []).append(key)
         try:
             with torch.inference_mode():
-                for (_, labels, sampling), chosen in sorted(buckets.items(), key=lambda item: repr(item[0])):
-                    with self._adapter(chosen[0][0].adapter):
+                for (_, labels, sampling), bucket in sorted(buckets.items(), key=lambda item: repr(item[0])):
+                    with self._adapter(bucket[0][0].adapter):
                         run = self._score if labels else self._decode
-                        completions = run([(distinct[key], key[1]) for key in chosen], sampling)
-                        answers.update(zip(chosen, completions, strict=True))
+                        computed = run([(distinct[key], key[1]) for key in bucket], sampling)
+                        answers.update(zip(bucket, computed, strict=True))
         except RuntimeError as error:  # torch raises nothing narrower, not even where memory runs out
             raise EngineError(
                 f"The model failed on a batch of {len(distinct)} prompts ({first_line(error)}): lower"
@@ -151,9 +151,9 @@ class TransformersEngine(BaseEngine):
         self.usage += Usage(seconds=time.perf_counter() - started)
         return completions
 
-    def _decode(self, asked: Sequence[Key], sampling: Sampling) -> list[Completion]:
-        prompts = [prompt for _, prompt in asked]
-        questions = [request.messages[-1].content for request, _ in asked]
+    def _decode(self, keys: Sequence[Key], sampling: Sampling) -> list[Completion]:
+        prompts = [prompt for _, prompt in keys]
+        questions = [request.messages[-1].content for request, _ in keys]
         stopper = Stopper(self.tokenizer, self.vocabulary.ends, sampling.stop)
         new_tokens: dict[int, Tokens] = {}
 
@@ -164,7 +164,7 @@ class TransformersEngine(BaseEngine):
             new = decode(batch, sampling, [prompts[row] for row in rows], stopper, guess)
             new_tokens.update(zip(rows, new, strict=True))
 
-        self._run(asked, prompts, sampling.max_tokens, finish)
+        self._run(keys, prompts, sampling.max_tokens, finish)
         for row, question in enumerate(questions):
             self._drafts.learn(question, new_tokens[row])
         return [
@@ -172,13 +172,13 @@ class TransformersEngine(BaseEngine):
             for row, prompt in enumerate(prompts)
         ]
 
-    def _score(self, asked: Sequence[Key], sampling: Sampling) -> list[Completion]:
-        tree = self.vocabulary.tree(asked[0][0].labels)
+    def _score(self, keys: Sequence[Key], sampling: Sampling) -> list[Completion]:
+        tree = self.vocabulary.tree(keys[0][0].labels)
         branches = tree.branches()
         # One row for each prompt and branching node; for most label sets the root is the only such node.
-        nodes = [(index, path) for index in range(len(asked)) for path in branches]
-        sequences = [asked[index][1] + path for index, path in nodes]
-        logits: list[dict[tuple[int, ...], dict[int, float]]] = [{} for _ in asked]
+        nodes = [(index, path) for index in range(len(keys)) for path in branches]
+        sequences = [keys[index][1] + path for index, path in nodes]
+        logits: list[dict[tuple[int, ...], dict[int, float]]] = [{} for _ in keys]
 
         def finish(rows: list[int], batch: Batch) -> None:
             for position, row in enumerate(rows):
@@ -187,15 +187,15 @@ class TransformersEngine(BaseEngine):
                 at_path = batch.logits[position, -1, list(possible)].tolist()
                 logits[index][path] = dict(zip(possible, at_path, strict=True))
 
-        self._run(asked, sequences, 0, finish)
-        samplers = generators(sampling, [prompt for _, prompt in asked])
+        self._run(keys, sequences, 0, finish)
+        samplers = generators(sampling, [prompt for _, prompt in keys])
         return [
             label_completion(request, len(prompt), tree, logits[index], samplers[index])
-            for index, (request, prompt) in enumerate(asked)
+            for index, (request, prompt) in enumerate(keys)
         ]
 
-    def _run(self, asked: Sequence[Key], sequences: Sequence[Tokens], extra: int, finish: Finish) -> None:
-        adapter, before = asked[0][0].adapter, self._scheduler.computed
+    def _run(self, keys: Sequence[Key], sequences: Sequence[Tokens], extra: int, finish: Finish) -> None:
+        adapter, before = keys[0][0].adapter, self._scheduler.computed
         self._scheduler.run(adapter.sha256 if adapter else "", sequences, extra, finish)
         self.usage += Usage(computed_prompt_tokens=self._scheduler.computed - before)
 

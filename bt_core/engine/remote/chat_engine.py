@@ -91,8 +91,8 @@ class ChatEngine(BaseEngine):
             raise
         text = (answer.choices[0].message.content if answer.choices else None) or ""
         usage = answer.usage or _Usage()
-        chosen = _label(text, request.labels) if request.labels else text
-        return Completion(chosen, usage.prompt_tokens, usage.completion_tokens)
+        answered = _label(text, request.labels) if request.labels else text
+        return Completion(answered, usage.prompt_tokens, usage.completion_tokens)
 
     def _body(self, request: Request) -> dict[str, Any]:
         sampling = request.sampling

@@ -52,14 +52,14 @@ def pack(items: Sequence[Item]) -> dict[str, Tensor]:
 
     Returns:
         `input_ids` and `position_ids` [1, L]; `attention_mask` [1, 1, L, L], true where a token (third axis) attends to
-        another (fourth); `wanted` [N], the positions whose logits predict a completion's token, row after row;
+        another (fourth); `logit_positions` [N], the positions whose logits predict a completion's token, row after row;
         `labels` [1, N + 1], those tokens after an ignored one, since the Trainer expects labels before the shift.
     """
     prompts = [tuple(item["input_ids"][: item["labels"].count(IGNORED)]) for item in items]
     tokens: list[int] = []
     positions: list[int] = []
     owners: list[tuple[int, int]] = []  # (group, row; -1 in the prefix)
-    wanted: list[int] = []
+    logit_positions: list[int] = []
     labels = [IGNORED]
     for number, group in enumerate(prefix_groups(prompts, overhead=0, nested=False)):
         shared = group.prefix
@@ -72,13 +72,13 @@ def pack(items: Sequence[Item]) -> dict[str, Tensor]:
             tokens += rest[:-1]
             positions += range(shared, shared + len(rest) - 1)
             owners += [(number, row)] * (len(rest) - 1)
-            wanted += range(len(tokens) - len(answer), len(tokens))
+            logit_positions += range(len(tokens) - len(answer), len(tokens))
             labels += answer
     return {
         "input_ids": torch.tensor([tokens]),
         "position_ids": torch.tensor([positions]),
         "attention_mask": _seen(torch.tensor(owners))[None, None],
-        "wanted": torch.tensor(wanted),
+        "logit_positions": torch.tensor(logit_positions),
         "labels": torch.tensor([labels]),
     }
 
@@ -100,7 +100,7 @@ def packs(model: Any) -> bool:
     first, second, shared = (3, 5, 7), (11, 13, 17), tuple(range(20, 44))
     items = [{"input_ids": [*shared, *rest], "labels": [IGNORED] * 25 + list(rest[1:])} for rest in (first, second)]
     batch = pack(items)
-    wanted = batch.pop("wanted").to(model.device)
+    logit_positions = batch.pop("logit_positions").to(model.device)
     del batch["labels"]
     ids = torch.tensor([item["input_ids"][:-1] for item in items])
     try:
@@ -111,4 +111,4 @@ def packs(model: Any) -> bool:
         return False
     expected = padded[:, -2:].flatten(0, 1).float()
     rounding = torch.finfo(padded.dtype).eps ** 0.5 / 2  # 0.02 % in float32, 4 % in bfloat16
-    return bool((packed[0, wanted].float() - expected).norm() <= rounding * expected.norm())
+    return bool((packed[0, logit_positions].float() - expected).norm() <= rounding * expected.norm())

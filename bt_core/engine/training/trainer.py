@@ -45,9 +45,9 @@ class CompletionTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        labels, wanted = inputs.pop("labels"), inputs.pop("wanted", None)
-        if wanted is not None:  # one packed sequence
-            outputs = model(**inputs, logits_to_keep=wanted, use_cache=False)
+        labels, logit_positions = inputs.pop("labels"), inputs.pop("logit_positions", None)
+        if logit_positions is not None:  # one packed sequence
+            outputs = model(**inputs, logits_to_keep=logit_positions, use_cache=False)
             logits, targets = outputs.logits[0].float(), labels[0, 1:]
         else:
             longest = int((labels != IGNORED).sum(1).max())  # rows are padded on the left, so completions end together

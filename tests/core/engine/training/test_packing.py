@@ -78,7 +78,7 @@ def test_a_shared_prefix_occurs_once() -> None:
     assert len(ids) == alone - 2 * 20 - 1 * 20
     answers = sorted(token for one in ITEMS for token in one["labels"] if token != IGNORED)
     assert sorted(batch["labels"][0, 1:].tolist()) == answers
-    assert batch["labels"].shape[1] == len(batch["wanted"]) + 1
+    assert batch["labels"].shape[1] == len(batch["logit_positions"]) + 1
 
 
 def test_no_token_attends_to_another_row() -> None:
@@ -96,9 +96,9 @@ def test_long_rows_that_share_nothing_are_padded() -> None:
     assert price is not None
     collate = Collator(2, price)
     long = [item([start, *shared(start, 400)], [1]) for start in (100, 600, 1_100)]
-    assert "wanted" not in collate(long)
-    assert "wanted" in collate(ITEMS)
-    assert "wanted" not in Collator(2)(ITEMS)
+    assert "logit_positions" not in collate(long)
+    assert "logit_positions" in collate(ITEMS)
+    assert "logit_positions" not in Collator(2)(ITEMS)
 
 
 @pytest.mark.parametrize(
@@ -137,5 +137,5 @@ def test_training_packs_rows_of_one_instruction(
     tokenizer = load_base(tiny_model, CPU)[1]
     whole = 4 * len(encode(tokenizer, rows[0])["input_ids"])
     for batch in seen[:2]:
-        assert ("wanted" in batch) is (not dropout)
+        assert ("logit_positions" in batch) is (not dropout)
         assert (batch["input_ids"].numel() < whole / 2) is (not dropout)
