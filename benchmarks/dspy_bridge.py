@@ -19,6 +19,7 @@ from dspy.lm15 import Response as DspyResponse
 
 from bt_core.config import Config
 from bt_core.engine.base import Completion, EngineAdapter, Message, Request, Sampling, TrainingRow
+from bt_core.engine.training.job import TrainingJob
 from bt_core.engine.training.train import train_adapter
 from bt_core.lm.adapters import LineAdapter
 from bt_core.lm.binding import adapter_of, closed_values, predictors_of
@@ -54,9 +55,9 @@ class Tuner(Provider):
         Random(f"{self.config.seed}:w").shuffle(rows)
         held = int(len(rows) * self.config.w.holdout)
         path = self.folder / f"adapter{len(self.adapters)}"
-        train_adapter(
-            self.base, rows[held:], rows[:held], self.config.w, self.config.engine, self.config.seed, path, "w"
-        )
+        learnt, held_out = tuple(rows[held:]), tuple(rows[:held])
+        config = self.config
+        train_adapter(TrainingJob(self.base, learnt, held_out, config.w, config.engine, config.seed, "w"), path)
         adapter = EngineAdapter(path, adapter_sha256(path))
         name = f"{model.partition('@')[0]}@{adapter.sha256[:12]}"
         self.adapters[name] = adapter

@@ -22,7 +22,7 @@ from benchmarks.record import Table, finish, parser, percent, quiet, shown, spre
 from bt_core.config import EngineConfig, LoraConfig
 from bt_core.engine.base import Message, Request, Sampling, TrainingRow
 from bt_core.engine.local.transformers_engine import TransformersEngine
-from bt_core.engine.training.job import Fit, TrainingJob
+from bt_core.engine.training.job import MemoryPlan, TrainingJob
 from bt_core.engine.training.packing import IGNORED
 from bt_core.engine.training.rows import encode
 from bt_core.engine.training.train import memory_needed, train_adapter
@@ -47,14 +47,14 @@ def trained(base: BaseModel, options: argparse.Namespace, engine: EngineConfig, 
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
+    job = TrainingJob(base, tuple(rows), (), lora, engine, repeat)
     with tempfile.TemporaryDirectory() as scratch, quiet():
-        curve = train_adapter(base, rows, (), lora, engine, repeat, Path(scratch) / "adapter")
+        curve = train_adapter(job, Path(scratch) / "adapter")
     answers = sum(label != IGNORED for row in encoded for label in row["labels"])
     flops = lora_flops(shape, lengths, answers, shape.lora_weights(lora.rank, lora.target_modules))
-    job = TrainingJob(base, tuple(rows), (), lora, engine, repeat)
-    # A smaller micro-batch than asked for was one with checkpointing: so `training` fits a step into memory.
-    fit = Fit(curve.micro_batch, curve.micro_batch < (lora.micro_batch or lora.batch_size))
-    needed = memory_needed(job, fit, encoded, place(options)[1].itemsize)
+    # A smaller micro-batch than asked for was one with checkpointing: see `memory_plans`.
+    plan = MemoryPlan(curve.micro_batch, curve.micro_batch < (lora.micro_batch or lora.batch_size))
+    needed = memory_needed(job, plan, encoded, place(options)[1].itemsize)
     return {
         "tokens_per_second": curve.tokens / curve.seconds,
         "share_of_limit": 1e-9 * flops / curve.seconds / limit,

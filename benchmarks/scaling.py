@@ -57,6 +57,14 @@ class Counting:
             self.suffix_tokens += completion.prompt_tokens - self.prefixes[before]
         return completions
 
+    def forget(self) -> None:
+        """Have the engine forget."""
+        self.engine.forget()
+
+    def close(self) -> None:
+        """Close the engine."""
+        self.engine.close()
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run every setting in turn and print the table."""

@@ -31,6 +31,7 @@ from benchmarks.models import add_model_options, open_model, plain_model, settin
 from benchmarks.record import Table, finish, in_turn, parser, percent, quiet, ratios, shown, spread
 from bt_core.config import EngineConfig, LoraConfig
 from bt_core.engine.base import Message, TrainingRow
+from bt_core.engine.training.job import TrainingJob
 from bt_core.engine.training.train import train_adapter
 from bt_core.models import BaseModel
 from bt_core.records import Row
@@ -117,8 +118,9 @@ def plain_seconds(base: BaseModel, rows: Rows, lora: LoraConfig, engine: EngineC
 
 def our_seconds(base: BaseModel, rows: Rows, lora: LoraConfig, engine: EngineConfig, seed: int) -> float:
     """Train with `train_adapter`; the same count of seconds."""
+    job = TrainingJob(base, tuple(rows), (), lora, engine, seed)
     with tempfile.TemporaryDirectory() as scratch, quiet():
-        return train_adapter(base, rows, (), lora, engine, seed, Path(scratch) / "adapter").seconds
+        return train_adapter(job, Path(scratch) / "adapter").seconds
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -67,6 +67,11 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def warn(sentence: str) -> None:
+    """Say on stderr what goes wrong without ending the run."""
+    print(f"warning: {sentence}", file=sys.stderr, flush=True)
+
+
 @contextmanager
 def one_sentence() -> Iterator[None]:
     """Turn a `BtError` inside the block into its sentence on stderr and its exit status.

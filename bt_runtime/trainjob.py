@@ -1,7 +1,7 @@
 """`w.mode: trainjob`: a training handed to Kubeflow Trainer, whose SDK is imported here and nowhere else.
 
 The job runs torch's launcher on the entry point that several processes of one pod use too
-(`bt_core.engine.training.worker`). Order and adapter pass through a place that both pods reach.
+(`bt_core.engine.training.worker`). Job and adapter pass through a folder or an S3 prefix that both pods reach.
 """
 
 import os
@@ -15,23 +15,22 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from bt_core.config import Config, TrainJobConfig
-from bt_core.engine.curve import Curve
-from bt_core.engine.training.job import Fit, RemoteTraining, TrainingJob, order
-from bt_core.engine.training.processes import FAILURE, ORDER, command, outcome
+from bt_core.engine.training.job import Curve, MemoryPlan, RemoteTraining, TrainingJob, dump_job
+from bt_core.engine.training.processes import FAILURE, JOB_FILE, collect_adapter, launch_command
 from bt_core.errors import ConfigError, TrainingError
 from bt_core.storage import Store, is_remote, under
 from bt_runtime.images import IMAGE
 
 ENDED = {"Complete", "Failed"}
-#: Where the training pod finds S3; who it is comes from its own role or secret, never from here.
+#: Variables that tell the training pod where S3 is. Its credentials come from its own role or secret, never from here.
 PASSED_ON = ("AWS_ENDPOINT_URL", "AWS_REGION", "BT_CACHE")
 
 
 def remote_training(config: Config) -> RemoteTraining | None:
-    """What trains elsewhere, as the settings say; None: the step trains in its own pod.
+    """What trains on other machines, as the settings say; None: the step trains in its own pod.
 
     Raises:
-        ConfigError: when there is no place to hand the adapter over, or the SDK is not installed.
+        ConfigError: when no share is set through which the adapter comes back, or the SDK is not installed.
     """
     if config.w.mode == "pod":
         return None
@@ -50,17 +49,17 @@ def _client(settings: TrainJobConfig) -> Any:
         raise ConfigError(
             "`w.mode` is trainjob, but Kubeflow's SDK is not installed: pip install 'bettertogether-kfp[trainjob]'."
         ) from None
-    with _understood("no Kubernetes API was reached"):
+    with _sdk_errors("no Kubernetes API was reached"):
         return TrainerClient(KubernetesBackendConfig(namespace=settings.namespace or None))
 
 
 class TrainJobs:
-    """Trains in TrainJobs, one after the other where memory runs out.
+    """Trains in a TrainJob, and in another one with a smaller memory plan where memory runs out.
 
     Args:
         settings: `trainjob.*`.
-        client: `kubeflow.trainer.TrainerClient`.
-        seconds: between two looks at the job.
+        client: a `kubeflow.trainer.TrainerClient`.
+        seconds: how long to wait between two looks at the job.
     """
 
     def __init__(self, settings: TrainJobConfig, client: Any, seconds: int = 5) -> None:
@@ -71,40 +70,47 @@ class TrainJobs:
 
         Raises:
             TrainingError: when the cluster refuses the job, or it fails or takes too long.
+            BtError: with the sentence of a process that failed.
         """
-        from bt_core.engine.training.train import fitted  # loads torch
+        from bt_core.engine.training.train import try_memory_plans  # loads torch
 
-        return fitted(job, lambda fit: self._attempt(job, fit, folder, key))
+        return try_memory_plans(job, lambda plan: self._train(job, plan, folder, key))
 
-    def _attempt(self, job: TrainingJob, fit: Fit, folder: Path, key: str) -> Curve:
-        place = self._handed_over(job, fit, key)
-        ended = self.run(place, job.settings.processes)
-        if not is_remote(place):
-            return outcome(Path(place), folder, ended)
+    def _train(self, job: TrainingJob, plan: MemoryPlan, folder: Path, key: str) -> Curve:
+        exchange = self._hand_over(job, plan, key)
+        ending = self.run(exchange, job.settings.processes)
+        if not is_remote(exchange):
+            return collect_adapter(Path(exchange), folder, ending)
         with TemporaryDirectory(prefix="bt-trainjob-") as scratch:
-            Store().download_folder(place, Path(scratch))
-            return outcome(Path(scratch), folder, ended)
+            Store().download_folder(exchange, Path(scratch))
+            return collect_adapter(Path(scratch), folder, ending)
 
-    def _handed_over(self, job: TrainingJob, fit: Fit, key: str) -> str:
-        """Write the order; returns where. A folder is the same for the same training, which finds its checkpoints."""
-        text = order(job, fit, here=False)
+    def _hand_over(self, job: TrainingJob, plan: MemoryPlan, key: str) -> str:
+        """Write the job into an exchange folder and return its address.
+
+        In a shared folder it is the same for the same training, which so finds its checkpoints; in S3 it is new.
+        """
+        text = dump_job(job, plan, same_machine=False)
         if is_remote(self.settings.share):
-            place = under(self.settings.share, f"{key}-{fit.name}-{uuid.uuid4().hex[:8]}")
-            Store().write_bytes(text.encode(), under(place, ORDER))
-            return place
-        path = Path(self.settings.share) / f"{key}-{fit.name}"
+            address = under(self.settings.share, f"{key}-{plan.name}-{uuid.uuid4().hex[:8]}")
+            Store().write_bytes(text.encode(), under(address, JOB_FILE))
+            return address
+        path = Path(self.settings.share) / f"{key}-{plan.name}"
         path.mkdir(parents=True, exist_ok=True)
         for old in path.glob(f"{FAILURE}-*.json"):
             old.unlink()
-        (path / ORDER).write_text(text, encoding="utf-8")
+        (path / JOB_FILE).write_text(text, encoding="utf-8")
         return str(path)
 
-    def run(self, place: str, processes: int) -> str:
-        """Create the job, show its log, wait; returns how a sentence about its end begins.
+    def run(self, exchange: str, processes: int) -> str:
+        """Create the TrainJob, show its log and wait for its end.
 
         Args:
-            place: folder or S3 prefix that holds the order.
-            processes: that share a step.
+            exchange: the folder or S3 prefix that holds the job.
+            processes: how many share a step.
+
+        Returns:
+            How it ended, as the beginning of a sentence.
 
         Raises:
             TrainingError: when the cluster refuses the job, or it takes too long.
@@ -112,29 +118,29 @@ class TrainJobs:
         from kubeflow.trainer import CustomTrainerContainer
         from kubeflow.trainer.options import TrainerCommand
 
-        chosen = self.settings
+        settings = self.settings
         trainer = CustomTrainerContainer(
-            image=chosen.image or IMAGE,
+            image=settings.image or IMAGE,
             num_nodes=1,
-            resources_per_node={"gpu": chosen.gpus} if chosen.gpus else None,
+            resources_per_node={"gpu": settings.gpus} if settings.gpus else None,
             env={name: os.environ[name] for name in PASSED_ON if os.environ.get(name)},
         )
-        options = [TrainerCommand(["python", *command(place, processes, alone=False)]), *self._volume()]
-        with _stoppable(), _understood(f"the TrainJob in runtime {chosen.runtime} failed"):
-            name = self.client.train(runtime=chosen.runtime, trainer=trainer, options=options)
+        options = [TrainerCommand(["python", *launch_command(exchange, processes, standalone=False)]), *self._volume()]
+        with _stoppable(), _sdk_errors(f"the TrainJob in runtime {settings.runtime} failed"):
+            name = self.client.train(runtime=settings.runtime, trainer=trainer, options=options)
             status = ""
             try:
-                self.client.wait_for_job_status(name, {"Running", *ENDED}, chosen.timeout, self.seconds)
+                self.client.wait_for_job_status(name, {"Running", *ENDED}, settings.timeout, self.seconds)
                 for line in self.client.get_job_logs(name, follow=True):
                     print(line, flush=True)
-                status = self.client.wait_for_job_status(name, ENDED, chosen.timeout, self.seconds).status
+                status = self.client.wait_for_job_status(name, ENDED, settings.timeout, self.seconds).status
             finally:
                 if status not in ENDED:
-                    self.client.delete_job(name)  # nobody waits for it any more
+                    self.client.delete_job(name)  # nobody waits for it any longer
         return f"The TrainJob {name} ended as {status}"
 
     def _volume(self) -> list[Any]:
-        """The patch that mounts the claim at the shared folder; none without a claim."""
+        """The patch that mounts the volume claim at the shared folder; empty without a claim."""
         from kubeflow.trainer.options import kubernetes as patch
 
         if not self.settings.claim:
@@ -149,7 +155,7 @@ class TrainJobs:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Let SIGTERM, by which Kubernetes stops a pod, end the block as an exception does: what is under way is ended."""
+    """Let SIGTERM, by which Kubernetes stops a pod, end the block like an exception, so that `finally` still runs."""
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         yield
@@ -158,8 +164,8 @@ def _stoppable() -> Iterator[None]:
 
 
 @contextmanager
-def _understood(what: str) -> Iterator[None]:
-    """The SDK's errors as one sentence; its own causes are the better part of them."""
+def _sdk_errors(what: str) -> Iterator[None]:
+    """Turn the SDK's errors into one sentence; it includes their causes, which say more than the errors."""
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:  # TimeoutError is an OSError

@@ -1,4 +1,4 @@
-"""What can be said about an adapter before an engine loads it: whose it is, and how large."""
+"""Checks on an adapter before an engine loads it: its base model and its rank."""
 
 import json
 
@@ -8,10 +8,10 @@ from bt_core.models import BaseModel
 
 
 def check_base(adapter: EngineAdapter, base: BaseModel) -> None:
-    """Refuse an adapter that names another base model than the one that runs.
+    """Refuse an adapter that was trained on another base model than the one that runs.
 
     Raises:
-        ProgramError: when its config names another revision, or cannot be read.
+        ProgramError: when the adapter's config names another revision, or cannot be read.
     """
     config = _config(adapter)
     revision = config.get("revision")
@@ -23,17 +23,17 @@ def check_base(adapter: EngineAdapter, base: BaseModel) -> None:
         )
 
 
-def check_rank(adapter: EngineAdapter, most: int) -> None:
-    """Refuse an adapter that is larger than what the engine made room for.
+def check_rank(adapter: EngineAdapter, max_rank: int) -> None:
+    """Refuse an adapter whose rank is above the highest that the engine has room for.
 
     Raises:
-        ConfigError: when its rank is above `most`.
-        ProgramError: when its config cannot be read.
+        ConfigError: when the rank is above `max_rank`.
+        ProgramError: when the adapter's config cannot be read.
     """
     rank = _config(adapter).get("r")
-    if isinstance(rank, int) and rank > most:
+    if isinstance(rank, int) and rank > max_rank:
         raise ConfigError(
-            f"The adapter {adapter.path} has rank {rank}, but the engine has room for rank {most}: set"
+            f"The adapter {adapter.path} has rank {rank}, but the engine has room for rank {max_rank}: set"
             f" `engine.lora_rank` to {rank}."
         )
 
@@ -43,5 +43,5 @@ def _config(adapter: EngineAdapter) -> dict[str, object]:
     try:
         value: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ProgramError(f"{path} cannot be read ({error}): make the adapter again.") from None
+        raise ProgramError(f"{path} cannot be read ({error}): train the adapter again.") from None
     return value

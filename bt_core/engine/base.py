@@ -1,7 +1,7 @@
 """The engine contract: batches of requests in, completions out, in the same order.
 
-An engine renders chat messages with the model's own template, may compute requests in any order and share
-work between them, and must answer a request the same whatever else is in the batch (up to float rounding).
+An engine renders chat messages with the model's own template. It may compute requests in any order and share work
+between them, but the answer to a request must not depend on the rest of the batch, except for float rounding.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Protocol
 
 from bt_core.records import Usage
+
+Tokens = tuple[int, ...]
+"""The token ids of a prompt, of an answer, or of a part of one."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class EngineAdapter:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a free answer is decoded. `temperature` 0 is greedy; `seed` fixes the sample of a prompt."""
+    """How a free answer is decoded. A `temperature` of 0 is greedy; `seed` fixes the sample that a prompt gets."""
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -39,11 +42,17 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Request:
-    """One LM call. With `labels`, the answer is one of them, chosen through their token tree.
+    """One LM call.
 
-    `label_prior` is subtracted from the labels' log-probabilities before the best is taken (contextual
-    calibration, Zhao et al. 2021, arXiv 2102.09690), or, at a temperature above 0, before one is drawn; `walk`
-    decides label by label token instead of by the whole log-probability.
+    Attributes:
+        messages: the chat prompt.
+        adapter: the LoRA adapter to switch on; None: the base model answers.
+        sampling: how the answer is decoded.
+        labels: the possible answers; empty: the answer is free text.
+        label_prior: subtracted from the labels' log-probabilities before the best label is taken or, at a temperature
+            above 0, before one is drawn (contextual calibration, Zhao et al. 2021, arXiv 2102.09690).
+        walk: whether the label is decided token by token along the labels' token tree, instead of by the whole
+            log-probability of each.
     """
 
     messages: tuple[Message, ...]
@@ -56,10 +65,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """One answer. `label_logprobs` stand in the order of the request's labels (nats, sum of exp is 1).
+    """One answer.
 
-    `error` says why there is no answer to this one request (a prompt over the context length); the engine's
-    own failures are raised instead.
+    Attributes:
+        text: the answer, or the chosen label.
+        prompt_tokens: tokens of the prompt.
+        completion_tokens: tokens of a free answer; 0 for a label.
+        label_logprobs: log-probabilities in nats, in the order of the request's labels; the probabilities sum to 1.
+        error: why there is no answer to this one request (a prompt over the context length, for example); failures of
+            the engine itself are raised instead.
+        cached: whether the answer came from the response cache.
     """
 
     text: str
@@ -72,14 +87,14 @@ class Completion:
 
 @dataclass(frozen=True)
 class TrainingRow:
-    """One row of fine-tuning data: a prompt as the engine would get it, and the completion to learn."""
+    """One row of fine-tuning data: a prompt in the form in which an engine gets it, and the completion to learn."""
 
     messages: tuple[Message, ...]
     completion: str
 
 
 class Engine(Protocol):
-    """Answers batches. `usage` counts everything answered so far."""
+    """Answers batches of requests. `usage` counts everything that was answered so far."""
 
     @property
     def usage(self) -> Usage: ...
@@ -92,26 +107,30 @@ class Engine(Protocol):
         """
         ...
 
+    def forget(self) -> None:
+        """Drop what earlier batches left behind, and answer like an engine that was just loaded."""
+        ...
 
-def answered(completions: Sequence[Completion]) -> Usage:
-    """What a batch of answers counts for, whatever it took to compute them."""
+    def close(self) -> None:
+        """Give back at once what the engine holds outside of this process."""
+        ...
+
+
+class BaseEngine:
+    """The two methods of an engine that keeps nothing between batches and holds nothing outside of this process."""
+
+    def forget(self) -> None:
+        """Nothing is kept."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def usage_of(completions: Sequence[Completion]) -> Usage:
+    """The calls and tokens of a batch of answers; what it took to compute them is not included."""
     return Usage(
         calls=len(completions),
         cached_calls=sum(completion.cached for completion in completions),
         prompt_tokens=sum(completion.prompt_tokens for completion in completions),
         completion_tokens=sum(completion.completion_tokens for completion in completions),
     )
-
-
-def close(engine: Engine) -> None:
-    """Give back at once what an engine holds outside of this process; most hold nothing there."""
-    release = getattr(engine, "close", None)
-    if release is not None:
-        release()
-
-
-def forget(engine: Engine) -> None:
-    """Have an engine answer as if it had just been loaded; most keep nothing that shows."""
-    drop = getattr(engine, "forget", None)
-    if drop is not None:
-        drop()

@@ -1,8 +1,8 @@
-"""The micro-batcher: programs call the LM from ordinary Python, one call at a time; engines want batches.
+"""The micro-batcher: programs call the LM from ordinary Python, one call at a time, while engines need batches.
 
-Examples run in threads. When every running example waits for an answer, nothing more can come, so what has
-been asked is one batch. Its content then depends on the programs alone and not on thread timing, which keeps
-float rounding, and with it every step, reproducible.
+Examples run in threads. When every running example waits for an answer, no further call can arrive, so the waiting
+calls are one batch. Its content then depends on the programs alone and not on the timing of threads, which keeps float
+rounding, and with it every step, reproducible.
 """
 
 import threading
@@ -14,54 +14,54 @@ from bt_core.engine.base import Completion, Engine, Request
 
 T = TypeVar("T")
 
-#: Seconds without news after which waiting calls are sent although some example is still busy (a slow tool,
-#: or a program that calls the LM from threads of its own). Costs reproducible batches, never an answer.
+#: Seconds without a new call after which the waiting calls are sent although an example is still busy (with a slow
+#: tool, or in a program that calls the LM from its own threads). Batches are then not reproducible; no answer is lost.
 STALL_SECONDS = 2.0
 
 
 class Batcher:
-    """Runs jobs in threads and answers their LM calls in batches. One `run` at a time."""
+    """Runs jobs in threads and answers their LM calls in batches. Only one `run` may go on at a time."""
 
     def __init__(self, engine: Engine, in_flight: int) -> None:
         self.engine = engine
         self.in_flight = in_flight
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._pending: list[tuple[int, Request, Future[Completion]]] = []
         self._running: set[int] = set()
         self._remaining = 0
-        self._fault: BaseException | None = None
-        self._here = threading.local()
+        self._error: BaseException | None = None
+        self._thread = threading.local()
 
     @property
     def job(self) -> int:
-        """The job that the calling thread runs; -1 in a thread that a program started by itself."""
-        return int(getattr(self._here, "job", -1))
+        """The number of the job that the calling thread runs; -1 in a thread that a program started itself."""
+        return int(getattr(self._thread, "job", -1))
 
     def submit(self, request: Request) -> Completion:
-        """Ask the engine from inside a job; blocks until the batch with this request is answered.
+        """Ask the engine from inside a job, and wait until the batch with this request is answered.
 
         Raises:
             EngineError: when the engine failed on the batch.
         """
         answer: Future[Completion] = Future()
-        with self._news:
-            if self._fault is not None:
-                raise self._fault
+        with self._changed:
+            if self._error is not None:
+                raise self._error
             self._pending.append((self.job, request, answer))
-            self._news.notify_all()
+            self._changed.notify_all()
         return answer.result()
 
     def run(self, jobs: Sequence[Callable[[], T]], progress: Callable[[int], None] | None = None) -> list[T]:
         """Run all jobs and return their results in order. The engine works in the calling thread.
 
         Args:
-            jobs: each may call `submit` any number of times.
-            progress: called with the number of jobs that have finished since the last call.
+            jobs: functions, each of which may call `submit` any number of times.
+            progress: a function that is called with the number of jobs that have finished since its last call.
 
         Raises:
-            EngineError: when the engine failed, even if a program caught the exception.
+            EngineError: when the engine failed, even where a program caught the exception.
         """
-        self._fault, self._remaining = None, len(jobs)
+        self._error, self._remaining = None, len(jobs)
         with ThreadPoolExecutor(max_workers=max(1, min(self.in_flight, len(jobs)))) as pool:
             results = [pool.submit(self._job, index, job) for index, job in enumerate(jobs)]
             try:
@@ -69,27 +69,27 @@ class Batcher:
             except BaseException as error:
                 self._abandon(error)
                 raise
-        if self._fault is not None:
-            raise self._fault
+        if self._error is not None:
+            raise self._error
         return [result.result() for result in results]
 
     def _job(self, index: int, job: Callable[[], T]) -> T:
-        self._here.job = index
-        with self._news:
+        self._thread.job = index
+        with self._changed:
             self._running.add(index)
         try:
             return job()
         finally:
-            with self._news:
+            with self._changed:
                 self._running.discard(index)
                 self._remaining -= 1
-                self._news.notify_all()
+                self._changed.notify_all()
 
     def _serve(self, progress: Callable[[int], None]) -> None:
         reported = self._remaining
         while True:
-            with self._news:
-                self._news.wait_for(self._quiet, timeout=STALL_SECONDS)
+            with self._changed:
+                self._changed.wait_for(self._all_wait, timeout=STALL_SECONDS)
                 batch, self._pending = sorted(self._pending, key=lambda item: item[0]), []
                 remaining = self._remaining
             progress(reported - remaining)
@@ -99,8 +99,8 @@ class Batcher:
             elif not remaining:
                 return
 
-    def _quiet(self) -> bool:
-        """Whether nothing more can be asked before something is answered."""
+    def _all_wait(self) -> bool:
+        """Whether no further call can arrive before a waiting one is answered."""
         if len(self._running) < min(self.in_flight, self._remaining):
             return False  # a free thread is about to take the next job
         return self._running <= {job for job, _, _ in self._pending}
@@ -112,7 +112,7 @@ class Batcher:
         except BaseException as error:
             for _, _, answer in batch:
                 answer.set_exception(error)
-            self._fault = error
+            self._error = error
             if not isinstance(error, Exception):
                 raise
             return
@@ -120,8 +120,8 @@ class Batcher:
             answer.set_result(completion)
 
     def _abandon(self, error: BaseException) -> None:
-        with self._news:
-            self._fault = error
+        with self._changed:
+            self._error = error
             for _, _, answer in self._pending:
                 answer.set_exception(error)
             self._pending = []

@@ -1,51 +1,57 @@
-"""One engine for several steps, one after the other, so that its model is loaded once."""
+"""An engine whose model is loaded when it is first asked, and may be given back in between."""
 
 import gc
 import sys
 from collections.abc import Callable, Sequence
 
-from bt_core.engine.base import Completion, Engine, Request, close, forget
+from bt_core.engine.base import Completion, Engine, Request
 from bt_core.records import Usage
 
 
-class SharedEngine:
-    """`bt_core.engine.base.Engine` that is loaded when it is first asked, and again after it was closed.
+class LazyEngine:
+    """`bt_core.engine.base.Engine` that is loaded when it is first asked, and again when it is asked after `close`.
 
     Args:
-        load: gives the engine.
+        load: returns the engine; its usage counts from then on.
     """
 
     def __init__(self, load: Callable[[], Engine]) -> None:
         self._load = load
         self._engine: Engine | None = None
-        self._spent = Usage()
+        self._usage_at_load = Usage()
+        self._usage_before = Usage()
 
     @property
     def usage(self) -> Usage:
-        """What was spent so far, before it was closed too."""
-        return self._spent + self._engine.usage if self._engine else self._spent
+        """What was spent through this object so far, also by engines that are closed by now."""
+        if self._engine is None:
+            return self._usage_before
+        return self._usage_before + (self._engine.usage - self._usage_at_load)
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer the requests in order.
 
         Raises:
-            EngineError, ModelError: when the engine fails, or cannot be loaded.
+            EngineError: when the engine fails.
+            ModelError: when it cannot be loaded.
         """
         if self._engine is None:
             self._engine = self._load()
+            self._usage_at_load = self._engine.usage
         return self._engine.generate(requests)
 
     def forget(self) -> None:
-        """Answer the next step as an engine that was just loaded."""
-        if self._engine:
-            forget(self._engine)
+        """Have the engine forget, if it is loaded."""
+        if self._engine is not None:
+            self._engine.forget()
 
     def close(self) -> None:
-        """Give the model's memory back until the next request."""
-        if self._engine:
-            self._spent += self._engine.usage
-            close(self._engine)
-            self._engine = None
+        """Close the engine, if it is loaded, and give its memory back."""
+        if self._engine is None:
+            return
+        self._usage_before = self.usage
+        self._engine.close()
+        self._engine = None
         gc.collect()
         torch = sys.modules.get("torch")  # where nothing has imported it, nothing holds its memory
         if torch and torch.cuda.is_available():

@@ -1,8 +1,8 @@
-"""Whether a model fits the memory, from its files alone and before a single weight is read.
+"""Whether a model fits the memory, computed from its files before a single weight is read.
 
-What is needed is the weights in the number format they run in, and the keys and values of one full context: two
-vectors a layer and token, one for each key-value head (`layers * 2 * kv_heads * head_size * bytes` a token).
-Activations come on top and are not in the sum, so that what is refused here could not have run.
+The sum has the weights in the number format in which they run, and the keys and values of one full context
+(`layers * 2 * kv_heads * head_size * bytes` for each token). Activations come on top and are left out, so a model that
+is refused here could not have run.
 """
 
 import json
@@ -20,8 +20,8 @@ GB = 1e9
 
 
 @dataclass(frozen=True)
-class Need:
-    """Bytes that a model takes: its weights, and the keys and values of `tokens` tokens."""
+class MemoryNeed:
+    """The bytes that a model needs for its weights, and for the keys and values of `tokens` tokens."""
 
     weights: int
     keys_values: int
@@ -32,18 +32,18 @@ class Need:
         return self.weights + self.keys_values
 
 
-def need(model: BaseModel, number_bytes: int, tokens: int) -> Need:
-    """Bytes for the model's weights, `number_bytes` each, and for the keys and values of `tokens` tokens."""
-    return Need(parameters(model) * number_bytes, token_bytes(model, number_bytes) * tokens, tokens)
+def memory_need(model: BaseModel, number_bytes: int, tokens: int) -> MemoryNeed:
+    """The memory that a model needs when a number takes `number_bytes` and the context holds `tokens` tokens."""
+    return MemoryNeed(parameters(model) * number_bytes, bytes_per_token(model, number_bytes) * tokens, tokens)
 
 
 def parameters(model: BaseModel) -> int:
-    """Weights in the model's safetensors, from their headers."""
+    """How many weights the model has, read from the headers of its safetensors files."""
     return sum(map(_elements, sorted(model.path.glob("*.safetensors"))))
 
 
-def token_bytes(model: BaseModel, number_bytes: int) -> int:
-    """Bytes of one token's keys and values; 0 where the config does not say (not a plain transformer)."""
+def bytes_per_token(model: BaseModel, number_bytes: int) -> int:
+    """Bytes of one token's keys and values; 0 where config.json does not tell (the model is no plain transformer)."""
     config = json.loads((model.path / "config.json").read_text(encoding="utf-8"))
     heads = config.get("num_attention_heads") or 0
     size = config.get("head_dim") or (config.get("hidden_size", 0) // heads if heads else 0)
@@ -52,29 +52,29 @@ def token_bytes(model: BaseModel, number_bytes: int) -> int:
     )
 
 
-def check_fit(model: BaseModel, needed: Need, free: int, place: str, remedy: str) -> None:
-    """Refuse a model that needs more than there is.
+def check_memory(model: BaseModel, needed: MemoryNeed, free: int, device: str, remedy: str) -> None:
+    """Refuse a model that needs more memory than there is.
 
     Args:
-        model: named in the sentence.
-        needed: its bytes.
-        free: bytes that it may take.
-        place: what has so many free, as the sentence says it.
-        remedy: what to do.
+        model: the model, which the error names.
+        needed: the bytes that it needs.
+        free: the bytes that it may take.
+        device: what has these bytes free, in the words of the error ("this machine", "the GPU").
+        remedy: what to do, in the words of the error.
 
     Raises:
-        ModelError: with the sum.
+        ModelError: when it does not fit, with the sum.
     """
     if needed.total > free:
         raise ModelError(
             f"The model {model.id} needs {needed.total / GB:.2f} GB (weights {needed.weights / GB:.2f} GB + keys and"
-            f" values of {needed.tokens} tokens {needed.keys_values / GB:.2f} GB), but {place} has {free / GB:.2f} GB:"
+            f" values of {needed.tokens} tokens {needed.keys_values / GB:.2f} GB), but {device} has {free / GB:.2f} GB:"
             f" {remedy}."
         )
 
 
 def free_memory() -> int:
-    """Bytes of main memory that this process may still take, as far as the machine and its container allow."""
+    """Bytes of main memory that the machine and its container still let this process take."""
     free = int(psutil.virtual_memory().available)
     try:
         return min(free, int(Path("/sys/fs/cgroup/memory.max").read_text()))

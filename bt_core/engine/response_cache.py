@@ -1,63 +1,59 @@
-"""Answers that were computed before, kept on disk: an engine in front of an engine.
+"""The response cache: an engine in front of another engine that keeps its answers on disk.
 
-The store is one SQLite file in its default journal mode (a rollback journal): it needs nothing but file locks, so
-that tasks on several machines can share a volume, while WAL keeps its index in the memory of one machine
-(https://sqlite.org/wal.html). A batch is one transaction: a kill at any moment leaves whole rows.
+The store is one SQLite file in the default journal mode (a rollback journal). That mode needs nothing but file locks,
+so tasks on several machines can share a volume; WAL would keep its index in the memory of one machine
+(https://sqlite.org/wal.html). A batch is one transaction, so a kill at any moment leaves whole rows.
 """
 
 import json
 import os
 import sqlite3
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bt_core.engine.base import Completion, Engine, Request, answered, close, forget
+from bt_core.engine.base import Completion, Engine, Request, usage_of
 from bt_core.engine.cache_keys import request_key
+from bt_core.engine.lazy_engine import LazyEngine
+from bt_core.errors import warn
 from bt_core.records import Usage
 
 T = TypeVar("T")
 
-#: Names the folder of both caches; unset or empty: nothing is cached.
+#: The environment variable that names the folder of both caches; unset or empty: nothing is cached.
 CACHE_VARIABLE = "BT_RESPONSE_CACHE"
-#: How long to wait for another process that writes, in seconds.
+#: Seconds to wait for another process that is writing.
 BUSY_SECONDS = 60.0
 
 _FIND = "SELECT key, value FROM responses WHERE key IN (SELECT value FROM json_each(?))"
 
 
 def cache_folder() -> Path | None:
-    """Where answers and adapters are cached: `BT_RESPONSE_CACHE`; None: nowhere."""
+    """The folder in which answers and adapters are cached (`BT_RESPONSE_CACHE`); None: nothing is cached."""
     folder = os.environ.get(CACHE_VARIABLE)
     return Path(folder) if folder else None
-
-
-def warn(sentence: str) -> None:
-    """Say on stderr that a cache is of no use; the run goes on."""
-    print(f"warning: {sentence}", file=sys.stderr, flush=True)
 
 
 class ResponseStore:
     """Completions by key in the file `responses.sqlite`, which several processes may use at once.
 
-    It never ends a run. A damaged file is moved aside; one that cannot be used (locked for long, no rights, a full
-    disk) is left alone from then on; either is said in one warning.
+    A failing store never ends a run. A damaged file is moved aside; a file that cannot be used (it is locked for long,
+    there are no rights, the disk is full) is not touched any more. In both cases one warning says so.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "responses.sqlite"
-        self._works = {"read": True, "written": True}
+        self._usable = {"read": True, "written": True}
 
     def read(self, keys: Iterable[str]) -> dict[str, Completion]:
-        """The completions that are there, marked as cached."""
-        asked = json.dumps(list(keys))
-        return self._attempt("read", lambda file: {k: _parse(v) for k, v in file.execute(_FIND, [asked])}) or {}
+        """The completions that the store has, marked as cached."""
+        listed = json.dumps(list(keys))
+        return self._attempt("read", lambda file: {k: _parse(v) for k, v in file.execute(_FIND, [listed])}) or {}
 
     def write(self, completions: Mapping[str, Completion]) -> None:
-        """Keep the completions; where a key is known already, its answer stays."""
+        """Keep the completions; where a key is there already, its answer stays."""
         rows = [(key, _dump(completion)) for key, completion in completions.items()]
 
         def insert(file: sqlite3.Connection) -> None:
@@ -67,14 +63,14 @@ class ResponseStore:
         self._attempt("written", insert)
 
     def _attempt(self, verb: str, work: Callable[[sqlite3.Connection], T]) -> T | None:
-        if not self._works[verb]:
+        if not self._usable[verb]:
             return None
         try:
             with closing(self._connect()) as file:
                 return work(file)
         except (sqlite3.OperationalError, OSError) as error:
-            # What cannot be read is of no use; what cannot be written may still be read.
-            self._works = {"read": verb != "read", "written": False}
+            # A file that cannot be read is of no use at all; one that cannot be written may still be read.
+            self._usable = {"read": verb != "read", "written": False}
             warn(f"The cache {self.path} cannot be {verb} ({error}): going on without; check disk and rights.")
         except (sqlite3.DatabaseError, ValueError, LookupError, TypeError) as error:
             self._set_aside(error)
@@ -82,7 +78,7 @@ class ResponseStore:
 
     def _connect(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Immediate: a transaction that only becomes a writer later is refused at once instead of waiting.
+        # Immediate, because a transaction that becomes a writer only later is refused at once instead of waiting.
         file = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level="IMMEDIATE")
         try:
             file.execute("CREATE TABLE IF NOT EXISTS responses (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
@@ -95,13 +91,13 @@ class ResponseStore:
         aside = self.path.with_name(self.path.name + ".damaged")
         try:
             self.path.replace(aside)
-        except OSError:  # another process was first, or may not move it
-            self._works = dict.fromkeys(self._works, False)
-        warn(f"The cache {self.path} was damaged ({error}): going on with a new one; the old is {aside.name}.")
+        except OSError:  # another process was faster, or this one has no right to move it
+            self._usable = dict.fromkeys(self._usable, False)
+        warn(f"The cache {self.path} was damaged ({error}): going on with a new one; the old one is {aside.name}.")
 
 
 def _dump(completion: Completion) -> str:
-    """JSON holds the shortest decimal that reads back as the same float."""
+    """As JSON, which holds the shortest decimal that reads back as the same float."""
     value = asdict(completion)
     del value["cached"]
     return json.dumps(value)
@@ -113,24 +109,24 @@ def _parse(text: str) -> Completion:
 
 
 class CachedEngine:
-    """`bt_core.engine.base.Engine` that asks a store first, and the engine for what is not there.
+    """`bt_core.engine.base.Engine` that asks a store first, and the engine behind it for answers that are not there.
 
     Args:
-        load: gives the engine; called at the first miss, so that without one no model is loaded.
+        load: returns the engine behind the cache; called at the first miss, so that without one no model is loaded.
         store: where answers are kept.
-        identity: of the base model (`cache_keys.answers_identity`), a part of every key.
+        identity: names model and engine in every key (`cache_keys.answers_identity`).
     """
 
     def __init__(self, load: Callable[[], Engine], store: ResponseStore, identity: Mapping[str, Any]) -> None:
         self.usage = Usage()
-        self._load, self._store, self._identity = load, store, identity
-        self._engine: Engine | None = None
+        self._engine, self._store, self._identity = LazyEngine(load), store, identity
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
-        """Answer the requests in order; those with one key reach the engine once.
+        """Answer the requests in order; requests with the same key reach the engine once.
 
         Raises:
-            EngineError, ModelError: when the engine fails, or cannot be loaded.
+            EngineError: when the engine fails.
+            ModelError: when it cannot be loaded.
         """
         keys = [request_key(self._identity, request) for request in requests]
         answers = self._store.read(dict.fromkeys(keys))
@@ -140,22 +136,18 @@ class CachedEngine:
             self._store.write(computed)
             answers |= computed
         completions = [answers[key] for key in keys]
-        self.usage += answered(completions)
+        self.usage += usage_of(completions)
         return completions
 
     def close(self) -> None:
-        """Close the engine behind the cache, if it was needed."""
-        if self._engine is not None:
-            close(self._engine)
+        """Close the engine behind the cache; it is loaded again when it is needed again."""
+        self._engine.close()
 
     def forget(self) -> None:
         """Have the engine behind the cache forget; what is on disk stays."""
-        if self._engine is not None:
-            forget(self._engine)
+        self._engine.forget()
 
     def _compute(self, missing: Mapping[str, Request]) -> dict[str, Completion]:
-        if self._engine is None:
-            self._engine = self._load()
         before = self._engine.usage
         completions = self._engine.generate(list(missing.values()))
         spent = self._engine.usage - before

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bt_core.config import Config
-from bt_core.engine.base import Engine, close
+from bt_core.engine.base import Engine
 from bt_core.engine.cache_keys import answers_identity
-from bt_core.engine.lazy_engine import SharedEngine
+from bt_core.engine.lazy_engine import LazyEngine
 from bt_core.engine.response_cache import CachedEngine, ResponseStore, cache_folder
 from bt_core.lm.runner import Runner
 from bt_core.models import resolve_model
@@ -66,13 +66,13 @@ class Stage:
         if self._runner is not None:
             self.spent += self._runner.usage
             if self.given is None:
-                close(self._runner.engine)
+                self._runner.engine.close()
             self._runner = None
             gc.collect()
 
     def make_room(self) -> None:
         """Give back the memory of an engine that several steps share, which loads its model again when asked."""
-        if isinstance(self.given, SharedEngine):
+        if isinstance(self.given, LazyEngine):
             self.given.close()
 
     def report(self, **parts: Any) -> StageReport:

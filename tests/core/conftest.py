@@ -81,6 +81,12 @@ class Recorder:
         self.batches.append(len(requests))
         return self.engine.generate(requests)
 
+    def forget(self) -> None:
+        self.engine.forget()
+
+    def close(self) -> None:
+        self.engine.close()
+
 
 @pytest.fixture
 def recorder(tiny_engine: TransformersEngine) -> Recorder:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bt_core.config import Config, resolve_config
-from bt_core.engine.base import Completion, Request
+from bt_core.engine.base import BaseEngine, Completion, Request
 from bt_core.lm.adapters import LineAdapter
 from bt_core.lm.binding import vanilla_states
 from bt_core.lm.runner import Runner
@@ -20,7 +20,7 @@ Answer = Callable[[str, Request], str]
 
 
 @dataclass
-class Scripted:
+class Scripted(BaseEngine):
     """An engine that answers from a function. Of closed answers the chosen one has probability 0.7."""
 
     answer: Answer

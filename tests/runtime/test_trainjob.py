@@ -55,7 +55,7 @@ RUNTIME = {
 
 @dataclass
 class Cluster:
-    """What the API has: the jobs that were created, and how the last one went."""
+    """The state behind the API: the jobs that were created, and how the last one ended."""
 
     url: str = ""
     runs: bool = True
@@ -86,12 +86,12 @@ class Cluster:
         return {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [pod]}
 
     def answer(self, path: str) -> Any:
-        """What a GET finds; None: nothing."""
+        """The answer to a GET request; None: there is nothing at this path."""
         if path == f"{GROUP}/clustertrainingruntimes/torch-distributed":
             return RUNTIME
-        if found := re.fullmatch(rf"{GROUP}/namespaces/team/trainjobs/(\w+)", path):
-            self.looked_at.append(found[1])
-            return self.jobs.get(found[1])
+        if job := re.fullmatch(rf"{GROUP}/namespaces/team/trainjobs/(\w+)", path):
+            self.looked_at.append(job[1])
+            return self.jobs.get(job[1])
         if path == "/api/v1/namespaces/team/pods":
             return self.pods()
         return self.log if path == "/api/v1/namespaces/team/pods/pod-0/log" else None
@@ -124,11 +124,11 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    found = Cluster()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"cluster": found}))
+    state = Cluster()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"cluster": state}))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    found.url = f"http://127.0.0.1:{server.server_port}"
-    yield found
+    state.url = f"http://127.0.0.1:{server.server_port}"
+    yield state
     server.shutdown()
     server.server_close()
 
@@ -163,7 +163,7 @@ def test_a_trainjob_brings_the_same_adapter_back(
     assert "bt-claim" in json.dumps(sent["spec"]["runtimePatches"])
     assert "training needs about" in capsys.readouterr().out, "the job's log was shown"
     assert cluster.deleted == []
-    here = train_adapter(tiny_model, job.rows, (), job.settings, job.engine, 0, tmp_path / "here")
+    here = train_adapter(job, tmp_path / "here")
     assert curve.loss == here.loss
     for name in ("adapter_model.safetensors", "adapter_config.json"):
         assert (tmp_path / "adapter" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
@@ -195,7 +195,7 @@ TrainJobs(TrainJobConfig(share=sys.argv[2]), TrainerClient(connection), seconds=
 
 
 def test_a_step_that_is_stopped_deletes_its_job(cluster: Cluster, tmp_path: Path) -> None:
-    """Kubernetes stops a pod by SIGTERM, at which Python leaves out every `finally` unless it is told otherwise."""
+    """Kubernetes stops a pod by SIGTERM, and Python then skips every `finally` unless the signal is handled."""
     cluster.ends = False
     step = subprocess.Popen([sys.executable, "-W", "ignore", "-c", WAITING, cluster.url, str(tmp_path)], cwd=ROOT)
     try:
@@ -208,13 +208,13 @@ def test_a_step_that_is_stopped_deletes_its_job(cluster: Cluster, tmp_path: Path
     assert cluster.deleted == list(cluster.jobs)
 
 
-def test_a_runtime_that_is_not_there_is_one_sentence(cluster: Cluster, tiny_model: BaseModel, tmp_path: Path) -> None:
+def test_a_missing_runtime_is_one_sentence(cluster: Cluster, tiny_model: BaseModel, tmp_path: Path) -> None:
     settings = TrainJobConfig(share=str(tmp_path / "share"), runtime="other")
     with pytest.raises(TrainingError, match="the TrainJob in runtime other failed"):
         TrainJobs(settings, _client(cluster.url), seconds=1)(_job(tiny_model), tmp_path / "adapter", "key")
 
 
-def test_the_mode_needs_a_shared_place() -> None:
+def test_the_mode_needs_a_share() -> None:
     assert remote_training(resolve_config({"task": "toy"})) is None
     with pytest.raises(ConfigError, match=r"`trainjob.share` is empty"):
         remote_training(resolve_config({"task": "toy", "w": {"mode": "trainjob"}}))

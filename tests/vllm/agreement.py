@@ -21,12 +21,12 @@ SETTINGS: dict[str, Any] = {
     "engine": {"device": "cpu"},
 }
 Call = tuple[Request, str]
-"""A request less its adapter, and the adapter's sha256 or an empty text."""
+"""A request without its adapter, and the adapter's sha256 or an empty text."""
 
 
 @dataclass
 class Recorder:
-    """A real engine, with every call and its completion kept."""
+    """A real engine that keeps every call and its completion."""
 
     engine: Engine
     calls: dict[Call, Completion] = field(default_factory=dict)
@@ -41,10 +41,16 @@ class Recorder:
             self.calls[replace(request, adapter=None), request.adapter.sha256 if request.adapter else ""] = completion
         return completions
 
+    def forget(self) -> None:
+        self.engine.forget()
+
+    def close(self) -> None:
+        self.engine.close()
+
 
 @dataclass
 class Run:
-    """What `bootstrap`, `p` and `w` of the default task came to on one engine."""
+    """The results of `bootstrap`, `p` and `w` of the default task on one engine."""
 
     kept: list[str]
     p: Program
@@ -53,11 +59,12 @@ class Run:
 
     @property
     def scores(self) -> list[float | None]:
-        """Validation after p, and after w."""
+        """The validation scores after p and after w."""
         return [program.lineage[-1].val_after for program in (self.p, self.w)]
 
 
 def run(engine: Engine, folder: Path) -> Run:
+    """Run the steps on the engine."""
     recorder = Recorder(engine)
     train, val, test = (folder / f"{name}.jsonl" for name in ("train", "val", "test"))
     config, _ = prepare(SETTINGS, train, val, test, folder / "vanilla", recorder)
@@ -70,11 +77,11 @@ def run(engine: Engine, folder: Path) -> Run:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Over the calls that two runs have in common, with an adapter or without.
+    """How far two runs agree on the calls that they have in common, with an adapter or without.
 
-    `labels` and `answers` count closed and free calls, `same_labels` and `same_answers` those answered alike;
-    `tokens` is the share of a free answer's tokens, position by position, that are the same; `logprob` the largest
-    difference of a label's log-probability, in nats.
+    `labels` and `answers` count closed and free calls, `same_labels` and `same_answers` those with the same answer.
+    `tokens` is the share of the tokens of free answers that are the same, position by position. `logprob` is the
+    largest difference of a label's log-probability, in nats.
     """
 
     labels: int
@@ -86,6 +93,7 @@ class Agreement:
 
 
 def compare(one: Run, other: Run, tokenizer: Any, with_adapter: bool) -> Agreement:
+    """Compare the calls that both runs made."""
     common = [call for call in one.calls.keys() & other.calls.keys() if bool(call[1]) == with_adapter]
     closed = [(one.calls[call], other.calls[call]) for call in common if call[0].labels]
     free = [(one.calls[call], other.calls[call]) for call in common if not call[0].labels]

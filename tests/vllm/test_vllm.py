@@ -1,4 +1,4 @@
-"""Both engine kinds on a real vLLM: the answers and choices of the transformers engine, and its limits as sentences."""
+"""Both engine kinds on a real vLLM: the answers and choices of the transformers engine, and one sentence per limit."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from bt_core.config import EngineConfig
-from bt_core.engine.base import EngineAdapter, Message, Request, Sampling, close
+from bt_core.engine.base import EngineAdapter, Message, Request, Sampling
 from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.engine.local.vllm_engine import ENVIRONMENT, VllmEngine
 from bt_core.engine.remote.server_engine import ServerEngine
@@ -35,13 +35,13 @@ def request(thing: str, **parts: object) -> Request:
 
 
 def processes() -> set[int]:
-    """Of this test's children, which are vLLM's engine and its workers."""
+    """The ids of this test's child processes: vLLM's engine and its workers."""
     return {child.pid for child in psutil.Process().children(recursive=True) if child.status() != "zombie"}
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def held(request: pytest.FixtureRequest, model: BaseModel) -> Iterator[Holder]:
-    """One engine; the last test closes it."""
+    """One engine, which the last test closes."""
     if request.param == "vllm":
         yield {"engine": VllmEngine(model, EngineConfig(kind="vllm", context=CONTEXT), RANK)}
         return
@@ -129,7 +129,7 @@ def test_a_prompt_has_the_same_tokens(engine: TokenEngine, transformers_engine: 
         assert tuple(answer["tokens"]) == tokens
 
 
-def test_labels_of_one_beginning_score_as_on_transformers(
+def test_labels_with_a_common_beginning_score_as_on_transformers(
     engine: TokenEngine, transformers_engine: TransformersEngine
 ) -> None:
     asked = [request(thing, labels=("red", "dark red", "dark blue", "dark")) for thing in ("blood", "the sky")]
@@ -171,7 +171,7 @@ def test_a_rank_above_the_maximum_is_one_sentence(
     wide = make_adapter(tmp_path, 2 * RANK)
     with pytest.raises((ConfigError, EngineError), match=r"rank 16.*(`engine.lora_rank`|--max-lora-rank)"):
         engine.generate([request("snow", labels=("a", "b"), adapter=wide)])
-    assert engine.generate([request("snow", labels=("a", "b"))])[0].error is None  # it goes on
+    assert engine.generate([request("snow", labels=("a", "b"))])[0].error is None  # the engine still answers
 
 
 def test_a_damaged_adapter_is_one_sentence(
@@ -193,5 +193,5 @@ def test_a_model_too_big_is_refused_before_it_is_loaded(model: BaseModel) -> Non
 
 def test_memory_is_given_back(held: Holder) -> None:
     before, engine = processes(), held["engine"]
-    close(engine)
+    engine.close()
     assert isinstance(engine, ServerEngine) or processes() < before

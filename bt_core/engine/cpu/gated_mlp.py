@@ -1,7 +1,8 @@
 """Gated feed-forward blocks, `down(act(gate(x)) * up(x))`, computed in the memory of the gate's product.
 
-Each step of such a block (Shazeer 2020, arXiv 2002.05202) fills [tokens, intermediate] floats, the widest there are
-in a model. Written anew each time, they leave a CPU's caches, and the system clears their pages (docs/LOG.md, "Pages").
+Each step of such a block (Shazeer 2020, arXiv 2002.05202) fills [tokens, intermediate] floats, the widest tensors in a
+model. In new memory for each step they leave a CPU's caches, and the system has to clear their pages (docs/LOG.md,
+"Pages").
 """
 
 from typing import Any
@@ -14,7 +15,7 @@ _PARTS = {"gate_proj", "up_proj", "down_proj", "act_fn"}
 
 
 class GatedInPlace(torch.nn.Module):
-    """Takes the place of a gated block, whose layers it keeps under their names. Not to be trained through."""
+    """Replaces a gated block and keeps its layers under their names. No gradient can pass through it."""
 
     def __init__(self, block: torch.nn.Module) -> None:
         super().__init__()
@@ -24,15 +25,15 @@ class GatedInPlace(torch.nn.Module):
         self._is_silu = torch.equal(self.act_fn(sample), functional.silu(sample))
 
     def forward(self, rows: Tensor) -> Tensor:
-        """[..., hidden] to [..., hidden]."""
+        """From [..., hidden] to [..., hidden]."""
         gate = self.gate_proj(rows)
         opened = functional.silu(gate, inplace=True) if self._is_silu else self.act_fn(gate)
-        found: Tensor = self.down_proj(opened.mul_(self.up_proj(rows)))
-        return found
+        output: Tensor = self.down_proj(opened.mul_(self.up_proj(rows)))
+        return output
 
 
 def gate_in_place(model: Any) -> None:
-    """Exchange a frozen model's gated blocks, where the first of a kind gives the same floats either way."""
+    """Replace a frozen model's gated blocks, where the first block of a class gives the same floats either way."""
     same: dict[type, bool] = {}
     for name, block in list(model.named_modules()):
         if {part for part, _ in block.named_children()} == _PARTS and isinstance(block.gate_proj, torch.nn.Linear):

@@ -1,7 +1,7 @@
-"""The last layer of a decoder, computed where logits are wanted.
+"""The last layer of a decoder, computed only at positions whose logits are needed.
 
-No token attends to what the last layer makes of another one, so of a prompt that is wanted for its last position all
-else that comes behind the layer's attention is work for nothing: most of one layer of the model.
+No token attends to the last layer's output at another token. Where only the logits of a prompt's last position are
+needed, everything behind the attention of the last layer is wasted at the other positions: most of one layer's work.
 """
 
 from typing import Any
@@ -13,26 +13,26 @@ _PARTS = {"input_layernorm", "self_attn", "post_attention_layernorm", "mlp"}
 
 
 class LastLayer(torch.nn.Module):
-    """Takes the place of a decoder's last layer, whose parts it keeps under their names."""
+    """Replaces a decoder's last layer and keeps its parts under their names."""
 
     def __init__(self, layer: torch.nn.Module) -> None:
         super().__init__()
         for name, part in layer.named_children():
             self.add_module(name, part)
 
-    def forward(self, hidden_states: Tensor, wanted: int = 0, **attending: Any) -> Tensor:
-        """[B, S, hidden] to [B, wanted, hidden], the last positions; to all of them without `wanted`."""
+    def forward(self, hidden_states: Tensor, logit_count: int = 0, **attending: Any) -> Tensor:
+        """From [B, S, hidden] to [B, logit_count, hidden], the last positions; with `logit_count` 0, all of them."""
         normed = self.input_layernorm(hidden_states)
-        seen, *_ = self.self_attn(hidden_states=normed, last_alone=wanted == 1, **attending)
-        rows = (hidden_states + seen)[:, -wanted:]
-        found: Tensor = rows + self.mlp(self.post_attention_layernorm(rows))
-        return found
+        attended, *_ = self.self_attn(hidden_states=normed, last_alone=logit_count == 1, **attending)
+        rows = (hidden_states + attended)[:, -logit_count:]
+        output: Tensor = rows + self.mlp(self.post_attention_layernorm(rows))
+        return output
 
 
-def compute_where_wanted(model: Any) -> None:
-    """Exchange a frozen model's last layer, where it is a layer whose output ours reproduces.
+def compute_where_needed(model: Any) -> None:
+    """Replace a frozen model's last layer, if the replacement reproduces its output.
 
-    The model's forward pass then takes `wanted`, which must not be below its `logits_to_keep`.
+    The model's forward pass then takes an argument `logit_count`, which must not be below its `logits_to_keep`.
     """
     decoder = getattr(model, "model", None)
     layers = getattr(decoder, "layers", None)
@@ -43,7 +43,7 @@ def compute_where_wanted(model: Any) -> None:
 
 
 def _alone(decoder: Any, layer: torch.nn.Module) -> Tensor:
-    """What the decoder makes of a few tokens with this layer as its only one."""
+    """The decoder's output for a few tokens, with this layer as its only one."""
     layers = decoder.layers
     decoder.layers = torch.nn.ModuleList([layer])
     try:

@@ -1,7 +1,8 @@
-"""Products of frozen weights by oneDNN on CPU, two to four times as fast as torch's own where MKL holds back.
+"""Products with frozen weights by oneDNN on CPU, two to four times as fast as torch's own where MKL is slow.
 
-In float32 torch multiplies by MKL, which on a processor that is not Intel's uses no AVX-512, and lays out the weights
-anew for every batch. oneDNN uses what the processor has, and takes weights that were laid out once (docs/LOG.md).
+In float32 torch multiplies by MKL, which uses no AVX-512 on processors that are not Intel's, and which lays out the
+weights anew for every batch. oneDNN uses what the processor has, and takes weights that were laid out once
+(docs/LOG.md).
 """
 
 from typing import Any
@@ -11,13 +12,13 @@ from torch import Tensor
 
 
 def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """[..., in] by [out, in] to [..., out]: what torch's own compiler calls for a linear layer on CPU."""
+    """[..., in] times [out, in] to [..., out], by the operation that torch's compiler uses for linear layers on CPU."""
     product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
     return product
 
 
 class OneDnnLinear(torch.nn.Linear):
-    """A frozen linear layer, its weight as it was or in oneDNN's own layout, through which gradients cost more."""
+    """A frozen linear layer. In oneDNN's own layout of the weight, gradients cost more."""
 
     def __init__(self, linear: torch.nn.Linear, lay_out: bool) -> None:
         super().__init__(linear.in_features, linear.out_features, bias=linear.bias is not None, device="meta")
@@ -28,7 +29,7 @@ class OneDnnLinear(torch.nn.Linear):
         self.bias = linear.bias
 
     def forward(self, rows: Tensor) -> Tensor:
-        """[..., in features] to [..., out features]."""
+        """From [..., in features] to [..., out features]."""
         if not torch.is_grad_enabled():
             return linear(rows, self.weight, self.bias)
         product: Tensor = _Product.apply(rows, self.weight, self.bias)
@@ -47,16 +48,17 @@ class _Product(torch.autograd.Function):
 
 
 def onednn_multiplies(device: str, dtype: torch.dtype) -> bool:
-    """Whether such weights are multiplied by oneDNN here."""
+    """Whether weights of this number format are multiplied by oneDNN on this device."""
     return device == "cpu" and dtype == torch.float32 and torch.backends.mkldnn.is_available()
 
 
 def multiply_by_onednn(model: Any, lay_out: bool) -> None:
-    """Exchange a frozen model's linear layers where `onednn_multiplies`.
+    """Replace a frozen model's linear layers where `onednn_multiplies`.
 
     Args:
-        model: on its device, in its number format.
-        lay_out: keep weights in oneDNN's layout, for a model that is not trained through; narrow batches gain most.
+        model: the model, on its device and in its number format.
+        lay_out: whether to keep weights in oneDNN's layout, for a model through which no gradient passes; narrow
+            batches gain most.
     """
     if not onednn_multiplies(model.device.type, model.dtype):
         return

@@ -1,8 +1,8 @@
-"""Attention over a prefix that a whole batch shares, stored once and never copied per row.
+"""Attention over a prefix that many rows of a batch share, stored once and never copied for each row.
 
-Attention over [prefix; suffix] equals the two attentions weighed by their log-sum-exp:
+Attention over [prefix; suffix] equals the two attentions weighted by their log-sum-exp:
 `o = o_prefix * s + o_suffix * (1 - s)` with `s = sigmoid(lse_prefix - lse_suffix)`. The identity is exact;
-it is the one behind FlashAttention's blocks (Dao et al. 2022, arXiv 2205.14135) and cascade inference.
+FlashAttention uses it for its blocks (Dao et al. 2022, arXiv 2205.14135), and cascade inference for shared prefixes.
 
 Shapes: B rows, H query heads, K key-value heads, G = H / K, S new tokens, T cached suffix tokens, P prefix
 tokens, D head size.
@@ -22,15 +22,15 @@ ATTENTION = "bt_shared_prefix"
 
 
 Layers = tuple[tuple[Tensor, Tensor], ...]
-"""Keys and values of one prefix, a [1, K, P, D] pair per layer."""
+"""The keys and values of one prefix: a pair of [1, K, P, D] for each layer."""
 
 
 @dataclass(frozen=True)
 class SharedPrefixes:
-    """Which rows of a batch stand behind which prefix: (first row, end row, layers), in order of rows.
+    """Which rows of a batch follow which prefix: (first row, end row, layers), in the order of rows.
 
-    A batch may hold rows of several prefixes, and rows of none: only the attention tells them apart, all other
-    work is done on the whole batch.
+    A batch may hold rows of several prefixes, and rows without one. Only the attention treats them differently; all
+    other work is done on the whole batch.
     """
 
     segments: tuple[tuple[int, int, Layers], ...]
@@ -39,7 +39,7 @@ class SharedPrefixes:
 def attention_with_lse(
     query: Tensor, key: Tensor, value: Tensor, scale: float, causal: bool, mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Attention and its log-sum-exp: ([B, H, S, D], [B, H, S]); K is H here, `mask` additive, [B, 1, 1 or S, T]."""
+    """Attention [B, H, S, D] and its log-sum-exp [B, H, S]; here K equals H. `mask` is additive, [B, 1, 1 or S, T]."""
     if query.device.type == "cpu" and query.dtype in (torch.float32, torch.bfloat16):
         flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
         out, lse = flash(query, key, value, 0.0, causal, attn_mask=mask, scale=scale)
@@ -68,9 +68,8 @@ def shared_prefix_attention(
 ) -> tuple[Tensor, None]:
     """The attention function that transformers calls in every layer.
 
-    Where the new tokens are the whole suffix they attend causally. `suffix_mask` is additive, [B, 1, 1 or S, T], and
-    says which suffix tokens are not seen beside that. With `last_alone` only the last position is computed, which sees
-    them all.
+    New tokens that are the whole suffix attend causally. `suffix_mask` is additive, [B, 1, 1 or S, T], and hides
+    further suffix tokens. With `last_alone` only the last position is computed, which attends to all of them.
     """
     new = query.shape[2]
     if last_alone and new > 1:
@@ -94,7 +93,7 @@ def shared_prefix_attention(
 
 
 def _attend_prefix(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-    """All rows' queries against one prefix: per key-value head one product, [B * G * S, D] against [P, D]."""
+    """All rows' queries against one prefix: for each key-value head one product, [B * G * S, D] times [P, D]."""
     rows, heads, new, size = query.shape
     kv_heads = key.shape[1]
     each = heads // kv_heads * new
@@ -105,13 +104,13 @@ def _attend_prefix(query: Tensor, key: Tensor, value: Tensor, scale: float) -> t
 
 
 def register() -> None:
-    """Make the attention known to transformers, under `ATTENTION`; masks are ours to build."""
+    """Register the attention with transformers under the name `ATTENTION`; we build its masks ourselves."""
     ALL_ATTENTION_FUNCTIONS.register(ATTENTION, shared_prefix_attention)
     ALL_MASK_ATTENTION_FUNCTIONS.register(ATTENTION, lambda *args, **kwargs: None)
 
 
 def supports(config: Any) -> bool:
-    """Whether a model's attention is plain causal softmax in every layer, which the identity above needs."""
+    """Whether a model's attention is plain causal softmax in every layer, as the identity above requires."""
     if set(getattr(config, "layer_types", None) or ()) - {"full_attention"}:
         return False
     windowed = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)

@@ -1,69 +1,65 @@
-"""From logits to answers: decoding with drafts, where an answer ends, and which token comes next.
+"""From logits to answers: decoding with drafts.
 
 A pass over a few tokens takes little longer than over one, since both read all the weights once. A guess at how the
-answer goes on (`drafts`) is therefore run together with its last token; what the model itself would have said
-decides how much of it stands (speculative decoding: Leviathan et al. 2023, arXiv 2211.17192; drafts from a look-up
-instead of a small model). Answers are those without drafts, up to rounding.
+answer goes on (`drafts`) is therefore run together with the answer's last token, and the model's own choice of tokens
+decides how much of the guess is accepted (speculative decoding, Leviathan et al. 2023, arXiv 2211.17192; here drafts
+come from a look-up instead of a small model). The answers are those without drafts, up to rounding.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from bt_core.engine.base import Sampling
+from bt_core.engine.base import Sampling, Tokens
 from bt_core.engine.local.forward import Batch
-from bt_core.engine.local.grouping import Tokens
 from bt_core.engine.local.pass_cost import cheap
+from bt_core.engine.tokens.sampling import Stopper, generators, pick
 
 Guess = Callable[[int, Tokens], Tokens]
-"""How a row's answer may go on: (row, its tokens so far) -> tokens, perhaps none."""
+"""Guesses how a row's answer goes on: (row, its tokens so far) -> tokens, perhaps none."""
 
 
 @dataclass
 class Answer:
-    """A row's answer so far; `draft` is what was run behind its last token and is not yet part of it."""
+    """A row's answer so far. `draft` has the tokens that were run after its last one and are not yet part of it."""
 
     generator: torch.Generator | None
     tokens: list[int]
     draft: Tokens = ()
     done: bool = False
 
-    def take(self, logits: Tensor, sampling: Sampling, stopper: "Stopper") -> int:
-        """Take tokens from logits [.., V], the last of them behind the draft; returns how much of that failed."""
+    def take(self, logits: Tensor, sampling: Sampling, stopper: Stopper) -> int:
+        """Take tokens from logits [.., V], which end after the draft; returns how many draft tokens were refused."""
         draft, self.draft = self.draft, ()
-        for place in range(len(draft) + 1):
-            token = pick(logits[len(logits) - 1 - len(draft) + place], sampling, self.generator)
+        for position in range(len(draft) + 1):
+            token = pick(logits[len(logits) - 1 - len(draft) + position], sampling, self.generator)
             if token in stopper.ends:
                 self.done = True
             else:
                 self.tokens.append(token)
                 self.done = len(self.tokens) == sampling.max_tokens or stopper.stops(self.tokens)
-            if self.done or place == len(draft) or token != draft[place]:
+            if self.done or position == len(draft) or token != draft[position]:
                 break
-        return len(draft) - place
+        return len(draft) - position
 
 
-def decode(
-    batch: Batch, sampling: Sampling, prompts: Sequence[Tokens], stopper: "Stopper", guess: Guess
-) -> list[Tokens]:
-    """Decode until each row stops; rows that are done leave the batch once half of it is.
+def decode(batch: Batch, sampling: Sampling, prompts: Sequence[Tokens], stopper: Stopper, guess: Guess) -> list[Tokens]:
+    """Decode until each row stops; finished rows leave the batch once they are half of it.
 
     Args:
-        batch: after its prompts.
+        batch: rows whose prompts were run.
         sampling: how the next token is picked.
-        prompts: of the rows, which seed their samples.
-        stopper: knows where an answer ends.
+        prompts: the rows' prompts, which seed their samples.
+        stopper: decides where an answer ends.
         guess: makes drafts.
 
     Returns:
-        The new tokens of each row, the end token left out.
+        The new tokens of each row, without the end token.
     """
     answers = [Answer(generator, []) for generator in generators(sampling, prompts)]
-    most = cheap(batch.model.device.type) if batch.ours else 0  # no draft where nothing can be taken back
+    most = cheap(batch.model.device.type) if batch.ours else 0  # no drafts where tokens cannot be taken back
     alive = list(range(len(answers)))
     while True:
         batch.take_back(
@@ -89,50 +85,3 @@ def decode(
             for index in alive
         ]
         batch.extend(rows, max(map(len, rows)))
-
-
-@dataclass(frozen=True)
-class Stopper:
-    """Knows when a row is done: at an end token, or once its text holds a stop string."""
-
-    tokenizer: Any
-    ends: frozenset[int]
-    strings: tuple[str, ...]
-
-    def stops(self, tokens: list[int]) -> bool:
-        if not self.strings:
-            return False
-        window = max(map(len, self.strings)) + 8  # a token is at least one byte of text, give or take a merge
-        text = self.tokenizer.decode(tokens[-window:], skip_special_tokens=True)
-        return any(stop in text for stop in self.strings)
-
-    def text(self, tokens: Sequence[int]) -> str:
-        """The answer's text up to the first stop string."""
-        text: str = self.tokenizer.decode(tokens, skip_special_tokens=True)
-        cuts = [text.index(stop) for stop in self.strings if stop in text]
-        return text[: min(cuts)] if cuts else text
-
-
-def pick(logits: Tensor, sampling: Sampling, generator: torch.Generator | None) -> int:
-    """The next token from logits [V]: the largest, or a nucleus sample."""
-    if generator is None:
-        return int(logits.argmax())
-    probabilities = torch.softmax(logits.cpu() / sampling.temperature, dim=-1)
-    if sampling.top_p < 1.0:
-        ordered, tokens = probabilities.sort(descending=True)
-        outside = ordered.cumsum(0) - ordered >= sampling.top_p
-        probabilities = probabilities.scatter(0, tokens[outside], 0.0)
-    return int(torch.multinomial(probabilities, 1, generator=generator))
-
-
-def generators(sampling: Sampling, prompts: Sequence[Tokens]) -> list[torch.Generator | None]:
-    """One generator a row, seeded by prompt and seed: a sample does not depend on the rest of the batch."""
-    if sampling.temperature == 0.0:
-        return [None] * len(prompts)
-    return [torch.Generator().manual_seed(sample_seed(sampling.seed, prompt)) for prompt in prompts]
-
-
-def sample_seed(seed: int, prompt: Tokens) -> int:
-    """The seed of one prompt's sample, 56 bits."""
-    digest = hashlib.sha256(f"{seed}:{prompt}".encode()).digest()
-    return int.from_bytes(digest[:7], "big")

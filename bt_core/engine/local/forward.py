@@ -1,6 +1,6 @@
-"""Forward passes: shared prefixes once, then rows behind many prefixes in one batch, some tokens at a time.
+"""Forward passes: first the shared prefixes, then rows that follow many prefixes in one batch, some tokens at a time.
 
-New tokens are padded on the left, so that every row's next token is wanted at the same, last position.
+New tokens are padded on the left, so that every row's next token comes from the same, last position.
 Shapes: B rows, S new tokens with padding, T cached suffix tokens, K positions with logits, V vocabulary entries.
 """
 
@@ -13,30 +13,30 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from bt_core.engine.base import Tokens
 from bt_core.engine.local import attention
 from bt_core.engine.local.attention import Layers, SharedPrefixes
-from bt_core.engine.local.grouping import Tokens
 
 
 @dataclass(frozen=True)
 class Prefix:
-    """A prefix that was run: its length and its keys and values."""
+    """A prefix that was run: its length in tokens, and its keys and values."""
 
     length: int
     layers: Layers
 
 
 class Batch:
-    """Rows under way, each behind its prefix, rows of one prefix side by side.
+    """Rows that are being run, each behind its prefix; rows of the same prefix stand next to each other.
 
-    A model whose attention is not ours (`attention.supports`) gets the mask that transformers knows, has no prefixes,
-    and takes nothing back.
+    A model whose attention is not ours (`attention.supports`) gets transformers' own mask, has no prefixes, and cannot
+    take tokens back.
 
     Attributes:
         ours: whether the attention is ours.
-        logits: [B, K, V], behind each of the last K tokens, from the last `extend`.
-        seen: [B, T], which cached tokens a row sees: neither pads nor what was taken back.
-        ends: [B], position of each row's next token.
+        logits: [B, K, V], after each of the last K tokens, from the last `extend`.
+        seen: [B, T], the cached tokens to which a row attends: neither padding nor tokens that were taken back.
+        ends: [B], the position of each row's next token.
     """
 
     def __init__(self, model: Any, prefixes: Sequence[Prefix | None], pad: int) -> None:
@@ -47,12 +47,12 @@ class Batch:
         self.ends = torch.tensor([prefix.length if prefix else 0 for prefix in prefixes])
         self.logits = torch.empty(0)
 
-    def extend(self, rows: Sequence[Tokens], wanted: int = 1) -> None:
+    def extend(self, rows: Sequence[Tokens], logit_count: int = 1) -> None:
         """Run new tokens of every row, at least one of each.
 
         Args:
-            rows: their tokens.
-            wanted: positions, from the end, whose logits are computed.
+            rows: the new tokens of each row.
+            logit_count: at how many positions, from the end, logits are computed.
         """
         lengths = torch.tensor([len(row) for row in rows])
         width = int(lengths.max())
@@ -66,33 +66,33 @@ class Batch:
             position_ids=positions.to(self.model.device),
             past_key_values=self.cache,
             use_cache=True,
-            logits_to_keep=wanted,
-            **self._attending(fresh, wanted),
+            logits_to_keep=logit_count,
+            **self._attention_arguments(fresh, logit_count),
         )
         self.logits = output.logits.float()
         self.seen = torch.cat((self.seen, fresh), 1)
         self.ends = self.ends + lengths
 
     def take_back(self, counts: Sequence[int]) -> None:
-        """Forget so many of each row's last tokens."""
+        """Take back the last tokens of each row, so many as `counts` says."""
         if not any(counts):
             return
-        number = torch.tensor(counts)
-        self.ends = self.ends - number
-        self.seen &= torch.arange(self.seen.shape[1], 0, -1) > number[:, None]
+        taken = torch.tensor(counts)
+        self.ends = self.ends - taken
+        self.seen &= torch.arange(self.seen.shape[1], 0, -1) > taken[:, None]
         if shared := min(counts):
             self.seen = self.seen[:, :-shared]
             self.cache.crop(-shared)
 
     def keep(self, rows: list[int]) -> None:
-        """Drop all other rows."""
+        """Keep only these rows."""
         index = torch.tensor(rows)
         self.cache.batch_select_indices(index.to(self.model.device))
         self.seen, self.ends = self.seen[index], self.ends[index]
         self.prefixes = [self.prefixes[row] for row in rows]
 
     def _mask(self, fresh: Tensor) -> Tensor | None:
-        """Additive, [B, 1, S, T + S]; of pads alone, [B, 1, 1, S], behind nothing, where attention is causal itself."""
+        """The additive mask [B, 1, S, T + S], or [B, 1, 1, S] without cached tokens, where attention is causal."""
         width = fresh.shape[1]
         if bool(fresh.all()) and bool(self.seen.all()) and (width == 1 or not self.seen.shape[1]):
             return None
@@ -104,19 +104,19 @@ class Batch:
         hidden = torch.finfo(dtype).min
         return torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, hidden)[:, None].to(self.model.device)
 
-    def _attending(self, fresh: Tensor, wanted: int) -> dict[str, Any]:
-        """What tells the model which tokens see which, and which are wanted."""
+    def _attention_arguments(self, fresh: Tensor, logit_count: int) -> dict[str, Any]:
+        """The arguments that tell the model which tokens attend to which, and how many positions need logits."""
         if self.ours:
             prefixes, mask = _segments(self.prefixes), self._mask(fresh)
-            return {"shared_prefixes": prefixes, "suffix_mask": mask, "wanted": wanted}
+            return {"shared_prefixes": prefixes, "suffix_mask": mask, "logit_count": logit_count}
         return {"attention_mask": torch.cat((self.seen, fresh), 1).long().to(self.model.device)}
 
 
 def prefix_pass(model: Any, starts: Mapping[Tokens, Prefix | None], pad: int) -> list[Prefix]:
-    """Keys and values of prefixes, each from its tokens behind what was run of them already."""
+    """Run prefixes, each from the end of what was run of it already, and return their keys and values."""
     batch = Batch(model, list(starts.values()), pad)
     batch.extend([tokens[start.length if start else 0 :] for tokens, start in starts.items()])
-    made = []
+    prefixes = []
     for row, (tokens, start) in enumerate(starts.items()):
         new = len(tokens) - (start.length if start else 0)
         own = slice(row, row + 1), slice(None), slice(-new, None)
@@ -126,27 +126,27 @@ def prefix_pass(model: Any, starts: Mapping[Tokens, Prefix | None], pad: int) ->
                 (torch.cat((old_key, key), 2), torch.cat((old_value, value), 2))
                 for (old_key, old_value), (key, value) in zip(start.layers, layers, strict=True)
             )
-        made.append(Prefix(len(tokens), layers))
-    return made
+        prefixes.append(Prefix(len(tokens), layers))
+    return prefixes
 
 
-def joined(parts: Iterable[Batch]) -> Batch:
-    """Batches after their prompts as one, rows in their order; the cached tokens of all end at the same place."""
+def join(parts: Iterable[Batch]) -> Batch:
+    """Join batches whose prompts were run into one, rows in their order; the cached tokens of all rows end together."""
     first, *others = batches = list(parts)
     if not others:
         return first
     first.prefixes = [prefix for batch in batches for prefix in batch.prefixes]
-    first.seen = torch.cat(_level([batch.seen for batch in batches], 1))
+    first.seen = torch.cat(_pad_left([batch.seen for batch in batches], 1))
     first.ends = torch.cat([batch.ends for batch in batches])
     first.logits = torch.cat([batch.logits for batch in batches])
     for own, *more in zip(*(batch.cache.layers for batch in batches), strict=True):
-        own.keys = torch.cat(_level([own.keys, *(layer.keys for layer in more)], 2))
-        own.values = torch.cat(_level([own.values, *(layer.values for layer in more)], 2))
+        own.keys = torch.cat(_pad_left([own.keys, *(layer.keys for layer in more)], 2))
+        own.values = torch.cat(_pad_left([own.values, *(layer.values for layer in more)], 2))
     return first
 
 
-def _level(tensors: list[Tensor], dimension: int) -> list[Tensor]:
-    """Fill up with zeros in front along the dimension, to the largest."""
+def _pad_left(tensors: list[Tensor], dimension: int) -> list[Tensor]:
+    """Pad the tensors with zeros in front along a dimension, to the size of the largest."""
     longest = max(tensor.shape[dimension] for tensor in tensors)
     after = 2 * (tensors[0].dim() - dimension - 1) * [0]
     return [torch.nn.functional.pad(tensor, (*after, longest - tensor.shape[dimension], 0)) for tensor in tensors]

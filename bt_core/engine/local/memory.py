@@ -1,23 +1,23 @@
-"""Telling want of memory from other failures."""
+"""Recognise out-of-memory errors."""
 
 import ctypes
 
 import torch
 
-#: What torch, C++ and oneDNN say when an allocation fails on CPU; the last two are all that oneDNN says of any failure
-#: of a product, and a product that went before fails for nothing else.
-_SAID = ("can't allocate memory", "std::bad_alloc", "could not create a ", "could not execute a ")
+#: The messages of torch, C++ and oneDNN when an allocation fails on CPU. The last two are oneDNN's message for every
+#: failure of a product, but a product that worked before fails for no other reason.
+_MESSAGES = ("can't allocate memory", "std::bad_alloc", "could not create a ", "could not execute a ")
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether torch failed for want of memory; on CPU it has no exception of its own for that."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in _SAID)
+    """Whether torch failed because memory ran out; on CPU it has no exception of its own for that."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in _MESSAGES)
 
 
 def release() -> None:
-    """Hand freed memory back to the system: what oneDNN makes comes from there, not from what the allocator keeps."""
+    """Return freed memory to the system, from which oneDNN allocates; it cannot use what torch's allocator keeps."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # the C library of Linux has it
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only the C library of Linux has it
     if trim:
         trim(0)

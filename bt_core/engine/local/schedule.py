@@ -1,4 +1,4 @@
-"""From a pile of token sequences to forward passes: shared prefixes once, then batches that fit the memory."""
+"""From token sequences to forward passes: shared prefixes once, then batches that fit the memory."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,20 +6,21 @@ from functools import partial
 from typing import Any
 
 from bt_core.config import EngineConfig
+from bt_core.engine.base import Tokens
 from bt_core.engine.local import attention
-from bt_core.engine.local.forward import Batch, Prefix, joined
-from bt_core.engine.local.grouping import Group, Tokens, batches, evenly, parts, prefix_groups
+from bt_core.engine.local.forward import Batch, Prefix, join
+from bt_core.engine.local.grouping import Group, batches, evenly, parts, prefix_groups
 from bt_core.engine.local.memory import out_of_memory, release
 from bt_core.engine.local.pass_cost import broad, cheap
 from bt_core.engine.local.prefixes import PrefixCache
 
 Finish = Callable[[list[int], Batch], None]
-"""Takes what it wants from a batch: (the rows' indices, the batch after its prompt)."""
+"""Reads its results from a batch: (the rows' indices, the batch whose prompts were run)."""
 
 
 @dataclass(frozen=True)
 class _Work:
-    """What one `Scheduler.run` was given, row by row behind the shared prefixes."""
+    """The arguments of one `Scheduler.run`, with each row split into its shared prefix and its suffix."""
 
     suffixes: Sequence[Tokens]
     prefixes: Sequence[Prefix | None]
@@ -30,8 +31,8 @@ class _Work:
 class Scheduler:
     """Runs sequences through one model.
 
-    `budget` is how many tokens, padding included, a forward pass may hold. It starts as configured, is halved
-    whenever memory runs out, and stays so.
+    `budget` is how many tokens, padding included, a forward pass may hold. It starts as configured, and is halved for
+    good whenever memory runs out.
     """
 
     def __init__(self, model: Any, pad: int, settings: EngineConfig) -> None:
@@ -50,19 +51,19 @@ class Scheduler:
         """Run every sequence and hand each batch to `finish`.
 
         Args:
-            weights: names the adapter that is switched on; kept prefixes are its own.
-            sequences: token ids, one sequence a row.
-            extra: tokens that a row may still grow by in `finish`.
-            finish: called once for each row; a row whose batch ran out of memory in it may come again.
+            weights: names the adapter that is switched on, since every adapter has its own prefixes.
+            sequences: token ids, one sequence for each row.
+            extra: how many tokens a row may still grow by in `finish`.
+            finish: gets every row once; a row whose batch ran out of memory in it may come again.
         """
         groups = self._groups(weights, sequences)
-        places = {index: (number, group.prefix) for number, group in enumerate(groups) for index in group.members}
-        suffixes = [sequence[places[index][1] :] for index, sequence in enumerate(sequences)]
+        group_of = {index: number for number, group in enumerate(groups) for index in group.members}
+        suffixes = [sequence[groups[group_of[index]].prefix :] for index, sequence in enumerate(sequences)]
         before = self._prefixes.computed
         shared = [sequences[group.members[0]][: group.prefix] for group in groups]
-        found = self._prefixes.get(weights, filter(None, shared))
+        computed = self._prefixes.get(weights, filter(None, shared))
         self.computed += self._prefixes.computed - before + sum(map(len, suffixes))
-        prefixes = [found.get(shared[places[index][0]]) for index in range(len(sequences))]
+        prefixes = [computed.get(shared[group_of[index]]) for index in range(len(sequences))]
         work = _Work(suffixes, prefixes, extra, finish)
         for batch in batches([len(suffix) for suffix in suffixes], self.budget, extra):
             self._pass(batch, work)
@@ -81,7 +82,7 @@ class Scheduler:
             except RuntimeError as error:
                 if len(rows) == 1 or not out_of_memory(error):
                     raise
-            # Out of the handler and of `_whole`, since the exception and its frames hold the batches' tensors.
+            # Outside of the handler and of `_whole`, since the exception and its frames hold the batches' tensors.
             self.budget = (cost if work.extra else min(cost, self._broad or cost)) // 2
             self._prefixes.clear()
             release()
@@ -90,26 +91,26 @@ class Scheduler:
             self._pass(part, work)
 
     def _whole(self, rows: list[int], work: _Work) -> None:
-        """Run the rows, in several parts where that computes less padding or keeps a pass in the caches."""
+        """Run the rows, in several parts where that saves padding or keeps a pass within the CPU's caches."""
         lengths = [len(work.suffixes[row]) for row in rows]
         cut = parts(lengths, self._overhead) if self._joins else [list(range(len(rows)))]
         if self._joins and self._broad:
             cut = [piece for part in cut for piece in evenly(part, lengths, self._broad)]
-        ordered = [_side_by_side([rows[place] for place in part], work.prefixes) for part in cut]
-        begun = (self._begun(part, work) for part in ordered)
+        ordered = [_group_by_prefix([rows[position] for position in part], work.prefixes) for part in cut]
+        started = (self._start(part, work) for part in ordered)
         if work.extra:
-            work.finish([row for part in ordered for row in part], joined(begun))
+            work.finish([row for part in ordered for row in part], join(started))
         else:
-            for part, batch in zip(ordered, begun, strict=True):
+            for part, batch in zip(ordered, started, strict=True):
                 work.finish(part, batch)
 
-    def _begun(self, rows: Sequence[int], work: _Work) -> Batch:
+    def _start(self, rows: Sequence[int], work: _Work) -> Batch:
         batch = Batch(self.model, [work.prefixes[row] for row in rows], self.pad)
         batch.extend([work.suffixes[row] for row in rows])
         return batch
 
 
-def _side_by_side(rows: Sequence[int], prefixes: Sequence[Prefix | None]) -> list[int]:
-    """The rows with those of one prefix together."""
+def _group_by_prefix(rows: Sequence[int], prefixes: Sequence[Prefix | None]) -> list[int]:
+    """The rows in an order in which those with the same prefix stand together."""
     first = {id(prefixes[row]): row for row in reversed(rows)}
     return sorted(rows, key=lambda row: (first[id(prefixes[row])], row))

@@ -1,7 +1,7 @@
-"""The engine that runs vLLM in this process: for GPUs, and for its CPU build, which the tests use.
+"""The engine that runs vLLM's offline engine, on GPUs, or with its CPU build, as the tests do.
 
-vLLM sizes the batches, keeps prefixes and switches adapters row by row; its model runs in a process of its own, which
-ends, and gives all its memory back, with `close`.
+vLLM chooses the sizes of batches, keeps prefixes and switches adapters row by row. Its model runs in a process of its
+own; `close` ends that process, which gives all its memory back.
 """
 
 import os
@@ -13,20 +13,20 @@ from typing import Any
 from bt_core.config import EngineConfig
 from bt_core.engine.adapter_check import check_base, check_rank
 from bt_core.engine.base import EngineAdapter
-from bt_core.engine.local.decoding import sample_seed
-from bt_core.engine.model_memory import check_fit, free_memory, need, token_bytes
+from bt_core.engine.model_memory import bytes_per_token, check_memory, free_memory, memory_need
+from bt_core.engine.tokens.sampling import sample_seed
 from bt_core.engine.tokens.token_engine import Ask, Reply, TokenEngine
 from bt_core.engine.tokens.vocabulary import Vocabulary
 from bt_core.errors import ConfigError, EngineError, first_line
 from bt_core.models import BaseModel
 
-#: What vLLM reads when it is imported: quiet, nothing sent home, and on CPU no core left idle.
+#: Environment variables that vLLM reads when it is imported: log errors only, send no usage data, use all CPU cores.
 ENVIRONMENT = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_NUM_OF_RESERVED_CPU": "0"}
-#: The ranks that vLLM makes room for (`MaxLoRARanks`, vllm 0.32).
+#: The LoRA ranks for which vLLM can reserve room (`MaxLoRARanks`, vllm 0.32).
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-#: Adapters that one batch may hold: more of them wait for the next.
+#: How many adapters one batch may hold; requests with further ones wait for the next batch.
 ADAPTERS = 4
-#: Bytes of a number.
+#: Bytes of a number in each number format.
 WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -36,10 +36,11 @@ class VllmEngine(TokenEngine):
     Args:
         model: the base model.
         settings: `dtype`, `tensor_parallel`, `gpu_memory` and `context` are used.
-        lora_rank: the highest rank of an adapter to make room for.
+        lora_rank: the highest rank of an adapter for which to reserve room.
 
     Raises:
         ModelError: when the model cannot be loaded, or does not fit the memory.
+        ConfigError: when vLLM is not installed.
         EngineError: when vLLM does not start.
     """
 
@@ -52,8 +53,12 @@ class VllmEngine(TokenEngine):
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         self._llm = _load(model, settings, context, self.rank)
-        self.close = weakref.finalize(self, self._llm.llm_engine.engine_core.shutdown)
+        self._shutdown = weakref.finalize(self, self._llm.llm_engine.engine_core.shutdown)
         self._adapters: dict[str, Any] = {}
+
+    def close(self) -> None:
+        """End vLLM's process, which gives all its memory back."""
+        self._shutdown()
 
     def run(self, asks: Sequence[Ask]) -> list[Reply]:
         from vllm.v1.engine.exceptions import EngineDeadError
@@ -71,7 +76,7 @@ class VllmEngine(TokenEngine):
         return [_reply(ask, output) for ask, output in zip(asks, outputs, strict=True)]
 
     def _adapter(self, adapter: EngineAdapter | None) -> Any:
-        """vLLM's handle of the adapter, which is loaded when it is first asked for."""
+        """vLLM's handle of the adapter, which is loaded when it is first needed."""
         if adapter is None:
             return None
         if adapter.sha256 not in self._adapters:
@@ -82,8 +87,10 @@ class VllmEngine(TokenEngine):
             handle = LoRARequest(adapter.sha256[:16], len(self._adapters) + 1, str(adapter.path.resolve()))
             try:
                 self._llm.llm_engine.add_lora(handle)
-            except Exception as error:  # vLLM raises nothing narrower for a call to its other process
-                raise EngineError(f"vLLM cannot load the adapter {adapter.path} ({first_line(error)}).") from None
+            except Exception as error:  # vLLM raises nothing narrower for a call to its own process
+                raise EngineError(
+                    f"vLLM cannot load the adapter {adapter.path} ({first_line(error)}): train it again."
+                ) from None
             self._adapters[adapter.sha256] = handle
         return self._adapters[adapter.sha256]
 
@@ -96,7 +103,7 @@ def _load(model: BaseModel, settings: EngineConfig, context: int, rank: int) -> 
         raise ConfigError(
             f"`engine.kind` is vllm, but vLLM cannot be imported here ({error}): install it as docs/vllm.md says."
         ) from None
-    dtype, room = _room(model, settings, context, current_platform)
+    dtype, memory_settings = _memory_settings(model, settings, context, current_platform)
     try:
         return LLM(
             model=str(model.path),
@@ -107,9 +114,9 @@ def _load(model: BaseModel, settings: EngineConfig, context: int, rank: int) -> 
             enable_lora=True,
             max_lora_rank=rank,
             max_loras=ADAPTERS,
-            generation_config="vllm",  # else the model's own file changes what a request does not say
+            generation_config="vllm",  # else the model's own file decides what a request leaves out
             disable_log_stats=True,
-            **room,
+            **memory_settings,
         )
     except (RuntimeError, ValueError, OSError) as error:
         raise EngineError(
@@ -117,31 +124,41 @@ def _load(model: BaseModel, settings: EngineConfig, context: int, rank: int) -> 
         ) from error
 
 
-def _room(model: BaseModel, settings: EngineConfig, context: int, platform: Any) -> tuple[str, dict[str, Any]]:
-    """The number format, and what vLLM is told of the memory; refuses a model that does not fit into it."""
+def _memory_settings(
+    model: BaseModel, settings: EngineConfig, context: int, platform: Any
+) -> tuple[str, dict[str, Any]]:
+    """The number format and vLLM's settings for memory; a model that does not fit the memory is refused.
+
+    Raises:
+        ModelError: when it does not fit.
+    """
     if platform.is_cpu():
         dtype: str = "float32" if settings.dtype == "auto" else settings.dtype
         tokens = max(context, settings.batch_tokens + settings.prefix_tokens) + 1024
-        free, place, remedy = free_memory(), "this machine", "choose a smaller model, or lower `engine.context`"
-        keys_values = token_bytes(model, WIDTHS[dtype]) * tokens
-        room: dict[str, Any] = {"kv_cache_memory_bytes": keys_values, "block_size": 32, "enforce_eager": True}
+        free, device, remedy = free_memory(), "this machine", "choose a smaller model, or lower `engine.context`"
+        keys_values = bytes_per_token(model, WIDTHS[dtype]) * tokens
+        memory_settings: dict[str, Any] = {
+            "kv_cache_memory_bytes": keys_values,
+            "block_size": 32,
+            "enforce_eager": True,
+        }
     else:
         native = "bfloat16" if platform.has_device_capability(80) else "float16"
         dtype = native if settings.dtype == "auto" else settings.dtype
         tokens = context
         free = int(platform.get_device_total_memory() * settings.gpu_memory) * settings.tensor_parallel
-        place = f"`engine.gpu_memory` ({settings.gpu_memory:g}) of {settings.tensor_parallel} GPU(s)"
+        device = f"`engine.gpu_memory` ({settings.gpu_memory:g}) of {settings.tensor_parallel} GPU(s)"
         remedy = "choose a smaller model or a larger GPU, raise `engine.tensor_parallel`, or lower `engine.context`"
-        room = {"gpu_memory_utilization": settings.gpu_memory}
-    check_fit(model, need(model, WIDTHS[dtype], tokens), free, place, remedy)
-    return dtype, room
+        memory_settings = {"gpu_memory_utilization": settings.gpu_memory}
+    check_memory(model, memory_need(model, WIDTHS[dtype], tokens), free, device, remedy)
+    return dtype, memory_settings
 
 
 def _sampling(ask: Ask, ends: list[int]) -> Any:
     from vllm import SamplingParams
 
-    if ask.wanted:
-        return SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=list(ask.wanted), detokenize=False)
+    if ask.scored:
+        return SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=list(ask.scored), detokenize=False)
     sampling = ask.sampling
     return SamplingParams(
         max_tokens=sampling.max_tokens,
@@ -155,7 +172,7 @@ def _sampling(ask: Ask, ends: list[int]) -> Any:
 
 def _reply(ask: Ask, output: Any) -> Reply:
     cached, answer = output.num_cached_tokens or 0, output.outputs[0]
-    if ask.wanted:
-        found = answer.logprobs[0]
-        return Reply(logprobs={token: float(found[token].logprob) for token in ask.wanted}, cached=cached)
+    if ask.scored:
+        logprobs = answer.logprobs[0]
+        return Reply(logprobs={token: float(logprobs[token].logprob) for token in ask.scored}, cached=cached)
     return Reply(tuple(answer.token_ids), cached=cached)

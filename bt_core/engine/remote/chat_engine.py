@@ -1,7 +1,7 @@
-"""The engine that asks any OpenAI-compatible endpoint, by messages: for a teacher behind an API.
+"""The engine that sends chat messages to any OpenAI-compatible endpoint: for a teacher behind an API.
 
-The endpoint applies its own chat template and tokenizer. It gives no probabilities of whole labels, so closed answers
-are constrained by a JSON schema instead of scored: legal, but uncalibrated and without `label_logprobs`.
+The endpoint applies its own chat template and tokenizer. It returns no probabilities of whole labels, so closed answers
+are constrained by a JSON schema instead of scored: they are legal, but uncalibrated and without `label_logprobs`.
 """
 
 import json
@@ -12,14 +12,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from bt_core.config import EngineConfig
-from bt_core.engine.base import Completion, Request, answered
+from bt_core.engine.base import BaseEngine, Completion, Request, usage_of
 from bt_core.engine.remote.endpoint import Endpoint, Refusal
 from bt_core.errors import ConfigError
 from bt_core.records import Usage
 
-#: What an endpoint that refuses a prompt for its length says: OpenAI's error code, and vLLM's words.
+#: Words by which an endpoint refuses a prompt for its length: OpenAI's error code, and vLLM's sentences.
 TOO_LONG = ("context_length_exceeded", "context length", "context window")
-#: Tokens around a label in its JSON.
+#: Tokens that the JSON around a label may take.
 JSON_TOKENS = 32
 
 
@@ -37,21 +37,21 @@ class _Usage(BaseModel):
 
 
 class _Answer(BaseModel):
-    """What is read of an answer from `/chat/completions`."""
+    """The parts of an answer from `/chat/completions` that are used."""
 
     choices: list[_Choice]
     usage: _Usage | None = None
 
 
-class ChatEngine:
+class ChatEngine(BaseEngine):
     """`bt_core.engine.base.Engine` over `/chat/completions`.
 
     Args:
-        model: its name at the endpoint, where `served_as` gives no other.
-        settings: the endpoint.
+        model: the model's name at the endpoint, unless `served_as` is another.
+        settings: where the endpoint is and how to call it.
 
     Raises:
-        ConfigError, EngineError: when the endpoint is not usable.
+        ConfigError, EngineError: when the endpoint cannot be used.
     """
 
     def __init__(self, model: str, settings: EngineConfig) -> None:
@@ -60,7 +60,7 @@ class ChatEngine:
         self.usage = Usage()
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
-        """Answer the requests in order; equal ones are asked once.
+        """Answer the requests in order; equal requests are sent once.
 
         Raises:
             ConfigError: when a request needs the labels' log-probabilities.
@@ -74,11 +74,11 @@ class ChatEngine:
                 " it to none, or `engine.protocol` to tokens."
             )
         for request in distinct:
-            self.endpoint.load(request.adapter)  # here, since the threads below would load it twice
-        found = dict(zip(distinct, self.endpoint.each(self._ask, distinct), strict=True))
-        completions = [found[request] for request in requests]
-        computed = sum(found[request].prompt_tokens for request in distinct)
-        self.usage += answered(completions)
+            self.endpoint.load(request.adapter)  # here, because the threads below would load it twice
+        answers = dict(zip(distinct, self.endpoint.each(self._ask, distinct), strict=True))
+        completions = [answers[request] for request in requests]
+        computed = sum(answers[request].prompt_tokens for request in distinct)
+        self.usage += usage_of(completions)
         self.usage += Usage(computed_prompt_tokens=computed, seconds=time.perf_counter() - started)
         return completions
 
@@ -91,8 +91,8 @@ class ChatEngine:
             raise
         text = (answer.choices[0].message.content if answer.choices else None) or ""
         usage = answer.usage or _Usage()
-        chosen = _label(text, request.labels) if request.labels else text
-        return Completion(chosen, usage.prompt_tokens, usage.completion_tokens)
+        answered = _label(text, request.labels) if request.labels else text
+        return Completion(answered, usage.prompt_tokens, usage.completion_tokens)
 
     def _body(self, request: Request) -> dict[str, Any]:
         sampling = request.sampling
@@ -113,14 +113,14 @@ class ChatEngine:
 
 
 def _one_of(labels: Sequence[str]) -> dict[str, Any]:
-    """The response format that allows `{"answer": LABEL}` alone."""
+    """The response format that allows only `{"answer": LABEL}`."""
     answer = {"type": "string", "enum": list(labels)}
     schema = {"type": "object", "properties": {"answer": answer}, "required": ["answer"], "additionalProperties": False}
     return {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
 
 
 def _label(text: str, labels: Sequence[str]) -> str:
-    """The label in the answer; an endpoint that does not heed the format may give it bare, or something else."""
+    """The label in the answer; an endpoint that ignores the format may return it bare, or return something else."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError:

@@ -1,7 +1,8 @@
-"""An OpenAI-compatible HTTP endpoint: calls with retries, adapters at run time, and every failure one sentence.
+"""An OpenAI-compatible HTTP endpoint: calls with retries, adapters loaded at run time, every failure as one sentence.
 
-The `openai` client waits and tries again where that may help (429 with its Retry-After, 408, 409, 5xx, a connection
-that fails or breaks off, no answer in time); what is left after that, and what cannot help, ends here.
+The `openai` client waits and tries again where that may help: after status 429 (as long as its Retry-After says), 408,
+409 or 5xx, a connection that fails or breaks off, and an answer that does not come in time. Errors that remain after
+that, and those that no retry can help, become a sentence here.
 """
 
 import os
@@ -22,7 +23,7 @@ Shape = TypeVar("Shape", bound=BaseModel)
 T = TypeVar("T")
 U = TypeVar("U")
 
-#: Why a status does not go away by itself, and what to do; `{key}`, `{model}` and `{concurrency}` are filled in.
+#: What a user can do about an error status; `{key}`, `{model}` and `{concurrency}` are filled in.
 REMEDIES = {
     401: "check the key in {key}",
     403: "check the key in {key}",
@@ -32,7 +33,7 @@ REMEDIES = {
 
 
 class Refusal(EngineError):
-    """The endpoint answered with an error status; `reason` is what it said."""
+    """The endpoint answered with an error status; `reason` is its own message."""
 
     def __init__(self, sentence: str, status: int, reason: str) -> None:
         super().__init__(sentence)
@@ -40,7 +41,7 @@ class Refusal(EngineError):
 
 
 class ModelCard(BaseModel):
-    """A model that the endpoint serves. `max_model_len` (vLLM's) is its context length in tokens."""
+    """A model that the endpoint serves. `max_model_len` is its context length in tokens, which only vLLM tells."""
 
     id: str
     max_model_len: int | None = None
@@ -55,16 +56,16 @@ class Endpoint:
 
     Args:
         settings: `url`, `key_variable`, `served_as`, `concurrency`, `timeout` and `retries` are used.
-        model: its name there, where `served_as` gives no other.
+        model: the model's name at the endpoint, unless `served_as` is another.
 
     Raises:
-        ConfigError: when the variable with the key is not set.
+        ConfigError: when the variable that should hold the key is not set.
     """
 
     def __init__(self, settings: EngineConfig, model: str) -> None:
         self.settings = settings
         self.model = settings.served_as or model
-        # A key of the surroundings must not reach an endpoint that it was not meant for.
+        # The client would take a key from the environment, which must not reach an endpoint that it is not meant for.
         key = os.environ.get(settings.key_variable) if settings.key_variable else "none"
         if not key:
             raise ConfigError(
@@ -78,7 +79,7 @@ class Endpoint:
         weakref.finalize(self, _unload, self._client, self._adapters)
 
     def card(self) -> ModelCard:
-        """What the endpoint says of the model; no more than its name where it keeps no list.
+        """What the endpoint tells about the model; only its name where the endpoint lists no models.
 
         Raises:
             EngineError: when the endpoint does not answer, or serves only other models.
@@ -98,16 +99,16 @@ class Endpoint:
         return served[self.model]
 
     def post(self, path: str, body: dict[str, Any], shape: type[Shape]) -> Shape:
-        """The endpoint's answer, which must have the shape.
+        """Send a POST request and return the endpoint's answer, which must have the given shape.
 
         Raises:
             Refusal: when it answers with an error status, after the retries.
-            EngineError: when it cannot be reached, or its answer makes no sense.
+            EngineError: when it cannot be reached, or its answer has another shape.
         """
         return self._parse(self._call("POST", path, body), shape)
 
     def each(self, work: Callable[[T], U], items: Sequence[T]) -> list[U]:
-        """`work` on every item, `concurrency` at a time; results in order. The first error ends it."""
+        """Call `work` with every item, `concurrency` at a time; results are in order, and the first error ends it."""
         with ThreadPoolExecutor(max_workers=max(1, min(self.settings.concurrency, len(items)))) as pool:
             results = [pool.submit(work, item) for item in items]
             try:
@@ -117,17 +118,18 @@ class Endpoint:
                 raise
 
     def load(self, adapter: EngineAdapter | None) -> str:
-        """The name to ask for: the model's, or that of the adapter, which is loaded when it is first asked for.
+        """The name to put into a request: the model's, or the adapter's, which is loaded when it is first needed.
 
-        vLLM reads the adapter's files itself, so that it must see them under the same path.
+        vLLM reads the adapter's files itself, so it must see them under the same path.
 
         Raises:
-            EngineError: when the endpoint refuses it.
+            EngineError: when the endpoint refuses the adapter.
         """
         if adapter is None:
             return self.model
         if adapter.sha256 not in self._adapters:
-            name = f"{adapter.sha256[:16]}-{secrets.token_hex(4)}"  # ours alone: unloading it takes it from nobody
+            # A name of our own, so that unloading it takes it from nobody else.
+            name = f"{adapter.sha256[:16]}-{secrets.token_hex(4)}"
             path = str(adapter.path.resolve())
             try:
                 self._call("POST", "/load_lora_adapter", {"lora_name": name, "lora_path": path}, retries=0)
@@ -147,17 +149,17 @@ class Endpoint:
             raise self._refusal(error) from None
         except openai.APITimeoutError:
             raise EngineError(
-                f"The endpoint {self.settings.url} gave no answer within {self.settings.timeout:g} s, {self._tries()}:"
-                " raise `engine.timeout`, or lower `engine.concurrency`."
+                f"The endpoint {self.settings.url} gave no answer within {self.settings.timeout:g} s,"
+                f" {self._attempts()}: raise `engine.timeout`, or lower `engine.concurrency`."
             ) from None
         except openai.APIConnectionError as error:
             raise EngineError(
                 f"The endpoint {self.settings.url} cannot be reached, or broke off ({error.__cause__ or error}),"
-                f" {self._tries()}: check `engine.url` and that the server runs."
+                f" {self._attempts()}: check `engine.url`, and that the server runs."
             ) from None
 
     def _refusal(self, error: openai.APIStatusError) -> Refusal:
-        reason = _said(error)
+        reason = _message(error)
         remedy = REMEDIES.get(error.status_code, "see the server's log").format(
             key=self.settings.key_variable or "the variable that `engine.key_variable` names (it is empty)",
             model=self.model,
@@ -171,20 +173,20 @@ class Endpoint:
             return shape.model_validate_json(text)
         except ValidationError as error:
             raise EngineError(
-                f"The endpoint {self.settings.url} gave an answer that makes no sense ({error.errors()[0]['msg']} in"
+                f"The endpoint {self.settings.url} gave an answer of an unknown form ({error.errors()[0]['msg']} in"
                 f" {text[:60]!r}): check that `engine.url` is the base of an OpenAI-compatible API."
             ) from None
 
-    def _tries(self) -> str:
+    def _attempts(self) -> str:
         count = self.settings.retries + 1
         return f"tried {count} times" if count > 1 else "tried once"
 
 
-def _said(error: openai.APIStatusError) -> str:
-    """What the endpoint says is wrong, on one line."""
+def _message(error: openai.APIStatusError) -> str:
+    """The endpoint's own message, on one line."""
     body = error.body
-    said = body.get("message") or body.get("detail") if isinstance(body, dict) else body
-    return " ".join(str(said or error.message).split())[:300]
+    message = body.get("message") or body.get("detail") if isinstance(body, dict) else body
+    return " ".join(str(message or error.message).split())[:300]
 
 
 def _adapter_remedy(refusal: Refusal) -> str:

@@ -1,4 +1,4 @@
-"""The engine that asks a vLLM server, by token ids: prompts and labels are tokenised here as for every other engine."""
+"""The engine that sends token ids to a vLLM server: prompts and labels are tokenised here, as for other engines."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from bt_core.config import EngineConfig
 from bt_core.engine import base
 from bt_core.engine.adapter_check import check_base
-from bt_core.engine.local.decoding import sample_seed
 from bt_core.engine.remote.endpoint import Endpoint
+from bt_core.engine.tokens.sampling import sample_seed
 from bt_core.engine.tokens.token_engine import Ask, Reply, TokenEngine
 from bt_core.engine.tokens.vocabulary import Vocabulary
 from bt_core.errors import EngineError
@@ -35,7 +35,7 @@ class _Usage(BaseModel):
 
 
 class _Answer(BaseModel):
-    """What is read of an answer from `/completions`."""
+    """The parts of an answer from `/completions` that are used."""
 
     choices: list[_Choice]
     usage: _Usage | None = None
@@ -45,11 +45,11 @@ class ServerEngine(TokenEngine):
     """`bt_core.engine.base.Engine` over a vLLM server's `/completions`.
 
     Args:
-        model: whose tokenizer is used, and which the server must serve.
-        settings: the endpoint.
+        model: the base model, which the server must serve; its tokenizer is used here.
+        settings: where the endpoint is and how to call it.
 
     Raises:
-        ConfigError, EngineError: when the endpoint is not usable.
+        ConfigError, EngineError: when the endpoint cannot be used.
     """
 
     def __init__(self, model: Model, settings: EngineConfig) -> None:
@@ -61,7 +61,7 @@ class ServerEngine(TokenEngine):
 
     def run(self, asks: Sequence[Ask]) -> list[Reply]:
         for adapter in dict.fromkeys(ask.adapter for ask in asks):
-            self._load(adapter)  # here, since the threads below would load it twice
+            self._load(adapter)  # here, because the threads below would load it twice
         return self.endpoint.each(self._ask, asks)
 
     def _load(self, adapter: base.EngineAdapter | None) -> None:
@@ -74,12 +74,12 @@ class ServerEngine(TokenEngine):
         choice = answer.choices[0] if answer.choices else _Choice()
         details = answer.usage.prompt_tokens_details if answer.usage else None
         cached = (details.cached_tokens if details else None) or 0
-        if not ask.wanted and choice.token_ids is not None:
+        if not ask.scored and choice.token_ids is not None:
             return Reply(tuple(choice.token_ids), cached=cached)
         steps = choice.logprobs.top_logprobs if choice.logprobs else []
-        if ask.wanted and steps and all(_name(token) in steps[0] for token in ask.wanted):
-            return Reply(logprobs={token: steps[0][_name(token)] for token in ask.wanted}, cached=cached)
-        missing = "the log-probabilities of chosen tokens" if ask.wanted else "token ids"
+        if ask.scored and steps and all(_name(token) in steps[0] for token in ask.scored):
+            return Reply(logprobs={token: steps[0][_name(token)] for token in ask.scored}, cached=cached)
+        missing = "the log-probabilities of chosen tokens" if ask.scored else "token ids"
         raise EngineError(
             f"The endpoint {self.endpoint.settings.url} does not give {missing}: serve the model with vLLM 0.32 or"
             " newer, or set `engine.protocol` to chat."
@@ -87,9 +87,9 @@ class ServerEngine(TokenEngine):
 
     def _body(self, ask: Ask) -> dict[str, Any]:
         body: dict[str, Any] = {"model": self.endpoint.load(ask.adapter), "prompt": list(ask.tokens)}
-        if ask.wanted:
-            scored = {"logprob_token_ids": list(ask.wanted), "return_tokens_as_token_ids": True}
-            return body | scored | {"max_tokens": 1, "temperature": 0.0, "logprobs": len(ask.wanted)}
+        if ask.scored:
+            scored = {"logprob_token_ids": list(ask.scored), "return_tokens_as_token_ids": True}
+            return body | scored | {"max_tokens": 1, "temperature": 0.0, "logprobs": len(ask.scored)}
         sampling = ask.sampling
         return body | {
             "max_tokens": sampling.max_tokens,
@@ -99,7 +99,7 @@ class ServerEngine(TokenEngine):
             "stop": list(sampling.stop),
             "stop_token_ids": sorted(self.vocabulary.ends),
             "return_token_ids": True,
-            # The server would take these from the model's generation_config.json where a request does not say.
+            # Where a request leaves these out, the server takes them from the model's generation_config.json.
             "top_k": 0,
             "min_p": 0.0,
             "repetition_penalty": 1.0,

@@ -1,35 +1,35 @@
-"""The answer to a request with labels, from the logits of their token tree; the same for every engine."""
+"""The answer to a request with labels, from the logits over their token tree; the same for every engine."""
 
 from collections.abc import Mapping
 
 import torch
 
-from bt_core.engine.base import Completion, Request
-from bt_core.engine.local.decoding import pick
-from bt_core.engine.tokens.token_tree import Path, TokenTree, choose
+from bt_core.engine.base import Completion, Request, Tokens
+from bt_core.engine.tokens.sampling import pick
+from bt_core.engine.tokens.token_tree import TokenTree, choose
 
 
 def label_completion(
     request: Request,
     prompt_tokens: int,
     tree: TokenTree,
-    logits: Mapping[Path, Mapping[int, float]],
-    draw: torch.Generator | None,
+    logits: Mapping[Tokens, Mapping[int, float]],
+    generator: torch.Generator | None,
 ) -> Completion:
-    """The best label, or one drawn where the request samples.
+    """Choose the best label, or draw one where the request samples.
 
     Args:
-        request: with labels, and perhaps their prior.
-        prompt_tokens: tokens of its prompt.
-        tree: of its labels.
-        logits: of the possible tokens at each branch; a constant added to all of a branch changes nothing.
-        draw: makes the sample; None: the best label is taken.
+        request: the request, with labels and perhaps their prior.
+        prompt_tokens: how many tokens its prompt has.
+        tree: the token tree of its labels.
+        logits: for each branch, the logits of its possible tokens; a constant added to all of a branch changes nothing.
+        generator: draws the sample; None: the best label is taken.
     """
     logprobs = tree.label_logprobs(logits)
     prior = request.label_prior or (0.0,) * len(request.labels)
-    if draw is not None:
+    if generator is not None:
         scores = torch.tensor([score - bias for score, bias in zip(logprobs, prior, strict=True)])
-        best = pick(scores, request.sampling, draw)
+        best = pick(scores, request.sampling, generator)
     else:
         best = choose(logprobs, prior, tree.walk if request.walk else None)
     return Completion(request.labels[best], prompt_tokens, 0, logprobs)

@@ -1,8 +1,8 @@
-"""What an engine that takes token ids shares with every other: requests in, sequences to run, completions out.
+"""What engines that take token ids have in common: from requests to sequences to run, and from replies to completions.
 
-A closed answer is one sequence for each prompt and branch of the labels' token tree, of which the log-probabilities
-of the tokens possible there are wanted; those are the numbers that the transformers engine reads off its logits, less a
-constant for each branch, so that both engines give a label the same probability.
+For a closed answer, one sequence is run for each prompt and branch of the labels' token tree, to get the
+log-probabilities of the tokens that are possible there. These are the logits that the transformers engine reads, less a
+constant for each branch, so both engines give a label the same probability.
 """
 
 import time
@@ -10,33 +10,32 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from bt_core.engine.base import Completion, EngineAdapter, Request, Sampling, answered
-from bt_core.engine.local.decoding import Stopper, generators
-from bt_core.engine.local.grouping import Tokens
+from bt_core.engine.base import BaseEngine, Completion, EngineAdapter, Request, Sampling, Tokens, usage_of
 from bt_core.engine.tokens.closed_answers import label_completion
+from bt_core.engine.tokens.sampling import Stopper, generators
 from bt_core.engine.tokens.token_tree import TokenTree
 from bt_core.engine.tokens.vocabulary import Vocabulary
 from bt_core.records import Usage
 
-#: Tokens whose log-probability one sequence may ask for: vLLM's own bound (`MAX_LOGPROB_TOKEN_IDS`, vllm 0.32).
-MOST_WANTED = 128
+#: Of how many tokens one sequence may ask the log-probability: vLLM's own bound (`MAX_LOGPROB_TOKEN_IDS`, vllm 0.32).
+MAX_SCORED = 128
 
 
 @dataclass(frozen=True)
 class Ask:
-    """One sequence to run. With `wanted`, only how likely each of those tokens comes next, else an answer."""
+    """One sequence to run: for an answer, or with `scored` for the probability that each of those tokens comes next."""
 
     tokens: Tokens
     adapter: EngineAdapter | None
     sampling: Sampling
-    wanted: Tokens = ()
+    scored: Tokens = ()
 
 
 @dataclass(frozen=True)
 class Reply:
-    """New tokens (a closing end token may be among them), or token -> log-probability (nats) for each one wanted.
+    """New tokens (perhaps with an end token), or the log-probability in nats of each scored token.
 
-    `cached` prompt tokens were not computed again.
+    `cached` counts the prompt tokens that were not computed again.
     """
 
     tokens: Tokens = ()
@@ -44,8 +43,8 @@ class Reply:
     cached: int = 0
 
 
-class TokenEngine(ABC):
-    """`bt_core.engine.base.Engine` over something that takes token ids and gives log-probabilities of chosen tokens."""
+class TokenEngine(BaseEngine, ABC):
+    """`bt_core.engine.base.Engine` over a backend that takes token ids and returns their log-probabilities."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
@@ -53,14 +52,14 @@ class TokenEngine(ABC):
 
     @abstractmethod
     def run(self, asks: Sequence[Ask]) -> list[Reply]:
-        """Run the sequences; replies in their order.
+        """Run the sequences, and return the replies in their order.
 
         Raises:
             EngineError: when the engine itself fails.
         """
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
-        """Answer the requests in order; equal ones are computed once.
+        """Answer the requests in order; equal requests are computed once.
 
         Raises:
             EngineError: when the engine itself fails.
@@ -70,17 +69,17 @@ class TokenEngine(ABC):
         jobs = {key: _Job(*key, self.vocabulary) for key in dict.fromkeys(keys)}
         asks = [ask for job in jobs.values() for ask in job.asks]
         replies = self.run(asks) if asks else []
-        following = iter(replies)
-        found = {key: job.completion([next(following) for _ in job.asks]) for key, job in jobs.items()}
-        completions = [found[key] for key in keys]
+        next_reply = iter(replies)
+        answers = {key: job.completion([next(next_reply) for _ in job.asks]) for key, job in jobs.items()}
+        completions = [answers[key] for key in keys]
         computed = sum(len(ask.tokens) - reply.cached for ask, reply in zip(asks, replies, strict=True))
-        self.usage += answered(completions)
+        self.usage += usage_of(completions)
         self.usage += Usage(computed_prompt_tokens=computed, seconds=time.perf_counter() - started)
         return completions
 
 
 class _Job:
-    """A request as sequences to run, and its completion from their replies."""
+    """A request as sequences to run, and the completion from their replies."""
 
     def __init__(self, request: Request, prompt: Tokens, vocabulary: Vocabulary) -> None:
         self.request, self.prompt, self.vocabulary = request, prompt, vocabulary
@@ -103,15 +102,15 @@ class _Job:
         yield Ask(self.prompt, self.request.adapter, self.request.sampling)
 
     def _closed(self, tree: TokenTree) -> Iterator[Ask]:
-        for path, wanted in tree.branches().items():
-            for first in range(0, len(wanted), MOST_WANTED):
-                part = wanted[first : first + MOST_WANTED]
+        for path, possible in tree.branches().items():
+            for first in range(0, len(possible), MAX_SCORED):
+                part = possible[first : first + MAX_SCORED]
                 yield Ask(self.prompt + path, self.request.adapter, self.request.sampling, part)
 
     def _label(self, tree: TokenTree, replies: Sequence[Reply]) -> Completion:
         logprobs: dict[Tokens, dict[int, float]] = {}
         for ask, reply in zip(self.asks, replies, strict=True):
             branch = logprobs.setdefault(ask.tokens[len(self.prompt) :], {})
-            branch.update({token: reply.logprobs[token] for token in ask.wanted})
-        (draw,) = generators(self.request.sampling, [self.prompt])
-        return label_completion(self.request, len(self.prompt), tree, logprobs, draw)
+            branch.update({token: reply.logprobs[token] for token in ask.scored})
+        (generator,) = generators(self.request.sampling, [self.prompt])
+        return label_completion(self.request, len(self.prompt), tree, logprobs, generator)

@@ -1,41 +1,45 @@
 """Closed answers: the tree of the labels' tokens, and the labels' probabilities over it.
 
-At each node only the tokens that lead to a label are possible, so a label's probability is the product of
-its choices among them, and the probabilities of all labels sum to 1. Nodes with one child decide nothing
-and need no forward pass: most label sets need one look at the logits after the prompt.
+At each node only the tokens that lead to a label are possible. A label's probability is the product of its tokens'
+probabilities among these, so the probabilities of all labels sum to 1. Nodes with one child decide nothing and need no
+forward pass: for most label sets, the logits after the prompt are enough.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-Path = tuple[int, ...]
+from bt_core.engine.base import Tokens
 
 
 @dataclass(frozen=True)
 class TokenTree:
-    """The labels' token sequences, each closed by the end token so that none is a prefix of another."""
+    """The labels' token sequences, each followed by the end token so that none is a prefix of another."""
 
-    labels: tuple[Path, ...]
+    labels: tuple[Tokens, ...]
 
     @classmethod
     def build(cls, labels: Sequence[Sequence[int]], end: int) -> "TokenTree":
-        """Raises ValueError when two labels have the same tokens."""
+        """Make the tree from the labels' tokens and the end token.
+
+        Raises:
+            ValueError: when two labels have the same tokens.
+        """
         closed = tuple((*label, end) for label in labels)
         if len(set(closed)) != len(closed):
             raise ValueError("two labels have the same tokens")
         return cls(closed)
 
-    def branches(self) -> dict[Path, tuple[int, ...]]:
-        """Path from the root -> the tokens possible there, for nodes where more than one is."""
-        children: dict[Path, dict[int, None]] = {}
+    def branches(self) -> dict[Tokens, Tokens]:
+        """The nodes where more than one token is possible: the path from the root -> the possible tokens."""
+        children: dict[Tokens, dict[int, None]] = {}
         for label in self.labels:
             for depth, token in enumerate(label):
                 children.setdefault(label[:depth], {})[token] = None
         return {path: tuple(tokens) for path, tokens in children.items() if len(tokens) > 1}
 
-    def label_logprobs(self, logits: Mapping[Path, Mapping[int, float]]) -> tuple[float, ...]:
-        """Log-probability of each label, from the logits of the possible tokens at each branch."""
+    def label_logprobs(self, logits: Mapping[Tokens, Mapping[int, float]]) -> tuple[float, ...]:
+        """The log-probability of each label, from the logits of the possible tokens at each branch."""
         steps = {path: _log_softmax(at) for path, at in logits.items()}
         return tuple(
             math.fsum(steps[label[:depth]][token] for depth, token in enumerate(label) if label[:depth] in steps)
@@ -43,7 +47,7 @@ class TokenTree:
         )
 
     def walk(self, logprobs: Sequence[float]) -> int:
-        """The label reached by taking the likeliest token at each branch (greedy decoding); first on ties."""
+        """The index of the label to which each branch's likeliest token leads (greedy decoding); the first on ties."""
         alive = list(range(len(self.labels)))
         for depth in range(max(map(len, self.labels))):
             mass: dict[int, float] = {}
@@ -66,7 +70,7 @@ def _log_softmax(logits: Mapping[int, float]) -> dict[int, float]:
 def choose(
     logprobs: Sequence[float], prior: Sequence[float], pick: Callable[[Sequence[float]], int] | None = None
 ) -> int:
-    """Index of the best label after the prior is taken off; the first on ties."""
+    """The index of the label that is best, or that `pick` takes, after the prior is subtracted; the first on ties."""
     scores = [value - bias for value, bias in zip(logprobs, prior or [0.0] * len(logprobs), strict=True)]
     if pick is not None:
         return pick(scores)

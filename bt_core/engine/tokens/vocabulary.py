@@ -1,4 +1,4 @@
-"""Between text and tokens, the same for every engine that takes token ids."""
+"""From text to tokens and back, the same for every engine that takes token ids."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,27 +6,26 @@ from typing import Any
 
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
-from bt_core.engine.base import Message, Request
-from bt_core.engine.local.grouping import Tokens
+from bt_core.engine.base import Message, Request, Tokens
 from bt_core.engine.tokens.token_tree import TokenTree
 from bt_core.errors import ModelError, ProgramError, first_line
 from bt_core.models import BaseModel
 
 
 def render(tokenizer: Any, messages: Sequence[Message]) -> Tokens:
-    """The prompt's tokens through the chat template, up to where the assistant's answer begins."""
+    """The prompt's tokens by the chat template, up to the point where the assistant's answer begins."""
     plain = [{"role": message.role, "content": message.content} for message in messages]
     text = tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
     return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def padding(tokenizer: Any) -> int:
-    """The token that fills up a batch's shorter rows, which no row sees."""
+    """The token that pads the shorter rows of a batch; no row attends to it."""
     return int(tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id)
 
 
 def check_template(model: BaseModel, tokenizer: Any) -> None:
-    """Refuse a model that is not made for chat messages.
+    """Refuse a model that does not take chat messages.
 
     Raises:
         ModelError: when its tokenizer has no chat template.
@@ -37,7 +36,7 @@ def check_template(model: BaseModel, tokenizer: Any) -> None:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A model's tokenizer with its chat template, the tokens that end an answer, and how many tokens it can see."""
+    """A model's tokenizer with its chat template, the tokens that end an answer, and the context length in tokens."""
 
     tokenizer: Any
     ends: frozenset[int]
@@ -45,7 +44,7 @@ class Vocabulary:
 
     @classmethod
     def load(cls, model: BaseModel) -> "Vocabulary":
-        """Read the small files of the model's folder; no weights.
+        """Read the tokenizer and the configuration from the model's folder, but no weights.
 
         Raises:
             ModelError: when they cannot be read, or the tokenizer has no chat template.
@@ -53,22 +52,24 @@ class Vocabulary:
         try:
             tokenizer = AutoTokenizer.from_pretrained(model.path)
             config = AutoConfig.from_pretrained(model.path)
-            known = (model.path / "generation_config.json").is_file()
-            # Without that file, transformers generates by what the model's own configuration says.
-            made = GenerationConfig.from_pretrained(model.path) if known else GenerationConfig.from_model_config(config)
+            has_file = (model.path / "generation_config.json").is_file()
+            # Without that file, transformers generates as the model's own configuration says.
+            generation = (
+                GenerationConfig.from_pretrained(model.path) if has_file else GenerationConfig.from_model_config(config)
+            )
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(
                 f"The tokenizer of {model.id} at {model.path} cannot be loaded ({first_line(error)}): check the folder."
             ) from None
         check_template(model, tokenizer)
-        return cls.of(tokenizer, config, made.eos_token_id)
+        return cls.of(tokenizer, config, generation.eos_token_id)
 
     @classmethod
     def of(cls, tokenizer: Any, config: Any, ends: int | Sequence[int] | None) -> "Vocabulary":
-        """From what transformers has read; `ends` are the `eos_token_id` of the generation config, in all its forms."""
-        listed = [ends] if isinstance(ends, int) else ends or []
+        """From what transformers has read; `ends` is the generation config's `eos_token_id`: one, several or none."""
+        end_ids = [ends] if isinstance(ends, int) else ends or []
         context = int(getattr(config, "max_position_embeddings", 1 << 30))
-        return cls(tokenizer, frozenset([*listed, tokenizer.eos_token_id]), context)
+        return cls(tokenizer, frozenset([*end_ids, tokenizer.eos_token_id]), context)
 
     def render(self, messages: Sequence[Message]) -> Tokens:
         """The prompt's tokens; see `render`."""
@@ -78,7 +79,7 @@ class Vocabulary:
         """The labels' token tree.
 
         Raises:
-            ProgramError: when the model could not tell two of them apart.
+            ProgramError: when two labels have the same tokens, so that the model cannot tell them apart.
         """
         spelled = [self.tokenizer(label, add_special_tokens=False)["input_ids"] for label in labels]
         try:

@@ -1,6 +1,6 @@
-"""Adapters that were trained before: a folder each, named by the key of the training that made it.
+"""The cache of trained adapters: a folder for each, named by the key of its training.
 
-An entry holds the PEFT files and `curve.json`; it appears whole or not at all, and is never changed.
+An entry has the PEFT files and `curve.json`. It appears whole or not at all, and is never changed.
 """
 
 import json
@@ -9,8 +9,8 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from bt_core.engine.curve import Curve
-from bt_core.engine.response_cache import warn
+from bt_core.engine.training.job import Curve
+from bt_core.errors import warn
 from bt_core.program import adapter_sha256
 
 CURVE_FILE = "curve.json"
@@ -19,17 +19,17 @@ CURVE_FILE = "curve.json"
 class AdapterCache:
     """Trained adapters by `cache_keys.training_key`; several processes may use one folder at once.
 
-    It never ends a run: an entry that cannot be used is trained anew, with a warning on stderr.
+    A failing cache never ends a run: where an entry cannot be used, a warning says so and the adapter is trained again.
 
     Args:
-        folder: of both caches; None keeps and finds nothing.
+        folder: the folder of both caches; None: nothing is kept and nothing is found.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder / "adapters" if folder else None
 
     def restore(self, key: str, target: Path) -> Curve | None:
-        """Copy the adapter's files to `target` and return its curve; None when there is none, or a damaged one."""
+        """Copy the adapter's files to `target` and return its curve; None where there is no entry, or a damaged one."""
         entry = self.folder / key if self.folder else None
         if entry is None or not entry.is_dir():
             return None
@@ -38,14 +38,14 @@ class AdapterCache:
             return _read_curve(target)  # the copy is checked: another process may replace the entry meanwhile
         except (FileNotFoundError, ValueError, LookupError, TypeError) as error:
             shutil.rmtree(entry, ignore_errors=True)
-            warn(f"The cached adapter {entry} was damaged ({error}): training it anew.")
+            warn(f"The cached adapter {entry} was damaged ({error}): training it again.")
         except OSError as error:
-            warn(f"The cached adapter {entry} cannot be read ({error}): training it anew.")
+            warn(f"The cached adapter {entry} cannot be read ({error}): training it again.")
         shutil.rmtree(target, ignore_errors=True)
         return None
 
     def keep(self, key: str, source: Path, curve: Curve) -> None:
-        """Keep the PEFT files in `source`; where another process was first, its entry stays."""
+        """Keep the PEFT files in `source`; where another process was faster, its entry stays."""
         if self.folder is None:
             return
         entry = self.folder / key
@@ -73,8 +73,8 @@ def _read_curve(folder: Path) -> Curve:
         FileNotFoundError, ValueError, LookupError, TypeError: when a file is missing or is not what it was.
     """
     record = json.loads((folder / CURVE_FILE).read_text(encoding="utf-8"))
-    expected, found = record.pop("adapter_sha256"), adapter_sha256(folder)
-    if found != expected:
-        raise ValueError(f"its sha256 is {found[:12]}, it was kept as {expected[:12]}")
+    expected, actual = record.pop("adapter_sha256"), adapter_sha256(folder)
+    if actual != expected:
+        raise ValueError(f"its sha256 is {actual[:12]}, but was {expected[:12]} when it was kept")
     series = {name: [(int(step), float(loss)) for step, loss in record[name]] for name in ("loss", "val_loss")}
     return Curve(**record | series, cached=True)

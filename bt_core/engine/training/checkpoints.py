@@ -1,9 +1,9 @@
-"""Checkpoints of a training, so that a killed one goes on from its last instead of from the start.
+"""Checkpoints of a training, from which a killed training goes on instead of starting again.
 
-They are the Trainer's own (adapter, optimiser, schedule, random states, history), in one folder a training. A
-checkpoint counts once its last file is there, which is renamed into place when all others are written: a kill in the
-middle leaves a folder that is passed over and removed. The Trainer reads its own `.pt` and `.pth` files with torch's
-`weights_only`, which loads tensors and plain values and no code.
+They are the Trainer's own (adapter, optimiser, schedule, random states, history), in one folder for each training. A
+checkpoint counts once its last file is there, which is renamed into place after all others are written: a kill before
+that leaves a folder that is ignored and removed. The Trainer reads its own `.pt` and `.pth` files with torch's
+`weights_only`, which loads tensors and plain values but no code.
 """
 
 import fcntl
@@ -19,15 +19,15 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-#: Last file of a whole checkpoint: the random state from which the epoch's order of rows is drawn.
+#: The last file of a whole checkpoint: the random state from which the epoch's order of rows is drawn.
 ORDER_FILE = "order.safetensors"
 
 
 @contextmanager
 def exclusive(folder: Path | None) -> Iterator[Path]:
-    """The folder for one training's checkpoints, which nobody else uses meanwhile.
+    """A folder for one training's checkpoints that no other process uses at the same time.
 
-    Without a folder, or where another process trains in it, a temporary one: nothing can be resumed then.
+    It is a temporary folder, from which nothing can be resumed, if there is no folder or another process trains in it.
     """
     with tempfile.TemporaryDirectory(prefix="bt-train-") as scratch:
         if folder is None:
@@ -36,7 +36,7 @@ def exclusive(folder: Path | None) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         with folder.with_name(f"{folder.name}.lock").open("w") as lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a killed process gives it back
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system releases the lock of a killed process
             except OSError:
                 yield Path(scratch)
             else:
@@ -44,14 +44,14 @@ def exclusive(folder: Path | None) -> Iterator[Path]:
 
 
 def forget(folder: Path | None) -> None:
-    """Remove the checkpoints of a training that is done."""
+    """Remove the checkpoints of a training that has ended."""
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.with_name(f"{folder.name}.lock").unlink(missing_ok=True)
 
 
 def latest(folder: Path) -> Path | None:
-    """The newest whole checkpoint; half-written ones are removed."""
+    """The newest whole checkpoint, or None; half-written ones are removed."""
     whole: dict[int, Path] = {}
     for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
         if (path / ORDER_FILE).is_file():
@@ -62,13 +62,14 @@ def latest(folder: Path) -> Path | None:
 
 
 class Checkpoints(TrainerCallback):
-    """Asks for checkpoints within an epoch, completes those that were written, and resumes in the same order of rows.
+    """Asks for checkpoints within an epoch, completes those that are written, and resumes in the same order of rows.
 
-    The Trainer draws an epoch's order from torch's random state at its beginning, which its checkpoints do not hold.
+    The Trainer draws an epoch's order of rows from torch's random state at the beginning of the epoch, but its
+    checkpoints do not include that state.
 
     Args:
-        every: optimiser steps between checkpoints within an epoch; 0: none.
-        resumed: the checkpoint that the training goes on from.
+        every: how many optimiser steps there are between checkpoints within an epoch; 0: none are written.
+        resumed: the checkpoint from which the training goes on; None: it starts at the beginning.
     """
 
     def __init__(self, every: int, resumed: Path | None) -> None:
@@ -87,7 +88,7 @@ class Checkpoints(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if torch.distributed.is_initialized():
-            torch.distributed.barrier()  # every process keeps its own random state
+            torch.distributed.barrier()  # until every process has written its own random state
         if state.is_world_process_zero:
             folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
             order = torch.get_rng_state() if _ends_epoch(args, state) else self.epoch

@@ -1,6 +1,6 @@
-"""A training as a record: what it learns, on which model, with which settings; reads without torch.
+"""A training as records that need no torch: the job, the ways to put its steps into memory, and how it went.
 
-It travels as one JSON file to the processes that train together (`launch`, `train_worker`).
+A job travels as one JSON file to processes that train together (`processes` starts them, `worker` is one of them).
 """
 
 import json
@@ -11,13 +11,22 @@ from typing import Any
 
 from bt_core.config import EngineConfig, LoraConfig
 from bt_core.engine.base import Message, TrainingRow
-from bt_core.engine.curve import Curve
 from bt_core.models import BaseModel, resolve_model
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """Everything that decides an adapter, and the label beside the progress bar."""
+    """Everything that decides an adapter, and a label.
+
+    Attributes:
+        base: the model to adapt; it stays as it is.
+        rows: what to learn.
+        held_out: rows for the validation loss, which chooses the epoch; empty: the last epoch is taken.
+        settings: of LoRA and its optimiser (`w`).
+        engine: device and number format.
+        seed: of initial weights, order of rows and dropout.
+        label: shown beside the progress bar.
+    """
 
     base: BaseModel
     rows: tuple[TrainingRow, ...]
@@ -27,10 +36,11 @@ class TrainingJob:
     seed: int
     label: str = "train"
 
-    def record(self, here: bool = True) -> dict[str, Any]:
-        """As JSON holds it; `from_record` reads it. Another machine (`here` false) finds the base by its id."""
+    def record(self, same_machine: bool) -> dict[str, Any]:
+        """The job as JSON values, for `from_record`; on another machine the base model is looked up by its id."""
+        path = str(self.base.path) if same_machine else ""
         return {
-            "base": {"id": self.base.id, "revision": self.base.revision, "path": str(self.base.path) if here else ""},
+            "base": {"id": self.base.id, "revision": self.base.revision, "path": path},
             "rows": [asdict(row) for row in self.rows],
             "held_out": [asdict(row) for row in self.held_out],
             "settings": self.settings.model_dump(mode="json"),
@@ -41,11 +51,15 @@ class TrainingJob:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "TrainingJob":
-        """The job of a record; the model is fetched where its folder is not on this machine."""
+        """Read a job back; its base model is fetched where the record has no folder for it.
+
+        Raises:
+            ModelError, WorldError: as `resolve_model` does.
+        """
         base = record["base"]
-        known = BaseModel(base["id"], base["revision"], Path(base["path"])) if base["path"] else None
+        here = BaseModel(base["id"], base["revision"], Path(base["path"])) if base["path"] else None
         return cls(
-            known or resolve_model(base["id"], base["revision"]),
+            here or resolve_model(base["id"], base["revision"]),
             tuple(map(_row, record["rows"])),
             tuple(map(_row, record["held_out"])),
             LoraConfig(**record["settings"]),
@@ -56,10 +70,10 @@ class TrainingJob:
 
 
 @dataclass(frozen=True)
-class Fit:
-    """How a training step is fitted into memory; what it computes stays the same.
+class MemoryPlan:
+    """How an optimiser step is put into memory; what it computes stays the same.
 
-    `micro_batch` sequences at a time in each process, their gradients added up to `w.batch_size`; with
+    Each process takes `micro_batch` sequences at a time and adds up their gradients to `w.batch_size`. With
     `checkpointing`, activations are computed again in the backward pass instead of being kept (Chen et al. 2016,
     arXiv 1604.06174).
     """
@@ -69,34 +83,58 @@ class Fit:
 
     @property
     def name(self) -> str:
+        """Names the folder of this plan's checkpoints."""
         return f"{self.micro_batch}{'-checkpointing' if self.checkpointing else ''}"
 
 
+@dataclass(frozen=True)
+class Curve:
+    """How a training went.
+
+    Attributes:
+        loss: a (step, loss) point for each optimiser step.
+        val_loss: an (epoch, loss on the held-out rows) point for each epoch; empty without held-out rows.
+        best_epoch: the epoch whose adapter was kept.
+        tokens: trained on in all epochs.
+        seconds: wall time of the training itself, also where its adapter came from the cache.
+        micro_batch: sequences that fitted the memory at a time, `w.batch_size` where all did.
+        cached: whether the adapter came from the cache.
+    """
+
+    loss: list[tuple[int, float]]
+    val_loss: list[tuple[int, float]]
+    best_epoch: int
+    tokens: int
+    seconds: float
+    micro_batch: int
+    cached: bool = False
+
+
 RemoteTraining = Callable[[TrainingJob, Path, str], Curve]
-"""Trains somewhere else: the job, a folder for the adapter, and the training's key."""
+"""Trains on other machines: takes the job, a folder for the adapter, and the training's cache key."""
 
 
-def fits(batch_size: int, micro_batch: int = 0) -> list[Fit]:
-    """What to try, the fastest first: as asked, then with checkpointing, then with ever smaller micro-batches.
+def memory_plans(batch_size: int, micro_batch: int = 0) -> list[MemoryPlan]:
+    """The plans to try, the fastest first: as asked, then with checkpointing, then with ever smaller micro-batches.
 
     Args:
-        batch_size: of one process.
-        micro_batch: to begin with; 0: the whole batch.
+        batch_size: sequences of one process in a step.
+        micro_batch: sequences at a time to begin with; 0: the whole batch.
     """
     first = micro_batch or batch_size
     divisors = [size for size in range(first, 0, -1) if batch_size % size == 0]
-    return [Fit(first, False), *(Fit(size, True) for size in divisors)]
+    return [MemoryPlan(first, False), *(MemoryPlan(size, True) for size in divisors)]
 
 
-def order(job: TrainingJob, fit: Fit, here: bool = True) -> str:
-    """A job and how it is fitted into memory, as text for `read_order`."""
-    return json.dumps({"job": job.record(here), "fit": asdict(fit)})
+def dump_job(job: TrainingJob, plan: MemoryPlan, same_machine: bool = True) -> str:
+    """A job and its memory plan as JSON text, for `load_job`."""
+    return json.dumps({"job": job.record(same_machine), "plan": asdict(plan)})
 
 
-def read_order(path: Path) -> tuple[TrainingJob, Fit]:
-    """The job and its fit that `order` wrote."""
-    found = json.loads(path.read_text(encoding="utf-8"))
-    return TrainingJob.from_record(found["job"]), Fit(**found["fit"])
+def load_job(path: Path) -> tuple[TrainingJob, MemoryPlan]:
+    """Read the job and the memory plan that `dump_job` wrote."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    return TrainingJob.from_record(record["job"]), MemoryPlan(**record["plan"])
 
 
 def _row(record: Mapping[str, Any]) -> TrainingRow:

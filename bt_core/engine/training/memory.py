@@ -1,7 +1,7 @@
-"""How much memory a training takes, from the model's files alone; docs/training.md has the sum with its sources.
+"""How much memory a training needs, computed from the model's files; docs/training.md has the sum with its sources.
 
-LoRA on a frozen base: no weight of the base has a gradient, so an operation keeps only what the gradient of its input
-needs, in the way of Korthikanti et al. 2022 (arXiv 2205.05198, section 4), counted for the layers of a Llama.
+With LoRA on a frozen base model, no weight of the base has a gradient, so an operation keeps only what the gradient of
+its input needs. Counted as by Korthikanti et al. 2022 (arXiv 2205.05198, section 4), for the layers of a Llama.
 """
 
 import json
@@ -11,20 +11,21 @@ from typing import Any
 
 from bt_core.config import LoraConfig
 from bt_core.engine.model_memory import GB, parameters
-from bt_core.engine.training.job import Fit
+from bt_core.engine.training.job import MemoryPlan
 from bt_core.models import BaseModel
 
+#: Bytes of a float32 number.
 FLOAT = 4
-#: Bytes for a trained weight: itself, its gradient and Adam's two moments, each in float32 (Rajbhandari et al. 2020,
-#: arXiv 1910.02054, section 3.1, less the half-precision copy).
+#: Bytes for a trained weight: itself, its gradient and Adam's two moments, each in float32 (Rajbhandari et al.
+#: 2020, arXiv 1910.02054, section 3.1, without the half-precision copy).
 TRAINED = 4 * FLOAT
-#: Bytes for a weight in 4-bit NormalFloat, its quantised scale included (Dettmers et al. 2023, arXiv 2305.14314).
+#: Bytes for a weight in 4-bit NormalFloat with its quantised scale (Dettmers et al. 2023, arXiv 2305.14314).
 NF4 = 4.127 / 8
 
 
 @dataclass(frozen=True)
 class TrainingNeed:
-    """Bytes on one device: frozen weights, LoRA with gradients and optimiser, activations, logits."""
+    """The bytes needed on one device: frozen weights, LoRA with gradients and optimiser, activations, logits."""
 
     weights: int
     adapter: int
@@ -43,7 +44,7 @@ class TrainingNeed:
 
 @dataclass(frozen=True)
 class Layers:
-    """Sizes of a Llama-like model. `attention` is heads times head size, `keys` that of all keys of a token."""
+    """The sizes of a Llama-like model; `attention` is heads, and `keys` key-value heads, times head size."""
 
     count: int
     hidden: int
@@ -55,7 +56,7 @@ class Layers:
 
     @classmethod
     def of(cls, config: dict[str, Any]) -> "Layers":
-        """From the mapping in config.json."""
+        """The sizes in a model's configuration (config.json)."""
         heads = int(config["num_attention_heads"])
         head = int(config.get("head_dim") or config["hidden_size"] // heads)
         return cls(
@@ -70,27 +71,34 @@ class Layers:
 
     @property
     def weights(self) -> int:
-        """Weights in the products of one layer."""
+        """How many weights one layer has in its products."""
         return sum(width * height for width, height in self._sizes.values())
 
     def adapter_weights(self, rank: int, targets: Sequence[str]) -> int:
-        """Weights of LoRA's A and B on the named projections of every layer."""
+        """How many weights LoRA's A and B have on the named projections of all layers."""
         return self.count * rank * sum(sum(self._sizes[name]) for name in targets if name in self._sizes)
 
-    def token(self, number: int, targets: Sequence[str], rank: int, length: int) -> int:
-        """Bytes that a layer keeps for one token of a sequence of that length.
+    def token_bytes(self, number_bytes: int, targets: Sequence[str], rank: int, length: int) -> int:
+        """The bytes that a layer keeps for one token, for the backward pass.
 
-        Two norms keep their input in float32 with a factor each; attention its queries, keys, values, output, each
-        head's log-sum and the token's row of the mask; the gated layer its gate, its activated gate and its product's
-        other side; each adapted projection what goes into A and into B, the inputs that projections share once.
+        Each of the two norms keeps its input in float32 and a factor. Attention keeps queries, keys, values, output,
+        each head's log-sum-exp and the token's row of the mask. The gated layer keeps its gate, its activated gate and
+        the other side of their product. Each adapted projection keeps the inputs of A and of B; an input that several
+        projections share is kept once.
+
+        Args:
+            number_bytes: of a number of the base model.
+            targets: the projections with LoRA.
+            rank: of LoRA.
+            length: tokens of the sequence.
         """
         norms = 2 * FLOAT * (self.hidden + 1)
-        attention = number * (4 * self.attention + length) + FLOAT * self.heads
-        gated = number * 3 * self.intermediate
+        attention = number_bytes * (4 * self.attention + length) + FLOAT * self.heads
+        gated = number_bytes * 3 * self.intermediate
         inputs = {"q_proj": "a", "k_proj": "a", "v_proj": "a", "o_proj": "o", "gate_proj": "m", "up_proj": "m"}
         shared = {inputs.get(name, name) for name in targets if name in self._sizes}
         widths = {"a": self.hidden, "o": 0, "m": self.hidden, "down_proj": self.intermediate}  # o: attention's output
-        adapted = number * (sum(widths[kind] for kind in shared) + rank * len(set(targets) & self._sizes.keys()))
+        adapted = number_bytes * (sum(widths[kind] for kind in shared) + rank * len(set(targets) & self._sizes.keys()))
         return norms + attention + gated + adapted
 
     @property
@@ -107,36 +115,36 @@ class Layers:
 
 
 def training_need(
-    model: BaseModel, settings: LoraConfig, fit: Fit, length: int, answer: int, number: int
+    model: BaseModel, settings: LoraConfig, plan: MemoryPlan, length: int, answer: int, number_bytes: int
 ) -> TrainingNeed | None:
-    """Bytes at the peak of a step on the longest rows; None where config.json is not that of a Llama-like model.
+    """The bytes at the peak of a step on the longest rows; None where config.json is not that of a Llama-like model.
 
     Args:
-        model: the base.
-        settings: of `w`.
-        fit: sequences at a time, and whether activations are computed again.
+        model: the base model.
+        settings: the settings of `w`.
+        plan: how many sequences are in memory at a time, and whether activations are computed again.
         length: tokens of the longest row.
         answer: tokens of the longest completion, for which logits are computed.
-        number: bytes of a number of the base: 2 in bfloat16, 4 in float32.
+        number_bytes: of a number of the base model: 2 in bfloat16, 4 in float32.
     """
     try:
         layers = Layers.of(json.loads((model.path / "config.json").read_text(encoding="utf-8")))
     except (KeyError, TypeError, ValueError):
         return None
-    tokens = fit.micro_batch * length
-    a_layer = layers.token(number, settings.target_modules, settings.rank, length) * tokens
-    positions = 2 * layers.attention // layers.heads * number * tokens  # sines and cosines
-    inputs = layers.count * layers.hidden * number * tokens
-    # At the loss: logits as they come, in float32, their log-softmax, and its gradient.
-    logits = fit.micro_batch * (answer + 1) * layers.vocabulary * (number + 3 * FLOAT)
+    tokens = plan.micro_batch * length
+    in_layer = layers.token_bytes(number_bytes, settings.target_modules, settings.rank, length) * tokens
+    positions = 2 * layers.attention // layers.heads * number_bytes * tokens  # sines and cosines
+    inputs = layers.count * layers.hidden * number_bytes * tokens
+    # At the loss there are the logits in the model's number format and in float32, their log-softmax, and its gradient.
+    logits = plan.micro_batch * (answer + 1) * layers.vocabulary * (number_bytes + 3 * FLOAT)
     weights = parameters(model)
-    frozen = weights * number
+    frozen = weights * number_bytes
     if settings.quantize == "4bit":
-        look_up = layers.vocabulary * layers.hidden
-        frozen = round((weights - look_up) * NF4) + look_up * number
+        embedding = layers.vocabulary * layers.hidden
+        frozen = round((weights - embedding) * NF4) + embedding * number_bytes
     return TrainingNeed(
         weights=frozen,
         adapter=layers.adapter_weights(settings.rank, settings.target_modules) * TRAINED,
-        activations=positions + (inputs + a_layer if fit.checkpointing else layers.count * a_layer),
+        activations=positions + (inputs + in_layer if plan.checkpointing else layers.count * in_layer),
         logits=logits,
     )

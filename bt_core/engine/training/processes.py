@@ -1,4 +1,9 @@
-"""Several processes that train one adapter together: the same training, started by torch's own launcher."""
+"""The side that starts training processes: it hands them a job and collects the adapter that they leave.
+
+Torch's own launcher starts them, and each of them runs `bt_core.engine.training.worker`. Both sides meet in one
+exchange folder, or S3 prefix: the job lies there as `job.json`, and the workers put the adapter or their failures
+beside it.
+"""
 
 import json
 import os
@@ -8,70 +13,71 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from bt_core.engine.curve import Curve
 from bt_core.engine.training.adapter_cache import CURVE_FILE, AdapterCache
-from bt_core.engine.training.job import Fit, TrainingJob, order
+from bt_core.engine.training.job import Curve, MemoryPlan, TrainingJob, dump_job
 from bt_core.errors import BtError, ModelError, TrainingError, UserError
 
-ORDER, RESULT, CHECKPOINTS, FAILURE = "order.json", "result", "checkpoints", "failure"
+#: What lies in the exchange folder: the job, the adapter's entry in its cache, checkpoints, and `failure-<rank>.json`.
+JOB_FILE, RESULT, CHECKPOINTS, FAILURE = "job.json", "result", "checkpoints", "failure"
 WORKER = "bt_core.engine.training.worker"
 
 
-def command(location: str, processes: int, alone: bool) -> list[str]:
-    """The launcher's command line for a place that holds an order (`train_worker`).
+def launch_command(exchange: str, processes: int, standalone: bool) -> list[str]:
+    """The arguments with which Python starts the workers, by torch's launcher.
 
     Args:
-        location: a folder or s3://bucket/prefix.
-        processes: of this machine.
-        alone: whether this machine finds its processes itself; on a cluster, Kubeflow Trainer's variables say where.
+        exchange: the exchange folder, or s3://bucket/prefix.
+        processes: how many to start on this machine.
+        standalone: whether they are all on this machine; on a cluster, Kubeflow Trainer's variables say where the
+            others are.
     """
-    place = ["--standalone"] if alone else []
-    return ["-m", "torch.distributed.run", *place, f"--nproc-per-node={processes}", "-m", WORKER, location]
+    where = ["--standalone"] if standalone else []
+    return ["-m", "torch.distributed.run", *where, f"--nproc-per-node={processes}", "-m", WORKER, exchange]
 
 
-def launch(job: TrainingJob, fit: Fit, folder: Path, checkpoints: Path) -> Curve:
-    """`training.attempt` in `w.processes` processes on this machine.
+def train_in_processes(job: TrainingJob, plan: MemoryPlan, folder: Path, checkpoints: Path) -> Curve:
+    """Train in `w.processes` processes on this machine, by one memory plan.
 
     Raises:
-        MemoryError: when one of them had too little.
-        BtError: their own sentence, or that they ended without one.
+        MemoryError: when one of them ran out of memory.
+        BtError: with the sentence of the process that failed, or that they ended without one.
     """
     count = job.settings.processes
     threads = str(max(1, (os.cpu_count() or 1) // count))
     with tempfile.TemporaryDirectory(prefix="bt-launch-") as scratch:
-        place = Path(scratch)
-        (place / ORDER).write_text(order(job, fit), encoding="utf-8")
+        exchange = Path(scratch)
+        (exchange / JOB_FILE).write_text(dump_job(job, plan), encoding="utf-8")
         checkpoints.mkdir(parents=True, exist_ok=True)
-        (place / CHECKPOINTS).symlink_to(checkpoints.resolve())
+        (exchange / CHECKPOINTS).symlink_to(checkpoints.resolve())
         done = subprocess.run(
-            [sys.executable, *command(scratch, count, alone=True)],
+            [sys.executable, *launch_command(scratch, count, standalone=True)],
             env={"OMP_NUM_THREADS": threads} | os.environ,
             check=False,
         )
-        return outcome(place, folder, f"The {count} training processes ended with status {done.returncode}")
+        return collect_adapter(exchange, folder, f"The {count} training processes ended with status {done.returncode}")
 
 
-def outcome(place: Path, folder: Path, ended: str) -> Curve:
-    """What the processes left: the adapter's files go into the folder.
+def collect_adapter(exchange: Path, folder: Path, ending: str) -> Curve:
+    """Copy the adapter that the workers left into a folder, or raise the failure that they left instead.
 
     Args:
-        place: with the order.
-        folder: for the adapter.
-        ended: how a sentence begins when there is neither adapter nor failure.
+        exchange: the exchange folder.
+        folder: where the adapter's files go.
+        ending: how the workers ended, the beginning of the sentence when they left neither.
 
     Raises:
-        MemoryError, BtError: see `launch`.
+        MemoryError, BtError: as `train_in_processes` does.
     """
-    curve = AdapterCache(place).restore(RESULT, folder)
+    curve = AdapterCache(exchange).restore(RESULT, folder)
     if curve is not None:
         (folder / CURVE_FILE).unlink()
         return replace(curve, cached=False)
-    for path in sorted(place.glob(f"{FAILURE}-*.json")):
+    for path in sorted(exchange.glob(f"{FAILURE}-*.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["memory"]:
             raise MemoryError
         raise _failure(record["exit_status"], record["sentence"])
-    raise TrainingError(f"{ended} and left no adapter: their own output above says why.")
+    raise TrainingError(f"{ending} and left no adapter: their own output above says why.")
 
 
 def _failure(exit_status: int, sentence: str) -> BtError:

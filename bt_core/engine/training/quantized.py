@@ -1,4 +1,4 @@
-"""QLoRA: the frozen base in 4-bit NormalFloat while LoRA is trained (Dettmers et al. 2023, arXiv 2305.14314)."""
+"""QLoRA: LoRA is trained on a frozen base model in 4-bit NormalFloat (Dettmers et al. 2023, arXiv 2305.14314)."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -13,10 +13,10 @@ from bt_core.models import BaseModel
 
 
 def load_quantized(model: BaseModel, settings: EngineConfig) -> tuple[Any, Any]:
-    """The base in NF4 with double quantisation, products in bfloat16, and its tokenizer.
+    """Load the base model in NF4 with double quantisation and products in bfloat16, and its tokenizer.
 
     Raises:
-        ConfigError: without bitsandbytes or without a GPU.
+        ConfigError: when there is no bitsandbytes or no GPU.
         ModelError: when transformers cannot load the folder.
     """
     if find_spec("bitsandbytes") is None:
@@ -25,17 +25,17 @@ def load_quantized(model: BaseModel, settings: EngineConfig) -> tuple[Any, Any]:
         )
     if settings.device == "cpu" or not torch.cuda.is_available():
         raise ConfigError("`w.quantize` is 4bit, but there is no GPU here: leave `w.quantize` at none.")
-    numbers = BitsAndBytesConfig(
+    quantization = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16,
     )
-    place = {"": torch.cuda.current_device()}
+    device_map = {"": torch.cuda.current_device()}
     try:
         tokenizer = AutoTokenizer.from_pretrained(model.path)
         loaded = AutoModelForCausalLM.from_pretrained(
-            model.path, quantization_config=numbers, dtype=torch.bfloat16, device_map=place
+            model.path, quantization_config=quantization, dtype=torch.bfloat16, device_map=device_map
         )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise ModelError(

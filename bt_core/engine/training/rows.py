@@ -1,4 +1,4 @@
-"""Training rows as token ids, and batches of them, packed or padded; labels on the completions alone."""
+"""Training rows as token ids, and packed or padded batches of them, with labels only on the completions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from bt_core.engine.training.packing import IGNORED, Item, Price, pack
 
 
 def encode(tokenizer: Any, row: TrainingRow) -> dict[str, list[int]]:
-    """Tokens of prompt and completion, made as the engine makes them; labels cover the completion alone."""
+    """Tokens of prompt and completion, made in the same way as by the engines; only the completion has labels."""
     prompt = render(tokenizer, row.messages)
     answer = [*tokenizer(row.completion, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
     return {"input_ids": [*prompt, *answer], "labels": [IGNORED] * len(prompt) + answer}
@@ -21,11 +21,11 @@ def encode(tokenizer: Any, row: TrainingRow) -> dict[str, list[int]]:
 
 @dataclass(frozen=True)
 class Collator:
-    """Makes a batch of rows: packed where that takes fewer operations, else padded.
+    """Makes a batch of rows: packed where that takes fewer operations, otherwise padded.
 
     Args:
-        pad: the token that fills up shorter rows.
-        price: what tokens cost in the model; None: it takes padded batches alone.
+        pad: the token that pads shorter rows.
+        price: what tokens cost in the model; None: the model takes only padded batches.
     """
 
     pad: int
@@ -40,7 +40,7 @@ class Collator:
         return self.padded(items)
 
     def padded(self, items: Sequence[Item]) -> dict[str, Tensor]:
-        """Every row on its own, padded on the left: [B, S] ids, mask, positions and labels."""
+        """Every row for itself, padded on the left: [B, S] ids, mask, positions and labels."""
         width = max(len(item["input_ids"]) for item in items)
         gaps = [width - len(item["input_ids"]) for item in items]
         mask = torch.tensor([[0] * gap + [1] * (width - gap) for gap in gaps])

@@ -1,7 +1,7 @@
-"""LoRA fine-tuning by transformers' Trainer and peft, with the loss on completions alone.
+"""LoRA fine-tuning by transformers' Trainer and peft, with the loss over completions only.
 
-Rows are tokenised once. A batch is one sequence in which the instruction that its rows share stands once
-(`packing`), or padded on the left where that is cheaper; the vocabulary's logits are computed for completions only.
+Rows are tokenised once. A batch is one sequence in which the instruction that its rows share occurs once (`packing`),
+or it is padded on the left where that is cheaper. Logits are computed for completions only.
 """
 
 import gc
@@ -16,17 +16,15 @@ from peft import LoraConfig as PeftLoraConfig
 from peft import get_peft_model
 from transformers import PrinterCallback, Trainer, set_seed
 
-from bt_core.config import EngineConfig, LoraConfig
-from bt_core.engine.base import TrainingRow
-from bt_core.engine.curve import Curve
+from bt_core.config import LoraConfig
 from bt_core.engine.local.memory import out_of_memory, release
 from bt_core.engine.local.transformers_engine import load_base
 from bt_core.engine.tokens.vocabulary import padding
 from bt_core.engine.training.checkpoints import Checkpoints, exclusive, forget, latest
-from bt_core.engine.training.job import Fit, TrainingJob, fits
+from bt_core.engine.training.job import Curve, MemoryPlan, TrainingJob, memory_plans
 from bt_core.engine.training.memory import TrainingNeed, training_need
 from bt_core.engine.training.packing import IGNORED, Price, packs
-from bt_core.engine.training.processes import launch
+from bt_core.engine.training.processes import train_in_processes
 from bt_core.engine.training.quantized import load_quantized
 from bt_core.engine.training.rows import Collator, encode
 from bt_core.engine.training.trainer import CompletionTrainer, Progress, arguments
@@ -34,32 +32,16 @@ from bt_core.errors import ModelError, TrainingError, first_line
 from bt_core.models import BaseModel
 
 
-def train_adapter(
-    base: BaseModel,
-    rows: Sequence[TrainingRow],
-    held_out: Sequence[TrainingRow],
-    settings: LoraConfig,
-    engine: EngineConfig,
-    seed: int,
-    folder: Path,
-    label: str = "train",
-    checkpoints: Path | None = None,
-) -> Curve:
-    """Train one adapter and write its PEFT files.
+def train_adapter(job: TrainingJob, folder: Path, checkpoints: Path | None = None) -> Curve:
+    """Train one adapter on this machine and write its PEFT files.
 
-    Where memory runs out the training starts again with activation checkpointing, then with smaller
-    micro-batches whose gradients are added up: slower, and the same up to rounding and the order of rows.
-    A training that was killed goes on from its last checkpoint, and comes to the same adapter.
+    Where memory runs out, the training starts again with activation checkpointing, then with smaller micro-batches
+    whose gradients are added up: slower, and the same up to rounding and the order of rows. A training that was
+    killed goes on from its last checkpoint, and ends in the same adapter.
 
     Args:
-        base: the model to adapt; it stays as it is.
-        rows: what to learn.
-        held_out: rows for the validation loss, which chooses the epoch; empty: the last epoch is taken.
-        settings: LoRA and optimiser settings.
-        engine: device and number format.
-        seed: of initial weights, order and dropout.
+        job: what to train.
         folder: where adapter_config.json and adapter_model.safetensors go.
-        label: shown beside the progress bar.
         checkpoints: a folder of this very training; None: a killed one starts again.
 
     Raises:
@@ -67,24 +49,23 @@ def train_adapter(
         ModelError: when a target module does not exist in the model.
         ConfigError: when a setting asks for what is not on this machine.
     """
-    job = TrainingJob(base, tuple(rows), tuple(held_out), settings, engine, seed, label)
+    train = train_here if job.settings.processes == 1 else train_in_processes
     with exclusive(checkpoints) as kept:
-        try_one = attempt if settings.processes == 1 else launch
-        curve = fitted(job, lambda fit: try_one(job, fit, folder, kept / fit.name))
+        curve = try_memory_plans(job, lambda plan: train(job, plan, folder, kept / plan.name))
     forget(checkpoints)
     return curve
 
 
-def fitted(job: TrainingJob, attempt: Callable[[Fit], Curve]) -> Curve:
-    """Try one way after the other to fit a training into memory.
+def try_memory_plans(job: TrainingJob, train: Callable[[MemoryPlan], Curve]) -> Curve:
+    """Train by one memory plan after the other, until one of them does not run out of memory.
 
     Raises:
         TrainingError: when even one sequence at a time is too much.
     """
     failure: BaseException | None = None
-    for fit in fits(job.settings.batch_size // job.settings.processes, job.settings.micro_batch):
+    for plan in memory_plans(job.settings.batch_size // job.settings.processes, job.settings.micro_batch):
         try:
-            return attempt(fit)
+            return train(plan)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
@@ -97,40 +78,42 @@ def fitted(job: TrainingJob, attempt: Callable[[Fit], Curve]) -> Curve:
     ) from failure
 
 
-def attempt(job: TrainingJob, fit: Fit, folder: Path, checkpoints: Path) -> Curve:
-    """Train in this process, fitted into memory in one way; it may be one of several that train together."""
+def train_here(job: TrainingJob, plan: MemoryPlan, folder: Path, checkpoints: Path) -> Curve:
+    """Train in this process by one memory plan; it may be one of several processes that train together."""
     set_seed(job.seed)
     model, tokenizer = _load(job)
-    # With dropout, the rows of a batch would lose the same numbers of a prefix that stands there once.
+    # With dropout, all rows of a batch would lose the same activations of a prefix that occurs only once.
     price = Price.of(model.config) if not job.settings.dropout and packs(model) else None
     adapted = _with_lora(model, job.settings)
     data = [encode(tokenizer, row) for row in job.rows]
     val = [encode(tokenizer, row) for row in job.held_out]
     device = model.device.type
-    needed = memory_needed(job, fit, data, model.dtype.itemsize)
+    needed = memory_needed(job, plan, data, model.dtype.itemsize)
     if needed:
         print(f"{job.label}: training needs about {needed}")
     mixed = device == "cuda" and model.dtype == torch.bfloat16
-    known = latest(checkpoints)
+    resumed = latest(checkpoints)
     trainer = CompletionTrainer(
         model=adapted,
-        args=arguments(job.settings, fit, job.seed, checkpoints, bool(val), device, mixed),
+        args=arguments(job.settings, plan, job.seed, checkpoints, bool(val), device, mixed),
         train_dataset=data,
         eval_dataset=val or None,
         data_collator=Collator(padding(tokenizer), price),
-        callbacks=[Progress(job.label), Checkpoints(job.settings.checkpoint_steps, known)],
+        callbacks=[Progress(job.label), Checkpoints(job.settings.checkpoint_steps, resumed)],
     )
-    history = _history(trainer, job.settings, known)
+    history = _history(trainer, job.settings, resumed)
     if trainer.is_world_process_zero():
         _save(adapted, job.base, folder)
-    return _curve(history, job.settings.epochs, sum(len(item["input_ids"]) for item in data), fit)
+    return _curve(history, job.settings.epochs, sum(len(item["input_ids"]) for item in data), plan)
 
 
-def memory_needed(job: TrainingJob, fit: Fit, data: Sequence[dict[str, list[int]]], number: int) -> TrainingNeed | None:
-    """Bytes for rows as `encode` made them; `number` is the bytes of one number of the base."""
+def memory_needed(
+    job: TrainingJob, plan: MemoryPlan, data: Sequence[dict[str, list[int]]], number_bytes: int
+) -> TrainingNeed | None:
+    """The memory for encoded rows (`rows.encode`), when a number of the base model takes `number_bytes`."""
     length = max(len(item["input_ids"]) for item in data)
     answer = max(sum(label != IGNORED for label in item["labels"]) for item in data)
-    return training_need(job.base, job.settings, fit, length, answer, number)
+    return training_need(job.base, job.settings, plan, length, answer, number_bytes)
 
 
 def _load(job: TrainingJob) -> tuple[Any, Any]:
@@ -139,10 +122,10 @@ def _load(job: TrainingJob) -> tuple[Any, Any]:
     return load_base(job.base, job.engine)
 
 
-def _history(trainer: Trainer, settings: LoraConfig, known: Path | None) -> list[dict[str, Any]]:
-    """Train, and return the Trainer's history: one entry a step, an evaluation, and the run."""
+def _history(trainer: Trainer, settings: LoraConfig, resumed: Path | None) -> list[dict[str, Any]]:
+    """Train, and return the Trainer's history: an entry for each step, for each evaluation, and for the run."""
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=str(known) if known else None)
+    trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     history: list[dict[str, Any]] = trainer.state.log_history
     if not all(math.isfinite(float(entry["loss"])) for entry in history if "loss" in entry):
         raise TrainingError(
@@ -151,14 +134,14 @@ def _history(trainer: Trainer, settings: LoraConfig, known: Path | None) -> list
     return history
 
 
-def _curve(history: Sequence[dict[str, Any]], epochs: int, tokens: int, fit: Fit) -> Curve:
+def _curve(history: Sequence[dict[str, Any]], epochs: int, tokens: int, plan: MemoryPlan) -> Curve:
     return Curve(
         loss=[(int(entry["step"]), float(entry["loss"])) for entry in history if "loss" in entry],
         val_loss=[(round(entry["epoch"]), float(entry["eval_loss"])) for entry in history if "eval_loss" in entry],
         best_epoch=_best_epoch(history, epochs),
         tokens=epochs * tokens,
         seconds=next(float(entry["train_runtime"]) for entry in history if "train_runtime" in entry),
-        micro_batch=fit.micro_batch,
+        micro_batch=plan.micro_batch,
     )
 
 
@@ -183,12 +166,12 @@ def _with_lora(model: Any, settings: LoraConfig) -> Any:
     except ValueError as error:
         raise ModelError(
             f"`w.target_modules` {list(settings.target_modules)} do not fit the model"
-            f" ({first_line(error)}): name its layers."
+            f" ({first_line(error)}): name layers that it has."
         ) from None
 
 
 def _save(adapted: Any, base: BaseModel, folder: Path) -> None:
-    """Write the PEFT files the same way every time: no local path, sorted lists and keys."""
+    """Write the PEFT files in the same way every time, without a local path, and with sorted lists and keys."""
     adapted.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)
     path = folder / "adapter_config.json"

@@ -1,4 +1,4 @@
-"""transformers' Trainer set up for completions: its loss, its arguments, its progress bar."""
+"""transformers' Trainer, set up to learn completions: its loss, its arguments and its progress bar."""
 
 import sys
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from bt_core.config import LoraConfig
-from bt_core.engine.training.job import Fit
+from bt_core.engine.training.job import MemoryPlan
 from bt_core.engine.training.packing import IGNORED
 
 
 class EpochOrder(LengthGroupedSampler):
-    """Rows of like length together, in an order that seed and epoch decide alone, the same in every process.
+    """Puts rows of similar length together, in an order that depends only on seed and epoch, the same in every process.
 
-    Transformers' own draws from the process's random state, which dropout moves on differently in each process.
+    Transformers' own sampler draws from the process's random state, which dropout changes differently in each process.
     """
 
     def __init__(self, trainer: Trainer, batch_size: int, dataset: Any) -> None:
@@ -34,7 +34,7 @@ class EpochOrder(LengthGroupedSampler):
 
 
 class CompletionTrainer(Trainer):
-    """Trainer whose loss looks at completions only and asks the model for no other logits."""
+    """A Trainer whose loss is over completions only, and which asks the model for no other logits."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.args.world_size == 1:
@@ -45,42 +45,42 @@ class CompletionTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        labels, wanted = inputs.pop("labels"), inputs.pop("wanted", None)
-        if wanted is not None:  # one packed sequence
-            outputs = model(**inputs, logits_to_keep=wanted, use_cache=False)
+        labels, logit_positions = inputs.pop("labels"), inputs.pop("logit_positions", None)
+        if logit_positions is not None:  # one packed sequence
+            outputs = model(**inputs, logits_to_keep=logit_positions, use_cache=False)
             logits, targets = outputs.logits[0].float(), labels[0, 1:]
         else:
-            longest = int((labels != IGNORED).sum(1).max())  # completions end flush right
+            longest = int((labels != IGNORED).sum(1).max())  # rows are padded on the left, so completions end together
             outputs = model(**inputs, logits_to_keep=longest + 1, use_cache=False)
             logits, targets = outputs.logits[:, :-1].float().flatten(0, 1), labels[:, -longest:].flatten()
         total = torch.nn.functional.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
         count = num_items_in_batch if num_items_in_batch is not None else (targets != IGNORED).sum()
-        # Gradients are averaged over the processes, but `num_items_in_batch` counts the tokens of all.
+        # Gradients are averaged over the processes, but `num_items_in_batch` counts the tokens of all processes.
         loss = total / count * (self.accelerator.num_processes if num_items_in_batch is not None else 1)
         return (loss, outputs) if return_outputs else loss
 
 
 def arguments(
-    settings: LoraConfig, fit: Fit, seed: int, folder: Path, evaluates: bool, device: str, mixed: bool
+    settings: LoraConfig, plan: MemoryPlan, seed: int, folder: Path, evaluates: bool, device: str, mixed: bool
 ) -> TrainingArguments:
-    """The Trainer's arguments for one try.
+    """The Trainer's arguments for a training by one memory plan.
 
     Args:
-        settings: of `w`.
-        fit: how a step is fitted into memory.
-        seed: of order and dropout.
-        folder: for checkpoints.
+        settings: the settings of `w`.
+        plan: how a step is put into memory.
+        seed: the seed of the order of rows and of dropout.
+        folder: the folder for checkpoints.
         evaluates: whether the loss on held-out rows chooses the epoch.
         device: `cpu` or `cuda`.
-        mixed: products in bfloat16, LoRA's weights and the optimiser in float32 (Micikevicius et al. 2018,
-            arXiv 1710.03740).
+        mixed: whether products are in bfloat16, but LoRA's weights and the optimiser in float32 (Micikevicius et al.
+            2018, arXiv 1710.03740).
     """
-    made = TrainingArguments(
+    training_arguments = TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=settings.epochs,
-        per_device_train_batch_size=fit.micro_batch,
-        gradient_accumulation_steps=settings.batch_size // settings.processes // fit.micro_batch,
-        per_device_eval_batch_size=fit.micro_batch,
+        per_device_train_batch_size=plan.micro_batch,
+        gradient_accumulation_steps=settings.batch_size // settings.processes // plan.micro_batch,
+        per_device_eval_batch_size=plan.micro_batch,
         learning_rate=settings.learning_rate,
         train_sampling_strategy="group_by_length",
         eval_strategy="epoch" if evaluates else "no",
@@ -102,17 +102,17 @@ def arguments(
         report_to="none",
         seed=seed,
         data_seed=seed,
-        **_checkpointing(fit.checkpointing),
+        **_checkpointing(plan.checkpointing),
     )
-    if made.n_gpu > 1:
-        made._n_gpu = 1  # without `w.processes`, torch's DataParallel would take a batch for each GPU
-    return made
+    if training_arguments.n_gpu > 1:
+        training_arguments._n_gpu = 1  # otherwise torch's DataParallel would take a batch for each GPU
+    return training_arguments
 
 
 def _checkpointing(on: bool) -> dict[str, Any]:
-    """Activation checkpointing under the name that it has here: vLLM 0.32 comes with an older transformers."""
-    known = {field.name for field in fields(TrainingArguments)}
-    name = "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"
+    """Activation checkpointing under the name that it has here, since vLLM 0.32 needs an older transformers."""
+    names = {field.name for field in fields(TrainingArguments)}
+    name = "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
     return {name: on, f"{name}_kwargs": {"use_reentrant": False} if on else None}
 
 

@@ -1,8 +1,8 @@
-"""One of the processes that train an adapter together: `python -m bt_core.engine.training.worker LOCATION`.
+"""The side that trains: one of several processes, `python -m bt_core.engine.training.worker EXCHANGE`.
 
-LOCATION is a folder, or s3://bucket/prefix, with `order.json`. The first process leaves the adapter there as
-`adapters/result`, whole or not at all; one that fails leaves its sentence in `failure-<rank>.json`. In a folder,
-checkpoints lie in `checkpoints`.
+EXCHANGE is the exchange folder, or s3://bucket/prefix, in which the starting side (`processes`, or a TrainJob) has put
+`job.json`. The first process leaves the adapter there as `adapters/result`, whole or not at all; a process that fails
+leaves its sentence in `failure-<rank>.json`. In a folder, checkpoints lie in `checkpoints`.
 """
 
 import json
@@ -17,23 +17,23 @@ import torch
 
 from bt_core.engine.local.memory import out_of_memory
 from bt_core.engine.training.adapter_cache import AdapterCache
-from bt_core.engine.training.job import read_order
-from bt_core.engine.training.processes import CHECKPOINTS, FAILURE, ORDER, RESULT
-from bt_core.engine.training.train import attempt
+from bt_core.engine.training.job import load_job
+from bt_core.engine.training.processes import CHECKPOINTS, FAILURE, JOB_FILE, RESULT
+from bt_core.engine.training.train import train_here
 from bt_core.errors import BtError
 from bt_core.storage import Store, is_remote, under
 
 
-def main(location: str) -> int:
-    """Train, and leave adapter or failure; returns the exit status."""
+def main(exchange: str) -> int:
+    """Train, and leave the adapter or the failure; returns the exit status."""
     rank = int(os.environ.get("RANK", "0"))
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    with _folder(location) as folder:
+    with _local_folder(exchange) as folder:
         try:
-            job, fit = read_order(folder / ORDER)
+            job, plan = load_job(folder / JOB_FILE)
             adapter = folder / "trained"
-            curve = attempt(job, fit, adapter, folder / CHECKPOINTS)
+            curve = train_here(job, plan, adapter, folder / CHECKPOINTS)
             if rank == 0:
                 AdapterCache(folder).keep(RESULT, adapter, curve)
         except (BtError, RuntimeError, MemoryError) as error:
@@ -48,21 +48,21 @@ def main(location: str) -> int:
 
 
 @contextmanager
-def _folder(location: str) -> Iterator[Path]:
-    """The place as a folder; what is new in a remote one's copy is uploaded at the end."""
-    if not is_remote(location):
-        yield Path(location)
+def _local_folder(exchange: str) -> Iterator[Path]:
+    """The exchange folder; for an S3 prefix a local copy, whose results are uploaded at the end."""
+    if not is_remote(exchange):
+        yield Path(exchange)
         return
     store = Store()
     with tempfile.TemporaryDirectory(prefix="bt-worker-") as scratch:
         folder = Path(scratch)
-        store.download(under(location, ORDER), folder / ORDER)
+        store.download(under(exchange, JOB_FILE), folder / JOB_FILE)
         yield folder
         result = folder / "adapters" / RESULT
         if result.is_dir():
-            store.upload_folder(result, under(location, f"adapters/{RESULT}"))
+            store.upload_folder(result, under(exchange, f"adapters/{RESULT}"))
         for path in folder.glob(f"{FAILURE}-*.json"):
-            store.upload(path, under(location, path.name))
+            store.upload(path, under(exchange, path.name))
 
 
 if __name__ == "__main__":

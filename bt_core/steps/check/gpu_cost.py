@@ -6,7 +6,7 @@ from typing import Any
 
 from bt_core.config import Config, merge, resolve_config
 from bt_core.engine.model_memory import parameters
-from bt_core.engine.training.job import fits
+from bt_core.engine.training.job import memory_plans
 from bt_core.engine.training.memory import TrainingNeed, training_need
 from bt_core.models import resolve_model
 from bt_core.steps.check.check import check
@@ -67,8 +67,8 @@ def gpu_cost(overrides: Mapping[str, Any], strategy: Strategy, card: Card) -> Gp
     need = None
     if "w" in strategy:
         length, answer = _longest(report.runs)
-        fit = fits(config.w.batch_size // config.w.processes, config.w.micro_batch)[0]
-        need = training_need(base, config.w, fit, length, answer, NUMBER)
+        plan = memory_plans(config.w.batch_size // config.w.processes, config.w.micro_batch)[0]
+        need = training_need(base, config.w, plan, length, answer, NUMBER)
     return GpuCost(
         format_strategy(strategy), stage_costs(strategy, config, report.measured, parameters(base), card), need
     )

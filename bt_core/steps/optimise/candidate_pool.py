@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bt_core.config import WriterConfig
-from bt_core.engine.base import Sampling, close
+from bt_core.engine.base import Sampling
 from bt_core.errors import ConfigError
 from bt_core.lm.binding import vanilla_states
 from bt_core.lm.instruction_writer import InstructionWriter
@@ -171,7 +171,7 @@ def open_writer(work: Stage, settings: WriterConfig) -> Iterator[InstructionWrit
         yield InstructionWriter(engine, sampling)
     finally:
         work.spent += engine.usage
-        close(engine)
+        engine.close()
 
 
 def too_small(kind: str, budget: int, needed: int, spent_on: str) -> ConfigError:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bt_core.config import Config
-from bt_core.engine.lazy_engine import SharedEngine
+from bt_core.engine.lazy_engine import LazyEngine
 from bt_core.engine.training.job import RemoteTraining
 from bt_core.program import read_program
 from bt_core.records import StageReport
@@ -77,7 +77,7 @@ def chain(
     shutil.rmtree(stages, ignore_errors=True)
     stages.mkdir(parents=True)
     best = program
-    with closing(SharedEngine(partial(open_engine, read_program(program), config))) as engine:
+    with closing(LazyEngine(partial(open_engine, read_program(program), config))) as engine:
         for number, kind in enumerate(steps, start=1):
             if config.teacher.model and config.teacher.engine.kind != "server":
                 engine.close()

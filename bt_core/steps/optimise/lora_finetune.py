@@ -15,10 +15,9 @@ from pathlib import Path
 from bt_core.config import Config
 from bt_core.engine.base import Engine, TrainingRow
 from bt_core.engine.cache_keys import base_identity, training_key
-from bt_core.engine.curve import Curve
 from bt_core.engine.response_cache import cache_folder
 from bt_core.engine.training.adapter_cache import AdapterCache
-from bt_core.engine.training.job import RemoteTraining, TrainingJob
+from bt_core.engine.training.job import Curve, RemoteTraining, TrainingJob
 from bt_core.lm.binding import vanilla_states
 from bt_core.lm.rendering import training_rows
 from bt_core.models import BaseModel, resolve_model
@@ -156,17 +155,17 @@ def _adapter(
     key = training_key(identity, rows, held_out, config.w, config.seed)
     cache = cache_folder()
     adapters, checkpoints = AdapterCache(cache), cache / "checkpoints" / key if cache else None
-    known = adapters.restore(key, folder)
-    if known is not None:
-        return known
+    curve = adapters.restore(key, folder)
+    if curve is not None:
+        return curve
+    job = TrainingJob(base(), tuple(rows), tuple(held_out), config.w, config.engine, config.seed, label)
     if remote:
-        job = TrainingJob(base(), tuple(rows), tuple(held_out), config.w, config.engine, config.seed, label)
         curve = remote(job, folder, key)
     else:
         from bt_core.engine.training.train import train_adapter  # loads torch
 
         work.make_room()
-        curve = train_adapter(base(), rows, held_out, config.w, config.engine, config.seed, folder, label, checkpoints)
+        curve = train_adapter(job, folder, checkpoints)
     adapters.keep(key, folder, curve)
     return curve
 

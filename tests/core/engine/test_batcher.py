@@ -1,17 +1,17 @@
-"""The micro-batcher: batches of what can be asked, the same every time; faults that nobody can swallow."""
+"""The micro-batcher: the same batches every time, of all calls that can wait; errors that no program can hide."""
 
 import time
 from collections.abc import Sequence
 
 import pytest
 
-from bt_core.engine.base import Completion, Message, Request
+from bt_core.engine.base import BaseEngine, Completion, Message, Request
 from bt_core.engine.batcher import Batcher
 from bt_core.errors import EngineError
 from bt_core.records import Usage
 
 
-class Echo:
+class Echo(BaseEngine):
     """An engine that answers with the last message and keeps its batches."""
 
     usage = Usage()
@@ -40,7 +40,7 @@ def test_all_jobs_first_calls_are_one_batch_and_so_are_the_second() -> None:
     assert engine.batches == [[f"a{n}" for n in range(20)], [f"a{n}!" for n in range(20)]]
 
 
-def test_a_job_that_is_slow_to_ask_is_waited_for() -> None:
+def test_a_job_that_asks_late_is_waited_for() -> None:
     engine = Echo()
     batcher = Batcher(engine, in_flight=8)
 

@@ -1,4 +1,4 @@
-"""Drafts: what they guess, and that they change how many passes an answer takes, and never the answer."""
+"""Drafts: what they guess, and that they change how many passes an answer takes but never the answer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +12,7 @@ from bt_core.engine.local import drafts
 from bt_core.engine.local.drafts import Drafts
 from bt_core.engine.local.forward import Batch
 from bt_core.engine.local.transformers_engine import TransformersEngine
+from bt_core.engine.training.job import TrainingJob
 from bt_core.engine.training.train import train_adapter
 from bt_core.models import BaseModel
 from bt_core.program import adapter_sha256
@@ -50,7 +51,8 @@ def engine(tiny_engine: TransformersEngine) -> TransformersEngine:
 def adapter(tiny_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> EngineAdapter:
     folder = tmp_path_factory.mktemp("adapter")
     rows = [TrainingRow((Message("user", f"Thing {n}"),), "blue green"[: 4 + n]) for n in range(6)]
-    train_adapter(tiny_model, rows, (), LoraConfig(rank=4, learning_rate=0.05), EngineConfig(device="cpu"), 0, folder)
+    settings = LoraConfig(rank=4, learning_rate=0.05)
+    train_adapter(TrainingJob(tiny_model, tuple(rows), (), settings, EngineConfig(device="cpu"), 0), folder)
     return EngineAdapter(folder, adapter_sha256(folder))
 
 
@@ -96,49 +98,49 @@ def test_rows_that_stop_inside_a_draft_stop_there(engine: TransformersEngine) ->
         Request(request.messages, None, Sampling(max_tokens=12, stop=(stop,)))
         for request, stop in zip(asked(), stops, strict=True)
     ]
-    found = engine.generate(cut)
-    assert [answer.text for answer in found] == [
+    answers = engine.generate(cut)
+    assert [answer.text for answer in answers] == [
         answer.text[: answer.text.index(stop)] for answer, stop in zip(whole, stops, strict=True)
     ]
     engine.forget()
-    assert engine.generate(cut) == found
+    assert engine.generate(cut) == answers
 
 
 def test_the_latest_answer_that_begins_alike_is_guessed_first() -> None:
-    known = Drafts()
-    known.learn("q", (1, 2, 3, 4))
-    known.learn("q", (1, 2, 5))
-    assert known.guess("q", (), (1,)) == (2, 5)
-    assert known.guess("q", (), (1, 2, 3)) == (4,)
+    history = Drafts()
+    history.learn("q", (1, 2, 3, 4))
+    history.learn("q", (1, 2, 5))
+    assert history.guess("q", (), (1,)) == (2, 5)
+    assert history.guess("q", (), (1, 2, 3)) == (4,)
 
 
 def test_other_answers_and_the_prompt_are_looked_up_after_that() -> None:
-    known = Drafts()
-    known.learn("p", (7, 8, 9, 10))
-    assert known.guess("q", (), (1, 8, 9)) == (10,)
-    assert known.guess("q", (), (1, 8)) == (9, 10)
-    assert known.guess("q", (20, 21, 22, 20, 23), (20,)) == (23,)
-    assert known.guess("q", (20, 21), (21,)) == ()
+    history = Drafts()
+    history.learn("p", (7, 8, 9, 10))
+    assert history.guess("q", (), (1, 8, 9)) == (10,)
+    assert history.guess("q", (), (1, 8)) == (9, 10)
+    assert history.guess("q", (20, 21, 22, 20, 23), (20,)) == (23,)
+    assert history.guess("q", (20, 21), (21,)) == ()
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drafts, "QUESTIONS", 3)
     monkeypatch.setattr(drafts, "CONTEXTS", 4)
-    known = Drafts()
+    history = Drafts()
     for number in range(10):
-        known.learn(f"q{number}", (number, number, number))
-    assert known.guess("q9", (), (9,)) == (9, 9)
-    assert known.guess("q0", (), (0,)) == ()
-    assert len(known._followed) == 4
+        history.learn(f"q{number}", (number, number, number))
+    assert history.guess("q9", (), (9,)) == (9, 9)
+    assert history.guess("q0", (), (0,)) == ()
+    assert len(history._followed) == 4
     for number in range(2 * drafts.ANSWERS):
-        known.learn("q", (1, number))
-    assert len(known._answers["q"]) == drafts.ANSWERS
+        history.learn("q", (1, number))
+    assert len(history._answers["q"]) == drafts.ANSWERS
 
 
 def test_a_forgotten_history_leaves_no_drafts(tiny_model: BaseModel, tmp_path: Path) -> None:
     engine = TransformersEngine(tiny_model, EngineConfig(device="cpu"))
     engine.generate(asked())
-    known = next(iter(engine._drafts._answers["Thing: sky"]))
-    assert engine._drafts.guess("Thing: sky", (), known[:1]) == known[1:]
+    answer = next(iter(engine._drafts._answers["Thing: sky"]))
+    assert engine._drafts.guess("Thing: sky", (), answer[:1]) == answer[1:]
     engine.forget()
-    assert engine._drafts.guess("Thing: sky", (), known[:1]) == ()
+    assert engine._drafts.guess("Thing: sky", (), answer[:1]) == ()

@@ -1,4 +1,4 @@
-"""The transformers engine: exact under prefix sharing, adapters and padding; closed answers; sampling."""
+"""The transformers engine: prefix sharing, adapters and padding change no answer; closed answers; sampling."""
 
 import math
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 from bt_core.config import EngineConfig, LoraConfig
 from bt_core.engine.base import EngineAdapter, Message, Request, Sampling, TrainingRow
 from bt_core.engine.local.transformers_engine import TransformersEngine
+from bt_core.engine.training.job import Curve, TrainingJob
 from bt_core.engine.training.rows import encode
 from bt_core.engine.training.train import train_adapter
 from bt_core.errors import EngineError, ModelError, ProgramError
@@ -25,6 +26,12 @@ SYSTEM = "Name the colour of the thing, as a person would who has never read a b
 
 def request(thing: str, system: str = SYSTEM, **parts: object) -> Request:
     return Request((Message("system", system), Message("user", f"Thing: {thing}")), **parts)
+
+
+def train(model: BaseModel, rows: list[TrainingRow], settings: LoraConfig, folder: Path, held_out: int = 0) -> Curve:
+    """Train an adapter on rows, of which the first few are held out."""
+    learnt, kept_out = tuple(rows[held_out:]), tuple(rows[:held_out])
+    return train_adapter(TrainingJob(model, learnt, kept_out, settings, EngineConfig(device="cpu"), 0), folder)
 
 
 @contextmanager
@@ -41,7 +48,7 @@ def adapter(tiny_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("adapter")
     rows = [TrainingRow((Message("user", f"Thing {n}"),), LABELS[n % 3]) for n in range(12)]
     settings = LoraConfig(rank=4, learning_rate=0.05, epochs=2)
-    train_adapter(tiny_model, rows, (), settings, EngineConfig(device="cpu"), 0, folder)
+    train(tiny_model, rows, settings, folder)
     return EngineAdapter(folder, adapter_sha256(folder))
 
 
@@ -162,7 +169,7 @@ def test_closed_answers_are_drawn_at_a_temperature(tiny_engine: TransformersEngi
     (greedy,) = tiny_engine.generate([request("sky", labels=LABELS)])
     expected = math.exp(greedy.label_logprobs[0])
     assert share() == pytest.approx(expected, abs=0.1)
-    # A prior is taken off before the draw, as it is before the best is taken.
+    # A prior is subtracted before the draw, as it is before the best label is taken.
     even = share(label_prior=greedy.label_logprobs)
     assert even == pytest.approx(0.25, abs=0.1)
     assert share() == share()
@@ -201,7 +208,7 @@ def test_answers_that_the_model_cannot_tell_apart_are_refused(tiny_engine: Trans
         tiny_engine.generate([request("sky", labels=("1", "one", "1"))])
 
 
-def test_an_adapter_that_does_not_fit_is_an_engine_error(tiny_engine: TransformersEngine, tmp_path: Path) -> None:
+def test_an_adapter_that_does_not_load_is_an_engine_error(tiny_engine: TransformersEngine, tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
     with pytest.raises(EngineError, match="does not load"):
         tiny_engine.generate([request("sky", labels=LABELS, adapter=EngineAdapter(tmp_path, "0" * 64))])
@@ -213,7 +220,7 @@ def test_a_model_folder_without_weights_is_named(tmp_path: Path) -> None:
         resolve_model(str(tmp_path))
 
 
-def test_training_sees_the_prompt_that_the_engine_computes(tiny_engine: TransformersEngine) -> None:
+def test_training_has_the_prompt_tokens_of_the_engine(tiny_engine: TransformersEngine) -> None:
     one = request("sky")
     row = encode(tiny_engine.tokenizer, TrainingRow(one.messages, "blue"))
     prompt = tiny_engine.render(one)
@@ -225,10 +232,7 @@ def test_training_sees_the_prompt_that_the_engine_computes(tiny_engine: Transfor
 def test_training_lowers_the_loss_and_is_the_same_twice(tiny_model: BaseModel, tmp_path: Path) -> None:
     rows = [TrainingRow((Message("user", f"Thing {n}"),), LABELS[n % 2]) for n in range(16)]
     settings = LoraConfig(rank=4, learning_rate=0.02, epochs=3)
-    engine = EngineConfig(device="cpu")
-    curves = [
-        train_adapter(tiny_model, rows[4:], rows[:4], settings, engine, 5, tmp_path / name) for name in ("one", "two")
-    ]
+    curves = [train(tiny_model, rows, settings, tmp_path / name, held_out=4) for name in ("one", "two")]
     assert curves[0].loss == curves[1].loss
     assert adapter_sha256(tmp_path / "one") == adapter_sha256(tmp_path / "two")
     assert curves[0].loss[-1][1] < curves[0].loss[0][1]
@@ -240,7 +244,7 @@ def test_training_lowers_the_loss_and_is_the_same_twice(tiny_model: BaseModel, t
 def test_the_loss_is_the_mean_over_completion_tokens(tiny_model: BaseModel, tmp_path: Path) -> None:
     rows = [TrainingRow((Message("user", "a " * n),), "red green blue"[: 4 + n]) for n in range(1, 7)]
     settings = LoraConfig(rank=2, epochs=1, batch_size=6, learning_rate=1e-6)
-    curve = train_adapter(tiny_model, rows, (), settings, EngineConfig(device="cpu"), 0, tmp_path)
+    curve = train(tiny_model, rows, settings, tmp_path)
     model = AutoModelForCausalLM.from_pretrained(tiny_model.path, dtype=torch.float32)
     engine = TransformersEngine(tiny_model, EngineConfig(device="cpu"))
     total, count = 0.0, 0

@@ -1,4 +1,4 @@
-"""An engine that a step opens is closed when the step is done with it, and a teacher has one of its own."""
+"""A step closes the engine that it opened, and a teacher has an engine of its own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from bt_core.engine.base import Completion, Request
+from bt_core.engine.base import Completion, Engine, Message, Request
+from bt_core.engine.lazy_engine import LazyEngine
 from bt_core.engine.local.transformers_engine import TransformersEngine
+from bt_core.records import Usage
 from bt_core.steps import common
 from bt_core.steps.common import Stage
 from bt_core.steps.teacher import taught
 from tests.core.conftest import Recorder
 from tests.core.flow import Flow
+from tests.core.scripted import Scripted
 
 G = {"metric_calls": 24, "minibatch": 1, "max_tokens": 12}
 W = {"min_traces": 1, "epochs": 1}
@@ -43,7 +46,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, tiny_engi
 
 @pytest.fixture
 def opened(tiny_engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> list[Closing]:
-    """The engines that steps have loaded since, in order."""
+    """The engines that steps load during the test, in order."""
     engines: list[Closing] = []
 
     def load(*_: object) -> Closing:
@@ -52,6 +55,26 @@ def opened(tiny_engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(common, "load_engine", load)
     return engines
+
+
+def test_a_lazy_engine_is_loaded_when_it_is_asked_and_counts_from_then_on() -> None:
+    question = Request((Message("user", "Is it dark?"),))
+    loaded: list[Engine] = []
+
+    def load() -> Engine:
+        loaded.append(Scripted(lambda text, request: "yes"))
+        loaded[-1].generate([question])  # an engine that was used before
+        return loaded[-1]
+
+    engine = LazyEngine(load)
+    engine.forget()
+    engine.close()
+    assert not loaded
+    for _ in range(2):
+        engine.generate([question])
+        engine.close()
+    assert len(loaded) == 2
+    assert engine.usage == Usage(calls=2)
 
 
 def test_the_engine_that_validates_an_adapter_is_closed(begun: Flow, opened: list[Closing]) -> None:

@@ -47,8 +47,8 @@ def test_groups_do_not_depend_on_the_order_of_arrival(sequences: list[tuple[int,
     shuffled = sequences[:]
     rng.shuffle(shuffled)
 
-    def contents(given: list[tuple[int, ...]]) -> list[tuple[int, list[tuple[int, ...]]]]:
-        return [(group.prefix, [given[index] for index in group.members]) for group in prefix_groups(given)]
+    def contents(rows: list[tuple[int, ...]]) -> list[tuple[int, list[tuple[int, ...]]]]:
+        return [(group.prefix, [rows[index] for index in group.members]) for group in prefix_groups(rows)]
 
     assert contents(sequences) == contents(shuffled)
 
@@ -59,7 +59,7 @@ def test_prefixes_that_differ_by_one_token_are_kept_apart() -> None:
     assert [(group.prefix, group.members) for group in groups] == [(40, (0, 1)), (40, (2, 3))]
 
 
-def test_a_short_prompt_beside_long_ones_does_not_cost_them_their_prefix() -> None:
+def test_a_short_prompt_beside_long_ones_leaves_them_their_prefix() -> None:
     system, demos = (1,) * 30, (2,) * 60
     long = [(*system, *demos, 5, n) for n in range(3)]
     short = [(*system, 1, n) for n in range(2)] + [(*system, 3, n) for n in range(2)]
@@ -68,7 +68,7 @@ def test_a_short_prompt_beside_long_ones_does_not_cost_them_their_prefix() -> No
     assert all(prefixes[index] >= 30 for index in range(3, 7))
 
 
-def test_branches_go_on_from_what_they_share() -> None:
+def test_branches_continue_the_prefix_that_they_share() -> None:
     system = (1,) * 30
     one, two = ((*system, *(demos,) * 60) for demos in (2, 3))
     rows = [(*prefix, 5, n) for prefix in (one, two) for n in range(4)] + [(*system, 9, n) for n in range(4)]
@@ -88,7 +88,7 @@ def test_a_prefix_too_short_for_a_pass_is_not_shared() -> None:
     assert prefix_groups(rows, overhead=10) == [Group(20, (0, 1, 2))]
 
 
-def test_rows_that_each_begin_the_next_do_not_nest_for_ever() -> None:
+def test_rows_of_which_each_begins_the_next_nest_only_so_deep() -> None:
     rows = [(1,) * length for length in range(1, 2_000)]
     groups = prefix_groups(rows, overhead=0)
     assert sorted(index for group in groups for index in group.members) == list(range(len(rows)))
@@ -97,7 +97,7 @@ def test_rows_that_each_begin_the_next_do_not_nest_for_ever() -> None:
 
 @given(SEQUENCES, st.integers(0, 60))
 def test_groups_cost_no_more_than_one_or_none(sequences: list[tuple[int, ...]], overhead: int) -> None:
-    """Neither sharing nothing nor sharing what all have is cheaper, where each prefix is computed from its start."""
+    """Where each prefix is computed from its start, sharing nothing and sharing what all have are not cheaper."""
 
     def cost(groups: list[Group]) -> int:
         rows = sum(len(sequences[index]) - group.prefix for group in groups for index in group.members)
@@ -105,24 +105,24 @@ def test_groups_cost_no_more_than_one_or_none(sequences: list[tuple[int, ...]], 
 
     everyone = tuple(range(len(sequences)))
     shared = min(min(map(len, sequences)) - 1, *(common_prefix(sequences[0], other) for other in sequences))
-    found = cost(prefix_groups(sequences, overhead, nested=False))
-    assert found <= cost([Group(0, everyone)])
-    assert found <= cost([Group(shared, everyone)])
+    cheapest = cost(prefix_groups(sequences, overhead, nested=False))
+    assert cheapest <= cost([Group(0, everyone)])
+    assert cheapest <= cost([Group(shared, everyone)])
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=9), st.integers(0, 60))
 def test_parts_are_the_cheapest_cuts_of_the_sorted_lengths(lengths: list[int], overhead: int) -> None:
     def cost(cut: list[list[int]]) -> int:
-        return sum(len(part) * max(lengths[place] for place in part) + overhead for part in cut)
+        return sum(len(part) * max(lengths[position] for position in part) + overhead for part in cut)
 
-    found = parts(lengths, overhead)
-    order = [place for part in found for place in part]
-    assert [lengths[place] for place in order] == sorted(lengths)
+    split = parts(lengths, overhead)
+    order = [position for part in split for position in part]
+    assert [lengths[position] for position in order] == sorted(lengths)
     assert sorted(order) == list(range(len(lengths)))
     ends = range(1, len(order))
     cuts = (chosen for count in range(len(order)) for chosen in combinations(ends, count))
     bounds = ([0, *chosen, len(order)] for chosen in cuts)
-    assert cost(found) == min(cost([order[a:b] for a, b in pairwise(one)]) for one in bounds)
+    assert cost(split) == min(cost([order[a:b] for a, b in pairwise(one)]) for one in bounds)
 
 
 @given(st.lists(st.integers(1, 50), min_size=1), st.integers(50, 200))
@@ -137,12 +137,12 @@ def test_a_row_longer_than_the_budget_goes_alone() -> None:
 
 
 @given(st.lists(st.integers(1, 90), min_size=1, max_size=60), st.integers(1, 400))
-def test_parts_are_cut_into_few_like_pieces(lengths: list[int], most: int) -> None:
-    part = sorted(range(len(lengths)), key=lambda place: lengths[place])
+def test_parts_are_cut_into_few_pieces_of_like_size(lengths: list[int], most: int) -> None:
+    part = sorted(range(len(lengths)), key=lambda position: lengths[position])
 
     pieces = evenly(part, lengths, most)
 
-    assert [place for piece in pieces for place in piece] == part
+    assert [position for piece in pieces for position in piece] == part
     widest = max(lengths)
     assert all(len(piece) == 1 or len(piece) * widest <= most for piece in pieces)
     assert len(pieces) == -(-len(part) // max(1, most // widest))

@@ -1,8 +1,8 @@
-"""When memory runs out: batches shrink, training takes smaller bites, and the answers stay the same.
+"""When memory runs out, batches and micro-batches get smaller, and the answers stay the same.
 
-Each test limits the address space of a process of its own, so that allocations really fail. What such a process frees
-goes back to the system at once (`MALLOC_MMAP_THRESHOLD_`): as a rule the C library keeps some of it, which counts as
-used though it is free, and how much differs from run to run.
+Each test limits the address space of a process of its own, so that allocations really fail. Memory that such a process
+frees returns to the system at once (`MALLOC_MMAP_THRESHOLD_`). Otherwise the C library keeps some of it, which counts
+as used although it is free, and how much differs from run to run.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bt_core.engine.local.memory import out_of_memory
-from bt_core.engine.training.job import Fit, fits
+from bt_core.engine.training.job import MemoryPlan, memory_plans
 from bt_core.models import BaseModel
 
 ROOT = Path(__file__).parents[3]
@@ -51,13 +51,17 @@ print(json.dumps([engine._scheduler.budget, [[answer.text, *answer.label_logprob
 TRAINING = (
     COMMON
     + """
+from bt_core.engine.training.job import TrainingJob
 from bt_core.engine.training.train import train_adapter
 
+def train(rows, folder, **settings):
+    job = TrainingJob(model, tuple(rows), (), LoraConfig(rank=2, **settings), EngineConfig(device="cpu"), 0)
+    return train_adapter(job, folder)
+
 rows = [TrainingRow((Message("user", f"Thing {n}"),), "a long answer of many words " * 6) for n in range(32)]
-settings = LoraConfig(rank=2, epochs=2, batch_size=32)
-train_adapter(model, rows[:2], (), LoraConfig(rank=2, epochs=1), EngineConfig(device="cpu"), 0, scratch / "warm")
+train(rows[:2], scratch / "warm", epochs=1)
 limit(spare)
-curve = train_adapter(model, rows, (), settings, EngineConfig(device="cpu"), 0, scratch / "adapter")
+curve = train(rows, scratch / "adapter", epochs=2, batch_size=32)
 print(json.dumps([curve.micro_batch, curve.loss]))
 """
 )
@@ -65,8 +69,8 @@ print(json.dumps([curve.micro_batch, curve.loss]))
 
 def _printed(code: str, model: BaseModel, spare: int, scratch: Path) -> Any:
     command = [sys.executable, "-W", "ignore", "-c", code, str(model.path), str(spare), str(scratch)]
-    surroundings = os.environ | {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
-    done = subprocess.run(command, cwd=ROOT, env=surroundings, capture_output=True, text=True, check=False)
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2_000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -100,20 +104,20 @@ def test_passes_that_are_split_need_little_memory(tiny_model: BaseModel, tmp_pat
 
 
 @pytest.mark.slow
-def test_training_takes_smaller_bites_with_the_same_loss(tiny_model: BaseModel, tmp_path: Path) -> None:
+def test_training_uses_smaller_micro_batches_with_the_same_loss(tiny_model: BaseModel, tmp_path: Path) -> None:
     whole, expected = _printed(TRAINING, tiny_model, 0, tmp_path)
-    micro_batch, found = _printed(TRAINING, tiny_model, 700 << 20, tmp_path)
+    micro_batch, loss_curve = _printed(TRAINING, tiny_model, 700 << 20, tmp_path)
     assert whole == 32
     assert micro_batch < 32
-    assert [step for step, _ in found] == [1, 2]
-    assert [loss for _, loss in found] == pytest.approx([loss for _, loss in expected], abs=1e-4)
+    assert [step for step, _ in loss_curve] == [1, 2]
+    assert [loss for _, loss in loss_curve] == pytest.approx([loss for _, loss in expected], abs=1e-4)
 
 
-def test_what_is_tried_keeps_the_batch_whole() -> None:
-    assert fits(12) == [Fit(12, False), *(Fit(size, True) for size in (12, 6, 4, 3, 2, 1))]
+def test_every_memory_plan_divides_the_batch() -> None:
+    assert memory_plans(12) == [MemoryPlan(12, False), *(MemoryPlan(size, True) for size in (12, 6, 4, 3, 2, 1))]
 
 
-def test_other_failures_are_none_of_memory() -> None:
+def test_other_errors_are_not_taken_for_out_of_memory() -> None:
     assert not out_of_memory(RuntimeError("shapes do not match"))
     assert out_of_memory(MemoryError())
     assert out_of_memory(RuntimeError("could not create a primitive"))

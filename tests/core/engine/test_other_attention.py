@@ -1,4 +1,4 @@
-"""Models with windows, capped logits or convolutions: slower, and answered the same whatever else is in the batch."""
+"""Models with windows, capped logits or convolutions run without prefix sharing; their answers depend on no batch."""
 
 from pathlib import Path
 from typing import Any

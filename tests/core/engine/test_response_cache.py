@@ -1,4 +1,4 @@
-"""The response cache: what its keys hold, what it gives back, and what may happen to its file."""
+"""The response cache: what decides its keys, what it returns, and what may happen to its file."""
 
 import json
 import signal
@@ -65,7 +65,7 @@ def test_every_part_of_the_base_has_a_key_of_its_own() -> None:
     assert len({request_key(identity, ASKED) for identity in [IDENTITY, *others]}) == 8
 
 
-def test_neither_place_nor_batch_size_is_part_of_a_key() -> None:
+def test_neither_folder_nor_batch_size_is_part_of_a_key() -> None:
     assert base_identity("model", "revision", EngineConfig(device="cpu", batch_tokens=256, in_flight=1)) == IDENTITY
     moved = replace(ASKED, adapter=EngineAdapter(Path("elsewhere"), "a" * 64))
     assert request_key(IDENTITY, moved) == request_key(IDENTITY, ASKED)
@@ -124,7 +124,7 @@ def _no_engine() -> Engine:
     raise AssertionError("every answer is in the cache: no engine is needed")
 
 
-def test_answers_are_those_of_the_engine_and_then_need_none(tmp_path: Path, tiny_engine: TransformersEngine) -> None:
+def test_cached_answers_are_those_of_the_engine_and_need_none(tmp_path: Path, tiny_engine: TransformersEngine) -> None:
     plain = tiny_engine.generate(MIXED)
     assert plain[-1].error
     first = CachedEngine(lambda: tiny_engine, ResponseStore(tmp_path), IDENTITY)
@@ -141,7 +141,7 @@ def test_answers_are_those_of_the_engine_and_then_need_none(tmp_path: Path, tiny
     assert first.usage.seconds > 0
 
 
-def test_only_what_is_not_there_reaches_the_engine_and_once(tmp_path: Path, recorder: Recorder) -> None:
+def test_only_missing_answers_reach_the_engine_and_each_once(tmp_path: Path, recorder: Recorder) -> None:
     engine = CachedEngine(lambda: recorder, ResponseStore(tmp_path), IDENTITY)
     engine.generate(MIXED[:1])
     engine.generate([*MIXED, *MIXED])
@@ -219,7 +219,7 @@ def test_a_kill_at_any_moment_leaves_whole_batches(tmp_path: Path) -> None:
         assert len(ResponseStore(tmp_path).read(rows)) == len(rows)
 
 
-def test_a_full_disk_ends_nothing_and_is_said_once(tmp_path: Path) -> None:
+def test_a_full_disk_ends_no_run_and_is_warned_about_once(tmp_path: Path) -> None:
     ended = _process(FULL, tmp_path)
     _, err = ended.communicate()
     assert ended.returncode == 0, err
@@ -266,7 +266,7 @@ def test_a_damaged_file_is_moved_aside(
     assert capsys.readouterr().err == ""
 
 
-def test_a_folder_that_cannot_be_used_ends_nothing_and_is_said_once(
+def test_a_folder_that_cannot_be_used_ends_no_run_and_is_warned_about_once(
     tmp_path: Path, tiny_engine: TransformersEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("in the way")
@@ -306,7 +306,7 @@ print(json.dumps({"usage": usage, "trained": trained, "loaded": loaded}))
 
 
 def _steps(folder: Path, model: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Run the steps in a process of their own: what they report, and every file that they left."""
+    """Run the steps in a process of their own; returns what they report, and every file that they left."""
     folder.mkdir()
     command = [sys.executable, "-c", STEPS, str(folder), str(model)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -320,13 +320,13 @@ def test_finished_steps_run_again_without_a_model(
     tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BT_RESPONSE_CACHE", str(tmp_path / "cache"))
-    first, made = _steps(tmp_path / "first", tiny_folder)
-    again, remade = _steps(tmp_path / "again", tiny_folder)
+    first, files = _steps(tmp_path / "first", tiny_folder)
+    again, files_again = _steps(tmp_path / "again", tiny_folder)
     assert (first["trained"], again["trained"]) == ([0.0], [1.0])
     assert (first["loaded"], again["loaded"]) == (["peft", "torch", "transformers"], [])
     calls = [asked for asked, _, _ in first["usage"]]
     assert all(calls)
     assert sum(cached for _, cached, _ in first["usage"]) < sum(calls)
     assert again["usage"] == [[asked, asked, 0.0] for asked in calls]
-    assert remade == made
-    assert "w/adapter/adapter_model.safetensors" in made
+    assert files_again == files
+    assert "w/adapter/adapter_model.safetensors" in files

@@ -1,4 +1,4 @@
-"""The engines that ask an endpoint: the same answers as in this process, and every fault one sentence."""
+"""The engines that use an endpoint: the same answers as in this process, and one sentence for every fault."""
 
 import gc
 import json
@@ -91,7 +91,7 @@ def test_answers_are_those_of_the_engine_in_this_process(
     assert engine.usage.calls == len(asked)
 
 
-def test_equal_requests_are_asked_once_and_the_prompt_goes_as_tokens(
+def test_equal_requests_are_sent_once_and_the_prompt_as_tokens(
     engine: ServerEngine, served: Served, tiny_engine: TransformersEngine
 ) -> None:
     engine.generate([request("sky", sampling=Sampling(max_tokens=2))] * 3)
@@ -100,7 +100,7 @@ def test_equal_requests_are_asked_once_and_the_prompt_goes_as_tokens(
     assert tuple(body["prompt"]) == tiny_engine.render(request("sky"))
 
 
-def test_adapters_are_loaded_once_and_unloaded_when_the_engine_goes(
+def test_adapters_are_loaded_once_and_unloaded_with_the_engine(
     served: Served, tiny_model: BaseModel, tmp_path: Path
 ) -> None:
     engine = ServerEngine(tiny_model, settings(served))
@@ -122,7 +122,7 @@ def test_a_prompt_over_the_context_is_an_error_of_its_own(engine: ServerEngine) 
 
 
 @pytest.mark.parametrize("fault", ["busy", "500", "503", "cut", "slow"])
-def test_what_passes_is_tried_again(served: Served, tiny_model: BaseModel, fault: str) -> None:
+def test_a_passing_fault_is_tried_again(served: Served, tiny_model: BaseModel, fault: str) -> None:
     engine = ServerEngine(tiny_model, settings(served, timeout=0.5 if fault == "slow" else 5.0))
     served.faults = [fault]
     (answer,) = engine.generate([request("sky", labels=("red", "green"))])
@@ -139,10 +139,10 @@ def test_what_passes_is_tried_again(served: Served, tiny_model: BaseModel, fault
         ("404", "answers 404 .* `engine.served_as`"),
         ("cut", r"cannot be reached, or broke off \(.+\), tried once"),
         ("slow", "gave no answer within 0.5 s, tried once: raise `engine.timeout`"),
-        ("garbage", "an answer that makes no sense .*It works"),
+        ("garbage", "an answer of an unknown form .*It works"),
     ],
 )
-def test_what_stays_is_one_sentence(served: Served, tiny_model: BaseModel, fault: str, sentence: str) -> None:
+def test_a_lasting_fault_is_one_sentence(served: Served, tiny_model: BaseModel, fault: str, sentence: str) -> None:
     engine = ServerEngine(tiny_model, settings(served, retries=0, timeout=0.5 if fault == "slow" else 5.0))
     served.faults = [fault]
     with pytest.raises(EngineError, match=sentence) as caught:
@@ -205,7 +205,7 @@ def chat(served: Served) -> Engine:
     return ChatEngine("tiny", settings(served, protocol="chat"))
 
 
-def test_chat_takes_messages_and_gives_text(chat: Engine, served: Served) -> None:
+def test_chat_takes_messages_and_returns_text(chat: Engine, served: Served) -> None:
     (answer,) = chat.generate([request("sky", sampling=Sampling(max_tokens=5, stop=("\n",)))])
     assert (answer.text, answer.completion_tokens) == ("a colour", 1)
     _, body, _ = served.asked[-1]
@@ -214,18 +214,18 @@ def test_chat_takes_messages_and_gives_text(chat: Engine, served: Served) -> Non
 
 
 @pytest.mark.parametrize(
-    ("said", "text"),
+    ("answered", "text"),
     [('{"answer": "dark blue"}', "dark blue"), ("Red", "red"), ("none of them", "none of them"), ("[1]", "[1]")],
 )
-def test_chat_constrains_closed_answers(chat: Engine, served: Served, said: str, text: str) -> None:
-    served.chat = lambda body: said
+def test_chat_constrains_closed_answers(chat: Engine, served: Served, answered: str, text: str) -> None:
+    served.chat = lambda body: answered
     (answer,) = chat.generate([request("sky", labels=LABELS)])
     assert answer.text == text
     schema = served.asked[-1][1]["response_format"]["json_schema"]["schema"]
     assert schema["properties"]["answer"]["enum"] == list(LABELS)
 
 
-def test_chat_says_what_it_cannot_do(chat: Engine) -> None:
+def test_chat_refuses_what_it_cannot_do(chat: Engine) -> None:
     with pytest.raises(ConfigError, match=r"`decoding.calibration` needs the labels' log-probabilities"):
         chat.generate([request("sky", labels=LABELS, label_prior=(0.1,) * 4)])
     (long,) = chat.generate([request("sky " * 600)])

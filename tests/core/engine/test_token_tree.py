@@ -43,7 +43,7 @@ def test_the_walk_can_differ_from_the_best_whole_label() -> None:
     assert choose(logprobs, (), tree.walk) == 0
 
 
-def test_a_prior_is_divided_out() -> None:
+def test_a_prior_is_subtracted_from_log_probabilities() -> None:
     logprobs = [math.log(p) for p in (0.9, 0.1)]
     assert choose(logprobs, ()) == 0
     assert choose(logprobs, [math.log(0.95), math.log(0.05)]) == 1

@@ -1,4 +1,4 @@
-"""What engines read of a model without its weights."""
+"""The parts of a model that engines read without its weights."""
 
 import json
 import shutil

@@ -10,11 +10,10 @@ from transformers import AutoModelForCausalLM
 
 from bt_core.config import Config, EngineConfig
 from bt_core.engine.base import Message, Request
-from bt_core.engine.curve import Curve
-from bt_core.engine.lazy_engine import SharedEngine
+from bt_core.engine.lazy_engine import LazyEngine
 from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.engine.response_cache import CACHE_VARIABLE
-from bt_core.engine.training.job import TrainingJob
+from bt_core.engine.training.job import Curve, TrainingJob
 from bt_core.engine.training.train import train_adapter
 from bt_core.models import BaseModel
 from bt_core.records import StageReport, Usage
@@ -122,7 +121,7 @@ def test_training_elsewhere_is_asked_for_where_the_strategy_trains(tmp_path: Pat
 
     def elsewhere(job: TrainingJob, folder: Path, key: str) -> Curve:
         jobs.append(job)
-        return train_adapter(job.base, job.rows, job.held_out, job.settings, job.engine, job.seed, folder)
+        return train_adapter(job, folder)
 
     stages = [ended.report.stage for ended in chained(flow, "w", training=lambda config: elsewhere)]
     assert stages == ["1.bootstrap", "1.w", "1.select"]
@@ -141,7 +140,7 @@ def test_a_shared_engine_is_loaded_again_after_it_was_closed(tiny_model: BaseMod
         loaded.append(TransformersEngine(tiny_model, EngineConfig(device="cpu")))
         return loaded[-1]
 
-    engine = SharedEngine(load)
+    engine = LazyEngine(load)
     engine.close()
     assert engine.usage == Usage()
     first = engine.generate([ASKED])
@@ -152,7 +151,7 @@ def test_a_shared_engine_is_loaded_again_after_it_was_closed(tiny_model: BaseMod
 
 
 def test_an_engine_that_forgets_computes_its_prefixes_again(tiny_engine: TransformersEngine) -> None:
-    engine = SharedEngine(lambda: tiny_engine)
+    engine = LazyEngine(lambda: tiny_engine)
     system = Message("system", "Answer with one word, and think of the weather. " * 8)
     pair = [
         replace(ASKED, messages=(system, Message("user", question))) for question in ("Is it dark?", "Is it light?")

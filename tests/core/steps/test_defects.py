@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bt_core.config import EngineConfig
-from bt_core.engine.base import EngineAdapter, Message, Request, Sampling
+from bt_core.engine.base import BaseEngine, EngineAdapter, Message, Request, Sampling
 from bt_core.engine.cache_keys import base_identity
 from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.engine.response_cache import CachedEngine, ResponseStore
@@ -180,9 +180,7 @@ def test_defect_6_fine_tuning_rows_have_the_vanilla_prompt_by_default(
 
     learnt: list[Any] = []
     train = training.train_adapter
-    monkeypatch.setattr(
-        training, "train_adapter", lambda base, rows, *rest: learnt.append(rows) or train(base, rows, *rest)
-    )
+    monkeypatch.setattr(training, "train_adapter", lambda job, *rest: learnt.append(job.rows) or train(job, *rest))
     for prompt in ("vanilla", "optimised"):
         folder = tmp_path / prompt
         folder.mkdir()
@@ -244,7 +242,7 @@ def test_defect_8_engines_under_one_name_share_no_cache_entry(
     assert [replace(answer, cached=False) for answer in answers] == recorder.engine.generate(asked)
 
 
-class _Broken:
+class _Broken(BaseEngine):
     def __init__(self, engine: Any) -> None:
         self.usage = engine.usage
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bt_core.engine.base import forget
 from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.errors import ConfigError, DataError
 from bt_core.program import read_program
@@ -52,13 +51,13 @@ def shards_of(
 ) -> tuple[list[Path], list[StageReport]]:
     """Run the shards, the last one first, since pods end in any order, each as on an engine of its own."""
     parts, reports = [], []
-    forget(flow.engine)
+    flow.engine.forget()
     for shard in reversed(range(shards)):
         part = flow.folder / f"{program}.{rows}.{shard}of{shards}"
         inputs = (flow.folder / program, flow.folder / f"{rows}.jsonl", flow.config, "stage", (shard, shards))
         reports.append(run_shard(*inputs, bootstrapping, part, flow.engine))
         parts.append(part)
-        forget(flow.engine)
+        flow.engine.forget()
     return parts, reports
 
 

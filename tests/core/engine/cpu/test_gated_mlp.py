@@ -1,4 +1,4 @@
-"""Gated blocks in place: the same floats, and only where the block is the one that is meant."""
+"""Gated blocks that compute in place give the same floats, and replace no block that computes something else."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def test_a_model_gives_the_same_floats(activation: str) -> None:
     assert [name for name, _ in small.named_modules()] == names, "adapters find their layers by name"
 
 
-def test_what_goes_in_stays_as_it_was() -> None:
+def test_the_input_is_not_changed() -> None:
     block, rows = GatedInPlace(LlamaMLP(LlamaConfig(**SMALL))), torch.randn(3, 5, 48)
     before = rows.clone()
     with torch.inference_mode():
@@ -56,7 +56,7 @@ class Doubled(LlamaMLP):
         return doubled
 
 
-def test_another_block_with_such_parts_is_left_alone() -> None:
+def test_another_block_with_the_same_parts_is_not_replaced() -> None:
     small = model()
     small.model.layers[0].mlp = Doubled(small.config)
     gate_in_place(small)

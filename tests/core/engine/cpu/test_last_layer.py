@@ -1,4 +1,4 @@
-"""The last layer where logits are wanted: the same logits there, in prompts and in what follows them."""
+"""The last layer, computed where logits are needed, gives the same logits in prompts and in answers."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 from bt_core.config import EngineConfig
-from bt_core.engine.cpu.last_layer import LastLayer, compute_where_wanted
+from bt_core.engine.cpu.last_layer import LastLayer, compute_where_needed
 from bt_core.engine.local import attention
 from bt_core.engine.local.forward import Batch, Prefix, prefix_pass
 from bt_core.engine.local.transformers_engine import load_base
@@ -31,32 +31,32 @@ def plain(tiny_model: BaseModel) -> Any:
     return AutoModelForCausalLM.from_pretrained(tiny_model.path, dtype=torch.float32).eval()
 
 
-def expected(plain: Any, row: tuple[int, ...], wanted: int) -> Any:
+def expected(plain: Any, row: tuple[int, ...], logit_count: int) -> Any:
     with torch.inference_mode():
-        return plain(torch.tensor([row])).logits[0, -wanted:]
+        return plain(torch.tensor([row])).logits[0, -logit_count:]
 
 
-@pytest.mark.parametrize("wanted", [1, 2])
+@pytest.mark.parametrize("logit_count", [1, 2])
 @pytest.mark.parametrize("start", [(), START], ids=["alone", "behind a prefix"])
-def test_logits_are_the_models(ours: Any, plain: Any, start: tuple[int, ...], wanted: int) -> None:
+def test_logits_are_the_models(ours: Any, plain: Any, start: tuple[int, ...], logit_count: int) -> None:
     assert isinstance(ours.model.layers[-1], LastLayer)
     with torch.inference_mode():
         prefix: Prefix | None = prefix_pass(ours, {start: None}, 0)[0] if start else None
         batch = Batch(ours, [prefix] * 3, 0)
-        batch.extend(PROMPTS, wanted)
+        batch.extend(PROMPTS, logit_count)
         first = batch.logits
         batch.extend(MORE)
 
-    assert first.shape[1] == wanted
+    assert first.shape[1] == logit_count
     for row, (prompt, more) in enumerate(zip(PROMPTS, MORE, strict=True)):
-        torch.testing.assert_close(first[row], expected(plain, start + prompt, wanted), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(first[row], expected(plain, start + prompt, logit_count), rtol=1e-4, atol=1e-4)
         whole = expected(plain, start + prompt + more, 1)
         torch.testing.assert_close(batch.logits[row], whole, rtol=1e-4, atol=1e-4)
 
 
-def test_without_a_wish_all_positions_are_computed(plain: Any) -> None:
+def test_by_default_all_positions_are_computed(plain: Any) -> None:
     exchanged = AutoModelForCausalLM.from_pretrained(plain.name_or_path, dtype=torch.float32).eval()
-    compute_where_wanted(exchanged)
+    compute_where_needed(exchanged)
     tokens = torch.arange(30)[None]
     with torch.inference_mode():
         assert isinstance(exchanged.model.layers[-1], LastLayer)
@@ -71,9 +71,9 @@ class Halved(LlamaDecoderLayer):
         return halved
 
 
-def test_another_layer_with_such_parts_is_left_alone() -> None:
+def test_another_layer_with_the_same_parts_is_not_replaced() -> None:
     small = model()
     small.model.layers[-1] = Halved(small.config, layer_idx=1)
-    compute_where_wanted(small)
+    compute_where_needed(small)
 
     assert type(small.model.layers[-1]) is Halved

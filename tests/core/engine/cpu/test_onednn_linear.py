@@ -1,4 +1,4 @@
-"""Products by oneDNN: the same numbers as torch's own, forwards and backwards, and only where they are meant."""
+"""Products by oneDNN give the same numbers as torch's own, forwards and backwards, in float32 on CPU only."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def linear(inputs: int, outputs: int, bias: bool) -> torch.nn.Linear:
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("lay_out", [False, True])
 @pytest.mark.parametrize("shape", [(576,), (1, 576), (7, 576), (3, 5, 576), (300, 576)])
-def test_a_product_is_torchs_own(shape: tuple[int, ...], lay_out: bool, bias: bool) -> None:
+def test_a_product_is_equal_to_torchs(shape: tuple[int, ...], lay_out: bool, bias: bool) -> None:
     layer, rows = linear(576, 192, bias), torch.randn(shape)
 
     torch.testing.assert_close(OneDnnLinear(layer, lay_out)(rows), layer(rows), rtol=1e-4, atol=1e-5)
@@ -33,7 +33,7 @@ def test_rows_may_be_a_view(lay_out: bool) -> None:
 
 
 @pytest.mark.parametrize("lay_out", [False, True])
-def test_the_gradient_of_the_rows_is_torchs_own(lay_out: bool) -> None:
+def test_the_gradient_of_the_rows_is_equal_to_torchs(lay_out: bool) -> None:
     layer, rows = linear(576, 192, True), torch.randn(3, 50, 576, requires_grad=True)
     weighing = torch.randn(3, 50, 192)
 
@@ -56,21 +56,21 @@ def test_a_model_gives_the_same_logits(tiny_model: BaseModel, lay_out: bool) -> 
     assert not [name for name, module in model.named_modules() if type(module) is torch.nn.Linear]
 
 
-def test_only_what_is_not_trained_through_is_laid_out(tiny_model: BaseModel) -> None:
+def test_only_a_model_without_gradients_is_laid_out(tiny_model: BaseModel) -> None:
     settings = EngineConfig(device="cpu", dtype="float32")
     for name, laid_out in ((attention.ATTENTION, True), (None, False)):
         model, _ = load_base(tiny_model, settings, name)
         assert {layer.weight.is_mkldnn for layer in model.modules() if isinstance(layer, OneDnnLinear)} == {laid_out}
 
 
-def test_other_number_formats_and_devices_are_left_alone(tiny_model: BaseModel) -> None:
+def test_other_number_formats_and_devices_keep_torchs_layers(tiny_model: BaseModel) -> None:
     model, _ = load_base(tiny_model, EngineConfig(device="cpu", dtype="bfloat16"), attention.ATTENTION)
 
     assert not [layer for layer in model.modules() if isinstance(layer, OneDnnLinear)]
     assert not onednn_multiplies("cuda", torch.float32)
 
 
-def test_a_layout_takes_the_place_of_the_weight() -> None:
+def test_the_layout_replaces_the_weight() -> None:
     layer = OneDnnLinear(linear(64, 64, False), lay_out=True)
 
     assert [parameter.is_mkldnn for parameter in layer.parameters()] == [True]

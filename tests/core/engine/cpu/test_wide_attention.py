@@ -1,4 +1,4 @@
-"""Attention by oneDNN's products: the same numbers as attention written out, and only where it is meant."""
+"""Attention by oneDNN's products gives the same numbers as attention written out, for long float32 prompts only."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from bt_core.models import BaseModel
 
 
 def written_out(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, pads: list[int]) -> torch.Tensor:
-    """Causal attention behind each row's pads in float64, [B, S, H, D]."""
+    """Causal attention after each row's padding, in float64, [B, S, H, D]."""
     group, new = query.shape[1] // key.shape[1], query.shape[2]
     scores = query.double() @ key.double().repeat_interleave(group, 1).transpose(2, 3) * 0.125
     place = torch.arange(new)
@@ -25,7 +25,7 @@ def written_out(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, pad
 @pytest.mark.parametrize("block", [1, 5_000, 1_000_000])
 @pytest.mark.parametrize(("heads", "kv_heads"), [(9, 3), (4, 4), (4, 1)])
 @pytest.mark.parametrize("pads", [[0, 0, 0], [0, 3, 40]])
-def test_it_is_attention(
+def test_it_is_equal_to_attention_written_out(
     heads: int, kv_heads: int, pads: list[int], block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wide_attention, "BLOCK", block)
@@ -34,12 +34,12 @@ def test_it_is_attention(
     hidden = torch.finfo(torch.float32).min
     mask = torch.stack([torch.arange(70) < count for count in pads]).float()[:, None, None] * hidden
 
-    found = wide_attention.wide_attention(query, key, value, 0.125, mask if any(pads) else None)
+    output = wide_attention.wide_attention(query, key, value, 0.125, mask if any(pads) else None)
 
-    assert torch.isfinite(found).all()
+    assert torch.isfinite(output).all()
     expected = written_out(query, key, value, pads)
     for row, count in enumerate(pads):
-        torch.testing.assert_close(found[row, count:].double(), expected[row, count:], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(output[row, count:].double(), expected[row, count:], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("lengths", [(230, 230), (230, 190, 1)])
@@ -59,11 +59,11 @@ def test_long_prompts_have_the_logits_of_transformers(
         batch.extend(rows)
         expected = torch.stack([plain(torch.tensor([row])).logits[0, -1] for row in rows])
 
-    assert len(taken) == ours.config.num_hidden_layers - 1, "the last one is asked for its last position alone"
+    assert len(taken) == ours.config.num_hidden_layers - 1, "the last layer computes only its last position"
     torch.testing.assert_close(batch.logits[:, -1], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_no_product_is_by_a_matrix_with_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_product_is_by_a_matrix_without_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
     inner, weights = wide_attention.linear, []
     monkeypatch.setattr(wide_attention, "linear", lambda rows, weight: (weights.append(weight), inner(rows, weight))[1])
     query, key, value = (torch.randn(2, 70, number, 64).transpose(1, 2) for number in (9, 3, 3))

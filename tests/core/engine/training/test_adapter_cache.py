@@ -1,4 +1,4 @@
-"""The cache of trained adapters: what its keys hold, whole entries only, and what the weight step makes of it."""
+"""The cache of trained adapters: what decides its keys, that entries are whole, and how the weight step uses it."""
 
 import json
 from collections.abc import Callable
@@ -11,8 +11,8 @@ import pytest
 from bt_core.config import EngineConfig, LoraConfig
 from bt_core.engine.base import Message, TrainingRow
 from bt_core.engine.cache_keys import base_identity, training_key
-from bt_core.engine.curve import Curve
 from bt_core.engine.training.adapter_cache import AdapterCache
+from bt_core.engine.training.job import Curve
 from tests.adapter_files import adapter_files
 from tests.core.conftest import Recorder
 from tests.core.flow import Flow
@@ -56,14 +56,14 @@ def test_without_a_folder_nothing_is_kept(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 
-def test_of_many_writers_one_wins_whole(tmp_path: Path) -> None:
+def test_one_of_many_writers_leaves_its_whole_entry(tmp_path: Path) -> None:
     cache = AdapterCache(tmp_path / "cache")
     made = [adapter_files(tmp_path / str(number), str(number).encode() * 100_000) for number in range(8)]
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda number: cache.keep("key", made[number], replace(CURVE, tokens=number)), range(8)))
-    found = cache.restore("key", tmp_path / "restored")
-    assert found is not None
-    assert (tmp_path / "restored" / "adapter_model.safetensors").read_bytes() == str(found.tokens).encode() * 100_000
+    curve = cache.restore("key", tmp_path / "restored")
+    assert curve is not None
+    assert (tmp_path / "restored" / "adapter_model.safetensors").read_bytes() == str(curve.tokens).encode() * 100_000
     assert [path.name for path in (tmp_path / "cache" / "adapters").iterdir()] == ["key"]
 
 
@@ -90,7 +90,7 @@ def _no_weights(entry: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [_altered, _cut, _other_curve, _no_curve, _no_weights])
-def test_a_damaged_entry_is_no_entry_and_is_replaced(
+def test_a_damaged_entry_is_ignored_and_replaced(
     damage: Callable[[Path], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cache = AdapterCache(tmp_path / "cache")
@@ -105,7 +105,7 @@ def test_a_damaged_entry_is_no_entry_and_is_replaced(
     assert cache.restore("key", tmp_path / "restored") == replace(CURVE, cached=True)
 
 
-def test_a_folder_that_cannot_be_used_ends_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_cannot_be_used_ends_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("in the way")
     cache = AdapterCache(tmp_path / "file")
     cache.keep("key", adapter_files(tmp_path / "made"), CURVE)

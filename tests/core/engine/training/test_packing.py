@@ -1,4 +1,4 @@
-"""Packed batches: the loss and gradients of padded ones, from fewer tokens, and only where the model allows it."""
+"""Packed batches have the loss and gradients of padded ones with fewer tokens, where the model allows packing."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, Lfm2Config, LlamaConfig, MambaCon
 from bt_core.config import EngineConfig, LoraConfig
 from bt_core.engine.base import Message, TrainingRow
 from bt_core.engine.local.transformers_engine import load_base
+from bt_core.engine.training.job import TrainingJob
 from bt_core.engine.training.packing import IGNORED, Item, Price, pack, packs
 from bt_core.engine.training.rows import Collator, encode
 from bt_core.engine.training.train import _with_lora, train_adapter
@@ -69,7 +70,7 @@ def test_loss_and_gradients_are_those_of_the_padded_batch(tiny_model: BaseModel)
         assert float((one - two).norm()) < 1e-4 * float(two.norm())
 
 
-def test_a_shared_prefix_stands_there_once() -> None:
+def test_a_shared_prefix_occurs_once() -> None:
     batch = pack(ITEMS)
     ids = batch["input_ids"][0].tolist()
     assert [ids.count(first) for first in (100, 200, 50)] == [1, 1, 1]
@@ -77,13 +78,13 @@ def test_a_shared_prefix_stands_there_once() -> None:
     assert len(ids) == alone - 2 * 20 - 1 * 20
     answers = sorted(token for one in ITEMS for token in one["labels"] if token != IGNORED)
     assert sorted(batch["labels"][0, 1:].tolist()) == answers
-    assert batch["labels"].shape[1] == len(batch["wanted"]) + 1
+    assert batch["labels"].shape[1] == len(batch["logit_positions"]) + 1
 
 
-def test_no_token_sees_another_row() -> None:
+def test_no_token_attends_to_another_row() -> None:
     batch = pack(ITEMS)
     ids, seen = batch["input_ids"][0].tolist(), batch["attention_mask"][0, 0]
-    last = ids.index(53)  # the only row without company
+    last = ids.index(53)  # the only row that shares no prefix
     assert [ids[place] for place in seen[last].nonzero().flatten()] == [50, 51, 52, 53]
     assert batch["position_ids"][0, last] == 3
     own = ids.index(6)
@@ -95,9 +96,9 @@ def test_long_rows_that_share_nothing_are_padded() -> None:
     assert price is not None
     collate = Collator(2, price)
     long = [item([start, *shared(start, 400)], [1]) for start in (100, 600, 1_100)]
-    assert "wanted" not in collate(long)
-    assert "wanted" in collate(ITEMS)
-    assert "wanted" not in Collator(2)(ITEMS)
+    assert "logit_positions" not in collate(long)
+    assert "logit_positions" in collate(ITEMS)
+    assert "logit_positions" not in Collator(2)(ITEMS)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_long_rows_that_share_nothing_are_padded() -> None:
     ],
     ids=["llama", "qwen2", "sliding window", "convolutions", "states"],
 )
-def test_only_models_that_see_no_more_than_the_mask_says_are_packed(config: object, can: bool) -> None:
+def test_only_models_that_follow_the_mask_are_packed(config: object, can: bool) -> None:
     torch.manual_seed(0)
     assert packs(AutoModelForCausalLM.from_config(config).eval()) is can
 
@@ -131,10 +132,10 @@ def test_training_packs_rows_of_one_instruction(
     system = Message("system", "Name the colour of the thing, as a person would who never read a book about colours.")
     rows = [TrainingRow((system, Message("user", f"Thing {n}")), "blue") for n in range(8)]
     settings = LoraConfig(rank=2, epochs=1, batch_size=4, dropout=dropout)
-    train_adapter(tiny_model, rows, rows[:2], settings, CPU, 0, tmp_path)
+    train_adapter(TrainingJob(tiny_model, tuple(rows), tuple(rows[:2]), settings, CPU, 0), tmp_path)
     assert len(seen) == 3
     tokenizer = load_base(tiny_model, CPU)[1]
     whole = 4 * len(encode(tokenizer, rows[0])["input_ids"])
     for batch in seen[:2]:
-        assert ("wanted" in batch) is (not dropout)
+        assert ("logit_positions" in batch) is (not dropout)
         assert (batch["input_ids"].numel() < whole / 2) is (not dropout)

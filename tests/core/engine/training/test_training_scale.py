@@ -1,4 +1,4 @@
-"""Training that is killed, spread over processes, or too big: what comes out is one and the same adapter."""
+"""Training that is killed, spread over processes, or too big for the memory leads to the same adapter."""
 
 import signal
 import subprocess
@@ -12,10 +12,9 @@ from torch import Tensor
 from bt_core.config import EngineConfig, LoraConfig, resolve_config
 from bt_core.engine.base import Message, TrainingRow
 from bt_core.engine.cache_keys import training_key
-from bt_core.engine.curve import Curve
 from bt_core.engine.local.transformers_engine import load_base
 from bt_core.engine.training.checkpoints import ORDER_FILE, exclusive, latest
-from bt_core.engine.training.job import Fit, TrainingJob, fits, order, read_order
+from bt_core.engine.training.job import Curve, MemoryPlan, TrainingJob, dump_job, load_job, memory_plans
 from bt_core.engine.training.memory import FLOAT, TRAINED, training_need
 from bt_core.engine.training.rows import Collator
 from bt_core.engine.training.train import _with_lora, train_adapter
@@ -29,14 +28,15 @@ ROOT = Path(__file__).parents[4]
 CPU = EngineConfig(device="cpu")
 ROWS = tuple(TrainingRow((Message("user", f"Thing {n}" + " more" * n),), "an answer " * (n % 3 + 1)) for n in range(10))
 HELD = tuple(TrainingRow((Message("user", f"Other {n}"),), "an answer") for n in range(3))
-#: Dropout and shuffled rows: both draw random numbers all the way.
+#: With dropout and shuffled rows, both of which draw random numbers all the time.
 SETTINGS = LoraConfig(rank=2, epochs=3, batch_size=2, dropout=0.1, learning_rate=1e-3, checkpoint_steps=2)
-#: Trains, and is killed by itself: after a whole checkpoint, or in the middle of writing one.
+#: Trains, and kills itself after a whole checkpoint or while it writes one.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from transformers import Trainer
 from bt_core.engine.training.checkpoints import Checkpoints
+from bt_core.engine.training.job import TrainingJob
 from bt_core.engine.training.train import train_adapter
 from tests.core.engine.training.test_training_scale import CPU, HELD, ROWS, SETTINGS
 from bt_core.models import resolve_model
@@ -52,7 +52,8 @@ def killed(self, *arguments, **more):
     return original(self, *arguments, **more)
 
 setattr(owner, name, killed)
-train_adapter(model, ROWS, HELD, SETTINGS, CPU, 0, folder / "adapter", checkpoints=folder / "checkpoints")
+job = TrainingJob(model, ROWS, HELD, SETTINGS, CPU, 0)
+train_adapter(job, folder / "adapter", folder / "checkpoints")
 """
 
 
@@ -61,12 +62,12 @@ def _bytes(folder: Path) -> dict[str, bytes]:
 
 
 def _train(model: BaseModel, folder: Path, settings: LoraConfig = SETTINGS, checkpoints: Path | None = None) -> Curve:
-    return train_adapter(model, ROWS, HELD, settings, CPU, 0, folder, checkpoints=checkpoints)
+    return train_adapter(TrainingJob(model, ROWS, HELD, settings, CPU, 0), folder, checkpoints)
 
 
 @pytest.fixture(scope="module")
 def whole(tiny_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Curve]:
-    """The training that nobody interrupted."""
+    """The adapter and curve of a training that nothing interrupted."""
     folder = tmp_path_factory.mktemp("whole")
     return folder, _train(tiny_model, folder)
 
@@ -104,7 +105,7 @@ def test_checkpoints_within_an_epoch_change_nothing(
     assert training_key({}, ROWS, HELD, fewer, 0) == training_key({}, ROWS, HELD, SETTINGS, 0)
 
 
-def test_a_half_written_checkpoint_is_passed_over(tmp_path: Path) -> None:
+def test_a_half_written_checkpoint_is_ignored(tmp_path: Path) -> None:
     for number in (5, 20, 100):
         (tmp_path / f"checkpoint-{number}").mkdir()
     assert latest(tmp_path) is None
@@ -139,14 +140,15 @@ def test_processes_train_one_adapter_together(whole: tuple[Path, Curve], tiny_mo
 
 def test_a_job_travels_as_json(tiny_model: BaseModel, tmp_path: Path) -> None:
     job = TrainingJob(tiny_model, ROWS, HELD, SETTINGS, CPU, 7, "2.w")
-    (tmp_path / "order.json").write_text(order(job, Fit(2, True)))
-    assert read_order(tmp_path / "order.json") == (job, Fit(2, True))
-    (tmp_path / "order.json").write_text(order(job, Fit(2, True), here=False))
-    assert read_order(tmp_path / "order.json") == (job, Fit(2, True))
+    path, plan = tmp_path / "job.json", MemoryPlan(2, True)
+    path.write_text(dump_job(job, plan))
+    assert load_job(path) == (job, plan)
+    path.write_text(dump_job(job, plan, same_machine=False))
+    assert load_job(path) == (job, plan)
 
 
 def test_micro_batches_start_where_asked() -> None:
-    assert fits(8, 4) == [Fit(4, False), Fit(4, True), Fit(2, True), Fit(1, True)]
+    assert memory_plans(8, 4) == [MemoryPlan(4, False), MemoryPlan(4, True), MemoryPlan(2, True), MemoryPlan(1, True)]
     assert LoraConfig(batch_size=8, processes=2, micro_batch=4)
     with pytest.raises(ConfigError, match=r"`w` has a `batch_size` of 8, which is no multiple .* \(6\)"):
         resolve_config({"task": "toy", "w": {"batch_size": 8, "processes": 2, "micro_batch": 3}})
@@ -159,7 +161,7 @@ def test_four_bits_need_a_library_and_a_gpu(tiny_model: BaseModel, tmp_path: Pat
 
 
 @pytest.mark.parametrize("more", [(), ("gate_proj", "up_proj", "down_proj")], ids=["attention", "all layers"])
-def test_the_memory_estimate_is_what_a_step_keeps(more: tuple[str, ...], tiny_model: BaseModel) -> None:
+def test_the_memory_estimate_is_the_memory_of_a_step(more: tuple[str, ...], tiny_model: BaseModel) -> None:
     settings = LoraConfig(rank=4, target_modules=(*LoraConfig().target_modules, *more))
     length, answer, many = 96, 5, 4
     model = _with_lora(load_base(tiny_model, CPU)[0], settings).train()
@@ -179,13 +181,13 @@ def test_the_memory_estimate_is_what_a_step_keeps(more: tuple[str, ...], tiny_mo
     del batch["labels"]
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         model(**batch, logits_to_keep=answer + 1, use_cache=False)
-    needed = training_need(tiny_model, settings, Fit(many, False), length, answer, FLOAT)
+    needed = training_need(tiny_model, settings, MemoryPlan(many, False), length, answer, FLOAT)
     assert needed is not None
     assert needed.activations == pytest.approx(sum(kept.values()), rel=0.01)
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     assert needed.adapter == sum(weight.numel() for weight in trained) * TRAINED
     assert needed.weights == sum(weight.nbytes for weight in model.parameters()) - sum(w.nbytes for w in trained)
-    smaller = training_need(tiny_model, settings, Fit(1, True), length, answer, FLOAT)
+    smaller = training_need(tiny_model, settings, MemoryPlan(1, True), length, answer, FLOAT)
     assert smaller is not None
     assert smaller.activations < needed.activations / many
 
