@@ -7,11 +7,12 @@ from typing import Any
 
 from bt_core.config import Config
 from bt_core.engine.base import Engine
-from bt_core.lm.runner import Runner
 from bt_core.program import read_program
 from bt_core.records import Row, StageReport, Trace, Usage, read_jsonl, write_jsonl
 from bt_core.statistics import Difference, paired_difference
-from bt_core.steps.common import Stage, failures, mean_score
+from bt_core.steps.session import Session
+from bt_core.steps.stage import Stage
+from bt_core.steps.trace_summary import failures, mean_score
 
 
 def evaluate(
@@ -34,38 +35,37 @@ def evaluate(
     Raises:
         BtError: when an input is not usable or the engine failed.
     """
-    work = Stage.open(stage, "evaluate", vanilla, config, engine)
+    session = Session(Stage.open(stage, "evaluate", vanilla, config), engine)
     rows = read_jsonl(test)
-    before = work.runner.run(work.program, rows, f"{stage} vanilla")
-    spent_before = work.runner.usage
-    final = Runner(work.task, config, work.runner.engine, program)
-    after = final.run(read_program(program), rows, f"{stage} final")
-    spent = {"vanilla": spent_before, "final": final.usage}
-    return work.report(**judged(rows, before, after, spent, config, results))
+    before = session.runner.run(session.stage.program, rows, f"{stage} vanilla")
+    usage_before = session.usage
+    after = session.runner_in(program).run(read_program(program), rows, f"{stage} final")
+    usages = {"vanilla": usage_before, "final": session.usage - usage_before}
+    return session.report(**compared(rows, before, after, usages, config, results))
 
 
-def judged(
+def compared(
     rows: Sequence[Row],
     before: Sequence[Trace],
     after: Sequence[Trace],
-    spent: Mapping[str, Usage],
+    usages: Mapping[str, Usage],
     config: Config,
     results: Path,
 ) -> dict[str, Any]:
     """Write the row per example, and return what the report says of both programs.
 
     Args:
-        rows: of the test split.
-        before, after: the vanilla and the final program's traces on them, in their order.
-        spent: what running each of them took, under `vanilla` and `final`.
-        config: its seed is that of the interval.
+        rows: the test split.
+        before, after: the vanilla and the final program's traces on the rows, in their order.
+        usages: what running each of the two programs took, under `vanilla` and `final`.
+        config: its seed is that of the bootstrap interval.
         results: JSONL to write.
     """
     write_jsonl(results, map(_row, rows, before, after))
     difference = paired_difference([t.score for t in before], [t.score for t in after], config.seed)
     return {
         "params": {"rows": len(rows)},
-        "metrics": _metrics(before, after, difference, spent),
+        "metrics": _metrics(before, after, difference, usages),
         "warnings": failures(after),
         "note": _note(before, after, difference),
     }
@@ -78,7 +78,7 @@ def _row(row: dict[str, Any], before: Trace, after: Trace) -> dict[str, Any]:
 
 
 def _metrics(
-    before: Sequence[Trace], after: Sequence[Trace], difference: Difference, spent: Mapping[str, Usage]
+    before: Sequence[Trace], after: Sequence[Trace], difference: Difference, usages: Mapping[str, Usage]
 ) -> dict[str, float]:
     return {
         "test/vanilla": mean_score(before),
@@ -87,7 +87,7 @@ def _metrics(
         "test/difference_low": difference.low,
         "test/difference_high": difference.high,
         "test/rows": float(len(after)),
-    } | {f"cost/prompt_tokens_per_example_{name}": usage.prompt_tokens / len(after) for name, usage in spent.items()}
+    } | {f"cost/prompt_tokens_per_example_{name}": usage.prompt_tokens / len(after) for name, usage in usages.items()}
 
 
 def _note(before: Sequence[Trace], after: Sequence[Trace], difference: Difference) -> str:

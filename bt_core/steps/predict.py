@@ -10,7 +10,7 @@ from bt_core.errors import DataError
 from bt_core.lm.binding import check_fit
 from bt_core.lm.runner import Runner
 from bt_core.program import read_program
-from bt_core.steps.common import load_engine
+from bt_core.steps.engines import load_engine
 from bt_core.task import Task, load_task
 
 

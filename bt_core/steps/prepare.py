@@ -13,7 +13,7 @@ from bt_core.lm.runner import Runner
 from bt_core.models import BaseModel, resolve_model
 from bt_core.program import Program, program_sha256, write_program
 from bt_core.records import StageReport, Usage, canonical_json, sha256_text, write_jsonl
-from bt_core.steps.common import open_engine
+from bt_core.steps.engines import open_engine
 from bt_core.steps.start import Start
 from bt_core.task import Task, load_task
 
@@ -46,9 +46,11 @@ def prepare(
     vanilla = start.state(task, config, model) if start else _vanilla(task, config, model)
     usage = Usage()
     if config.decoding.calibration != "none":
-        runner = Runner(task, config, engine or open_engine(vanilla, config), start.folder if start else program)
+        engine = engine or open_engine(vanilla, config)
+        usage_before = engine.usage
+        runner = Runner(task, config, engine, start.folder if start else program)
         (vanilla,) = runner.calibrate([vanilla], splits["train"], "prepare calibrate")
-        usage = runner.usage
+        usage = engine.usage - usage_before
     write_program(vanilla, program, start.adapters if start else None)
     for name, path in (("train", train), ("val", val), ("test", test)):
         write_jsonl(path, splits[name])

@@ -13,9 +13,10 @@ from bt_core.engine.base import Engine
 from bt_core.errors import ConfigError, DataError
 from bt_core.records import Row, StageReport, Trace, Usage, read_jsonl, read_traces, row_id, write_traces
 from bt_core.steps.bootstrap import gather, summary
-from bt_core.steps.common import Stage
-from bt_core.steps.evaluate import judged
-from bt_core.steps.teacher import taught
+from bt_core.steps.evaluate import compared
+from bt_core.steps.session import Session
+from bt_core.steps.stage import Stage
+from bt_core.steps.teacher import teacher_session
 
 
 def part_of(rows: Sequence[Row], shard: int, shards: int) -> list[Row]:
@@ -57,15 +58,15 @@ def run_shard(
         BtError: when an input is not usable or the engine failed.
     """
     name = f"{stage}.{shard[0] + 1}of{shard[1]}"
-    work = Stage.open(name, "shard", program, config, engine)
+    session = Session(Stage.open(name, "shard", program, config), engine)
     part = part_of(read_jsonl(rows), *shard)
     if bootstrapping:
-        work = taught(work)
-        found = gather(work, part)
+        session = teacher_session(session)
+        shard_traces = gather(session, part)
     else:
-        found = work.runner.run(work.program, part, name)
-    write_traces(traces, found)
-    return work.report(metrics={"shard/rows": float(len(found))}, note=f"{len(found)} rows.")
+        shard_traces = session.runner.run(session.stage.program, part, name)
+    write_traces(traces, shard_traces)
+    return session.report(metrics={"shard/rows": float(len(part))}, note=f"{len(part)} rows.")
 
 
 def merge_bootstrap(
@@ -76,9 +77,9 @@ def merge_bootstrap(
     Raises:
         DataError: when a row has no trace.
     """
-    found = merged(parts, read_jsonl(train))
-    write_traces(traces, found)
-    return _report(stage, "bootstrap", reports, **summary(found, config))
+    gathered = merged(parts, read_jsonl(train))
+    write_traces(traces, gathered)
+    return _report(stage, "bootstrap", reports, **summary(gathered, config))
 
 
 def merge_evaluation(
@@ -99,8 +100,9 @@ def merge_evaluation(
     """
     rows = read_jsonl(test)
     before, after = merged(vanilla[0], rows), merged(final[0], rows)
-    spent = {"vanilla": _usage(vanilla[1]), "final": _usage(final[1])}
-    return _report(stage, "evaluate", [*vanilla[1], *final[1]], **judged(rows, before, after, spent, config, results))
+    usages = {"vanilla": _usage(vanilla[1]), "final": _usage(final[1])}
+    comparison = compared(rows, before, after, usages, config, results)
+    return _report(stage, "evaluate", [*vanilla[1], *final[1]], **comparison)
 
 
 def merged(parts: Sequence[Path], rows: Sequence[Row]) -> list[Trace]:
@@ -109,11 +111,11 @@ def merged(parts: Sequence[Path], rows: Sequence[Row]) -> list[Trace]:
     Raises:
         DataError: when a row has no trace.
     """
-    found = {trace.example: trace for part in parts for trace in read_traces(part)}
-    missing = sum(row_id(row) not in found for row in rows)
+    traces = {trace.example: trace for part in parts for trace in read_traces(part)}
+    missing = sum(row_id(row) not in traces for row in rows)
     if missing:
         raise DataError(f"{missing} of {len(rows)} rows have no trace in the {len(parts)} shards: run them all again.")
-    return [found[row_id(row)] for row in rows]
+    return [traces[row_id(row)] for row in rows]
 
 
 def _usage(reports: Sequence[StageReport]) -> Usage:

@@ -18,7 +18,7 @@ from bt_core.records import Row, Trace, read_jsonl, row_id
 from bt_core.steps.check.checkup import Asked, Checked, CheckReport, RowRun
 from bt_core.steps.check.cost import Measured, estimates
 from bt_core.steps.check.findings import findings
-from bt_core.steps.common import load_engine
+from bt_core.steps.engines import load_engine
 from bt_core.steps.prepare import prepare
 from bt_core.strategy import Strategy
 from bt_core.task import Task, load_task

@@ -9,7 +9,7 @@ from bt_core.lm.probe import closed_fields, judge
 from bt_core.program import Field
 from bt_core.records import Row
 from bt_core.steps.check.checkup import Asked, Checked, Finding
-from bt_core.steps.common import failures
+from bt_core.steps.trace_summary import failures
 from bt_core.task import Task
 
 #: Rows on whose labels the metric is tried.

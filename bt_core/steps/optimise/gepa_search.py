@@ -17,8 +17,10 @@ from bt_core.engine.base import Engine
 from bt_core.lm.instruction_writer import InstructionWriter, faults_pass, library
 from bt_core.program import Program
 from bt_core.records import Row, StageReport, Trace
-from bt_core.steps.common import Stage
-from bt_core.steps.optimise.candidate_pool import CandidatePool, open_writer, too_small
+from bt_core.steps.optimise.candidate_pool import CandidatePool, too_small
+from bt_core.steps.optimise.writer import open_writer
+from bt_core.steps.session import Session
+from bt_core.steps.stage import Stage
 
 #: Rows that GEPA compares a merged candidate on before it looks at all of them.
 MERGE_ROWS = 5
@@ -41,29 +43,32 @@ def gepa_search(
     Raises:
         BtError: when an input is not usable, the budget allows no try, or the engine or the library failed.
     """
-    work = Stage.open(stage, "g", program, config, engine)
-    pool = CandidatePool.open(work, traces, train, val)
+    opened = Stage.open(stage, "g", program, config)
+    session = Session(opened, engine)
+    pool = CandidatePool.open(session, traces, train, val)
     start, outcome = _start(pool)
-    round_runs = _round_runs(pool, is_known=start == work.program)
-    pool.add_known()
-    with open_writer(work, config.g) as writer:
+    round_runs = _round_runs(pool, is_baseline=start == opened.program)
+    pool.add_baselines()
+    with open_writer(session, config.g) as writer:
         _evolve(pool, start, writer, round_runs)
     return pool.conclude(config.g, writer, optimised, outcome)
 
 
 def _start(pool: CandidatePool) -> tuple[Program, str]:
     """The incoming program, with demonstrations from its traces where they are asked for."""
-    program, max_demos = pool.work.program, pool.work.config.g.max_demos
+    program, max_demos = pool.stage.program, pool.stage.config.g.max_demos
     if not max_demos:
         return program, ""
-    found = pool.demo_sets(1, max_demos)
-    if not found:
+    demo_sets = pool.demo_sets(1, max_demos)
+    if not demo_sets:
         return program, "no trace passed, so there were no demonstrations to give"
-    states = {name: replace(state, demos=tuple(found[0].get(name, ()))) for name, state in program.predictors.items()}
+    states = {
+        name: replace(state, demos=tuple(demo_sets[0].get(name, ()))) for name, state in program.predictors.items()
+    }
     return replace(program, predictors=states), ""
 
 
-def _round_runs(pool: CandidatePool, is_known: bool) -> int:
+def _round_runs(pool: CandidatePool, is_baseline: bool) -> int:
     """Program runs of a round at its dearest.
 
     A merge that is tried first, parent and child on a minibatch, and the child on all validation rows.
@@ -71,9 +76,9 @@ def _round_runs(pool: CandidatePool, is_known: bool) -> int:
     Raises:
         ConfigError: when the budget has no room for one.
     """
-    settings, rows = pool.work.config.g, len(pool.val)
+    settings, rows = pool.stage.config.g, len(pool.val)
     runs = MERGE_ROWS * settings.merge + 2 * settings.minibatch + rows
-    needed = pool.known_runs + (0 if is_known else rows) + runs
+    needed = pool.baseline_runs + (0 if is_baseline else rows) + runs
     if settings.metric_calls < needed:
         what = "the known programs and a new one on all validation rows, and minibatches"
         raise too_small("g", settings.metric_calls, needed, what)
@@ -82,13 +87,13 @@ def _round_runs(pool: CandidatePool, is_known: bool) -> int:
 
 def _evolve(pool: CandidatePool, start: Program, writer: InstructionWriter, round_runs: int) -> None:
     """Run GEPA until another round could spend more than the budget, by our count or by its own."""
-    work, settings = pool.work, pool.work.config.g
+    stage, settings = pool.stage, pool.stage.config.g
 
     def is_spent(state: Any) -> bool:
         # Its own count also grows where every run is remembered, and so comes to an end.
         return bool(max(pool.runs, state.total_num_evals) + round_runs > settings.metric_calls)
 
-    with library("GEPA", work.name):
+    with library("GEPA", stage.name):
         gepa.optimize(
             seed_candidate={name: state.instructions for name, state in start.predictors.items()},
             trainset=list(pool.train),
@@ -100,7 +105,7 @@ def _evolve(pool: CandidatePool, start: Program, writer: InstructionWriter, roun
             stop_callbacks=is_spent,
             logger=_Silent(),
             track_best_outputs=False,
-            seed=work.config.seed,
+            seed=stage.config.seed,
         )
 
 
@@ -154,7 +159,7 @@ class _Adapter:
         return replace(self.start, predictors=states)
 
     def _feedback(self, row: Row, trace: Trace) -> str:
-        wanted = "; ".join(f"{name} = {row[name]}" for name in self.pool.work.task.labels if name in row)
+        wanted = "; ".join(f"{name} = {row[name]}" for name in self.pool.stage.task.labels if name in row)
         given = "; ".join(f"{name} = {value}" for name, value in trace.prediction.items())
         parts = [
             f"The whole program scored {trace.score:g} of 1.",

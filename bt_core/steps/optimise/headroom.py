@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from bt_core.records import Row, Trace, row_id
 from bt_core.statistics import proportion_interval
-from bt_core.steps.common import Stage
+from bt_core.steps.session import Session
 
 
 @dataclass(frozen=True)
@@ -52,25 +52,27 @@ class Headroom:
         )
 
 
-def measure(work: Stage, rows: Sequence[Row], traces: Sequence[Trace]) -> Headroom:
+def measure(session: Session, rows: Sequence[Row], traces: Sequence[Trace]) -> Headroom:
     """Sample the examples that fail greedily, `w.headroom_samples` times each.
 
     Args:
-        work: the opened weight step; samples come from its incoming program.
+        session: that of the weight step, whose incoming program is sampled.
         rows: the train split.
         traces: the program's traces on it.
 
     Raises:
         BtError: when the engine failed or the metric answers nonsense.
     """
-    config = work.config
-    threshold, samples = config.bootstrap.threshold, config.w.headroom_samples
+    stage = session.stage
+    threshold, samples = stage.config.bootstrap.threshold, stage.config.w.headroom_samples
     passed = {trace.example for trace in traces if trace.score >= threshold and trace.attempt == 0}
     failing = [row for row in rows if row_id(row) not in passed]
     solved: set[str] = set()
     for attempt in range(1, samples + 1):
-        left = [row for row in failing if row_id(row) not in solved]
-        label = f"{work.name} headroom {attempt}/{samples}"
-        found = work.runner.run(work.program, left, label, bootstrapping=True, attempt=attempt) if left else []
-        solved |= {trace.example for trace in found if trace.score >= threshold}
+        unsolved = [row for row in failing if row_id(row) not in solved]
+        if not unsolved:
+            break
+        label = f"{stage.name} headroom {attempt}/{samples}"
+        sampled = session.runner.run(stage.program, unsolved, label, bootstrapping=True, attempt=attempt)
+        solved |= {trace.example for trace in sampled if trace.score >= threshold}
     return Headroom(len(rows), len(rows) - len(failing), len(solved), samples)

@@ -11,8 +11,10 @@ from bt_core.config import Config, MiproConfig
 from bt_core.engine.base import Engine
 from bt_core.lm.mipro import MiproSearch
 from bt_core.records import StageReport
-from bt_core.steps.common import Stage
-from bt_core.steps.optimise.candidate_pool import CandidatePool, open_writer, too_small
+from bt_core.steps.optimise.candidate_pool import CandidatePool, too_small
+from bt_core.steps.optimise.writer import open_writer
+from bt_core.steps.session import Session
+from bt_core.steps.stage import Stage
 
 #: Trials on a minibatch between two looks at all validation rows, and demonstrations that inform a proposal where the
 #: program gets none: the library's own figures.
@@ -36,13 +38,20 @@ def mipro_search(
     Raises:
         BtError: when an input is not usable, the budget allows no try, or the engine or the library failed.
     """
-    work = Stage.open(stage, "m", program, config, engine)
-    pool = CandidatePool.open(work, traces, train, val)
-    tries = trials(config.m, pool.known_runs, len(pool.val))
-    pool.add_known()
-    sets = pool.demo_sets(config.m.candidates, config.m.max_demos or INFORMING_DEMOS)
-    search = MiproSearch(stage, work.task, work.program, sets, config.m, tries, config.seed)
-    with open_writer(work, config.m) as writer:
+    opened = Stage.open(stage, "m", program, config)
+    session = Session(opened, engine)
+    pool = CandidatePool.open(session, traces, train, val)
+    search = MiproSearch(
+        stage=stage,
+        task=opened.task,
+        program=opened.program,
+        demo_sets=pool.demo_sets(config.m.candidates, config.m.max_demos or INFORMING_DEMOS),
+        settings=config.m,
+        trials=trials(config.m, pool.baseline_runs, len(pool.val)),
+        seed=config.seed,
+    )
+    pool.add_baselines()
+    with open_writer(session, config.m) as writer:
         search.run(pool.train, pool.val, pool.score, writer)
     outcome = "" if pool.passing else "no trace passed, so there were no demonstrations to try"
     return pool.conclude(config.m, writer, optimised, outcome)

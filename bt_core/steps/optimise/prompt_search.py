@@ -17,8 +17,9 @@ from bt_core.engine.base import Engine
 from bt_core.lm.binding import vanilla_states
 from bt_core.program import PredictorState, Program, write_program
 from bt_core.records import Row, StageReport, Trace, read_jsonl, read_traces
-from bt_core.steps.common import Stage
 from bt_core.steps.optimise.racing import Outcome, Pair, Race
+from bt_core.steps.session import Session
+from bt_core.steps.stage import Stage
 
 
 def prompt_search(
@@ -39,19 +40,20 @@ def prompt_search(
     Raises:
         BtError: when an input is not usable or the engine failed.
     """
-    work = Stage.open(stage, "p", program, config, engine)
+    opened = Stage.open(stage, "p", program, config)
+    session = Session(opened, engine)
     train_rows, val_rows = read_jsonl(train), read_jsonl(val)
     passing = [trace for trace in read_traces(traces) if trace.score >= config.bootstrap.threshold]
-    pool = candidates(work.program, vanilla_states(work.task), passing, config)
-    pool = work.runner.calibrate(pool, train_rows, f"{stage} calibrate")
-    ended = _race(work, pool, val_rows)
-    best, incoming = ended.winner, _position(pool, work.program)
-    before = ended.mean(incoming) if work.known_val is None else work.known_val
-    after = ended.mean(best)
+    pool = candidates(opened.program, vanilla_states(opened.task), passing, config)
+    pool = session.runner.calibrate(pool, train_rows, f"{stage} calibrate")
+    race = _race(session, pool, val_rows)
+    best, incoming = race.winner, _position(pool, opened.program)
+    before = race.mean(incoming) if opened.val_score is None else opened.val_score
+    after = race.mean(best)
     outcome = "" if passing else "no trace passed, so there were no demonstrations to try"
     settings = config.p.model_dump() | {"threshold": config.bootstrap.threshold}
-    write_program(work.grown(pool[best], settings, before, after, outcome), optimised, work.adapter_folders())
-    return work.report(
+    write_program(opened.with_step(pool[best], settings, before, after, outcome), optimised, opened.adapter_folders())
+    return session.report(
         params=settings,
         metrics={
             "val/score": after,
@@ -59,33 +61,34 @@ def prompt_search(
             "search/candidates": float(len(pool)),
             "search/chosen": float(best),
             "search/demos": float(pool[best].demo_count),
-            "search/saved": ended.saved,
+            "search/saved": race.saved,
         },
-        series={"search/score": [(index, ended.mean(index)) for index in range(len(pool))]},
+        series={"search/score": [(index, race.mean(index)) for index in range(len(pool))]},
         warnings=(f"{stage}: {outcome}.",) if outcome else (),
-        note=_note(pool, ended),
+        note=_note(pool, race),
     )
 
 
-def _race(work: Stage, pool: Sequence[Program], val: Sequence[Row]) -> Race:
+def _race(session: Session, pool: Sequence[Program], val: Sequence[Row]) -> Race:
     """Score the pool on validation; the incoming prompts on all of it where their score is not known yet."""
+    stage = session.stage
 
     def score(pairs: Sequence[Pair]) -> list[Outcome]:
-        label = f"{work.name} {len({candidate for candidate, _ in pairs})} candidates"
+        label = f"{stage.name} {len({candidate for candidate, _ in pairs})} candidates"
         chosen = [(pool[candidate], val[row]) for candidate, row in pairs]
-        return [Outcome(trace.score, _confidence(trace)) for trace in work.runner.run_pairs(chosen, label)]
+        return [Outcome(trace.score, _confidence(trace)) for trace in session.runner.run_pairs(chosen, label)]
 
-    settings, stratum = work.config.p, work.task.stratify
+    settings, stratum = stage.config.p, stage.task.stratify
     race = Race(
-        len(pool),
-        len(val),
-        settings.racing,
-        settings.racing_risk,
-        work.config.seed,
-        settings.racing_step,
-        [str(row[stratum]) for row in val] if stratum else None,
+        candidates=len(pool),
+        rows=len(val),
+        racing=settings.racing,
+        risk=settings.racing_risk,
+        seed=stage.config.seed,
+        step=settings.racing_step,
+        strata=[str(row[stratum]) for row in val] if stratum else None,
     )
-    return race.run(score, [] if work.known_val is not None else [_position(pool, work.program)])
+    return race.run(score, [] if stage.val_score is not None else [_position(pool, stage.program)])
 
 
 def _confidence(trace: Trace) -> float:
@@ -142,10 +145,10 @@ def _position(pool: Sequence[Program], program: Program) -> int:
     return next(index for index, known in enumerate(pool) if _prompts(known) == _prompts(program))
 
 
-def _note(pool: Sequence[Program], ended: Race) -> str:
+def _note(pool: Sequence[Program], race: Race) -> str:
     lines = ["| candidate | demos | validation | rows seen |", "|---|---|---|---|"]
     for index, candidate in enumerate(pool):
-        mark = " **chosen**" if index == ended.winner else ""
-        lines.append(f"| {index}{mark} | {candidate.demo_count} | {ended.mean(index):.3f} | {ended.seen[index]} |")
-    lines += ["", f"A candidate that could not win any more was dropped: {ended.saved:.0%} of the grid was not needed."]
+        mark = " **chosen**" if index == race.winner else ""
+        lines.append(f"| {index}{mark} | {candidate.demo_count} | {race.mean(index):.3f} | {race.seen[index]} |")
+    lines += ["", f"A candidate that could not win any more was dropped: {race.saved:.0%} of the grid was not needed."]
     return "\n".join(lines)

@@ -13,7 +13,7 @@ from bt_core.engine.model_memory import check_fit, need
 from bt_core.errors import ConfigError, ModelError
 from bt_core.models import BaseModel
 from bt_core.program import Program
-from bt_core.steps.common import load_engine
+from bt_core.steps.engines import load_engine
 
 
 def test_the_sum_is_what_the_loaded_model_takes(tiny_model: BaseModel) -> None:
