@@ -19,8 +19,8 @@ import dspy
 from benchmarks.record import Table, finish, parser
 from bt_core.config import resolve_config
 from bt_core.data import read_rows
-from bt_core.lm.binding import vanilla_states
 from bt_core.lm.runner import Runner
+from bt_core.lm.states import vanilla_states
 from bt_core.models import EMBEDDED_MODEL, resolve_model
 from bt_core.program import Program
 from bt_core.records import Row

@@ -7,7 +7,7 @@ from typing import Any
 import dspy
 
 from bt_core.errors import TaskError
-from bt_core.lm.binding import fresh_program, possible_values
+from bt_core.lm.modules import fresh_program, possible_values
 from bt_core.records import Row
 from bt_core.task import Task, checked_score, metric_arity
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from bt_core.engine.base import Message, TrainingRow
-from bt_core.lm.binding import adapter_of, predictors_of
+from bt_core.lm.modules import adapter_of, predictors_of
 from bt_core.lm.values import typed
 from bt_core.program import PredictorState
 from bt_core.records import Trace

@@ -7,8 +7,8 @@ from typing import Any
 from bt_core.config import resolve_config
 from bt_core.engine.base import Engine
 from bt_core.errors import DataError
-from bt_core.lm.binding import check_fit
 from bt_core.lm.runner import Runner
+from bt_core.lm.states import check_fit
 from bt_core.program import read_program
 from bt_core.steps.engines import load_engine
 from bt_core.task import Task, load_task

@@ -8,8 +8,8 @@ from typing import Any
 from bt_core.config import Config, resolve_config
 from bt_core.data import load_splits
 from bt_core.engine.base import Engine
-from bt_core.lm.binding import vanilla_states
 from bt_core.lm.runner import Runner
+from bt_core.lm.states import vanilla_states
 from bt_core.models import BaseModel, resolve_model
 from bt_core.program import Program, program_sha256, write_program
 from bt_core.records import StageReport, Usage, canonical_json, sha256_text, write_jsonl

@@ -8,7 +8,7 @@ from typing import Any
 from bt_core.bundle import fetch
 from bt_core.config import Config
 from bt_core.errors import ProgramError
-from bt_core.lm.binding import check_fit
+from bt_core.lm.states import check_fit
 from bt_core.models import BaseModel
 from bt_core.program import START, LineageStep, Program, program_sha256, read_program
 from bt_core.task import Task

@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from bt_core.lm.binding import vanilla_states
+from bt_core.lm.states import vanilla_states
 from bt_core.models import BaseModel
 from bt_core.program import AdapterRef, LineageStep, Program, adapter_sha256, write_program
 from bt_core.task import Task

@@ -9,8 +9,8 @@ from typing import Any
 from bt_core.config import Config, resolve_config
 from bt_core.engine.base import Completion, Request
 from bt_core.lm.adapters import LineAdapter
-from bt_core.lm.binding import vanilla_states
 from bt_core.lm.runner import Runner
+from bt_core.lm.states import vanilla_states
 from bt_core.program import AdapterRef, Program
 from bt_core.records import Row, Trace, Usage
 from bt_core.task import Task

@@ -10,8 +10,8 @@ from bt_core import metrics
 from bt_core.config import Config, resolve_config
 from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.errors import BtError, ConfigError, WorldError
-from bt_core.lm.binding import vanilla_states
 from bt_core.lm.runner import Runner
+from bt_core.lm.states import vanilla_states
 from bt_core.program import Program
 from bt_core.records import Row
 from bt_core.task import Task, load_task

@@ -9,7 +9,7 @@ from typing import Any
 
 from bt_core.config import merge, resolve_config
 from bt_core.engine.base import Completion, Engine, Request
-from bt_core.lm.binding import predictors_of
+from bt_core.lm.modules import predictors_of
 from bt_core.lm.probe import lenient
 from bt_core.lm.recording import Exchange, Recording
 from bt_core.lm.runner import Runner

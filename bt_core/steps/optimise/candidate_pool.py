@@ -10,9 +10,9 @@ from pathlib import Path
 
 from bt_core.config import WriterConfig
 from bt_core.errors import ConfigError
-from bt_core.lm.binding import vanilla_states
 from bt_core.lm.instruction_writer import InstructionWriter
 from bt_core.lm.mipro import Demos
+from bt_core.lm.states import vanilla_states
 from bt_core.program import Program, write_program
 from bt_core.records import Row, StageReport, Trace, canonical_json, read_jsonl, read_traces, row_id
 from bt_core.steps.optimise.prompt_search import candidates

@@ -14,7 +14,7 @@ from typing import Any
 
 from bt_core.config import Config
 from bt_core.engine.base import Engine
-from bt_core.lm.binding import vanilla_states
+from bt_core.lm.states import vanilla_states
 from bt_core.program import PredictorState, Program, write_program
 from bt_core.records import Row, StageReport, Trace, read_jsonl, read_traces
 from bt_core.steps.optimise.racing import Outcome, Pair, Race

@@ -11,8 +11,8 @@ import pytest
 
 from bt_core.engine.base import Request
 from bt_core.errors import DataError
-from bt_core.lm.binding import vanilla_states
 from bt_core.lm.rendering import training_rows
+from bt_core.lm.states import vanilla_states
 from bt_core.records import read_traces, write_traces
 from tests.core.lm.wild_programs import Chain, by_seed, calls, sent, trained
 from tests.core.scripted import Wild

@@ -5,8 +5,8 @@ from typing import Any
 import dspy
 
 from bt_core.engine.base import Request
-from bt_core.lm.binding import vanilla_states
 from bt_core.lm.rendering import training_rows
+from bt_core.lm.states import vanilla_states
 from bt_core.records import Trace
 from tests.core.scripted import Wild
 

@@ -144,7 +144,7 @@ def test_defect_4_the_metric_learns_that_it_is_bootstrapping(
 
 def test_defect_5_a_module_called_twice_trains_on_its_own_rows() -> None:
     task = load_task("tests.core.toy:twice")
-    from bt_core.lm.binding import vanilla_states
+    from bt_core.lm.states import vanilla_states
 
     calls = (
         Call("shade", {"thing": "sky"}, {"dark": False}),

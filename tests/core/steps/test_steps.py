@@ -12,8 +12,8 @@ import pytest
 from bt_core.config import resolve_config
 from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.errors import DataError, ProgramError, TaskError
-from bt_core.lm.binding import vanilla_states
 from bt_core.lm.runner import Runner
+from bt_core.lm.states import vanilla_states
 from bt_core.program import Field, LineageStep, Program, program_sha256, read_program, write_program
 from bt_core.records import Call, Trace, read_jsonl, write_traces
 from bt_core.steps.optimise.prompt_search import candidates
