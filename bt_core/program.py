@@ -17,8 +17,11 @@ from bt_core.records import canonical_json
 
 SCHEMA_VERSION = 1
 PROGRAM_FILE = "program.json"
-#: Kind and stage of the lineage step with which a run begins that starts from a finished program.
+#: Kind and stage of the first lineage step of a run that starts from a finished program.
 START = "start"
+
+Demos = Mapping[str, tuple[dict[str, Any], ...]]
+"""Predictor -> its demonstrations."""
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,10 @@ import dspy
 from bt_core.config import MiproConfig
 from bt_core.lm.instruction_writer import InstructionWriter, faults_pass, library
 from bt_core.lm.modules import adapter_of, predictors_of
-from bt_core.program import Program
+from bt_core.program import Demos, Program
 from bt_core.records import Row
 from bt_core.task import Task
 
-Demos = Mapping[str, tuple[dict[str, Any], ...]]
-"""Predictor -> its demonstrations."""
 Score = Callable[[Program, Sequence[Row]], float]
 """Mean score of a program on rows, in [0, 1]."""
 

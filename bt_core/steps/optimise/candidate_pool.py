@@ -11,11 +11,10 @@ from pathlib import Path
 from bt_core.config import WriterConfig
 from bt_core.errors import ConfigError
 from bt_core.lm.instruction_writer import InstructionWriter
-from bt_core.lm.mipro import Demos
 from bt_core.lm.states import vanilla_states
-from bt_core.program import Program, write_program
+from bt_core.program import Demos, Program, write_program
 from bt_core.records import Row, StageReport, Trace, canonical_json, read_jsonl, read_traces, row_id
-from bt_core.steps.optimise.prompt_search import candidates
+from bt_core.steps.optimise.candidates import candidates
 from bt_core.steps.session import Session
 from bt_core.steps.stage import Stage
 from bt_core.steps.trace_summary import failures, mean_score

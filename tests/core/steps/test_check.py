@@ -15,8 +15,8 @@ from bt_core.errors import DataError, ProgramError
 from bt_core.lm.adapters import LineAdapter
 from bt_core.records import Row
 from bt_core.steps.check.check import check
-from bt_core.steps.check.checkup import CheckReport
 from bt_core.steps.check.cost import Measured, estimate
+from bt_core.steps.check.report import CheckReport
 from bt_core.strategy import parse_strategy
 from bt_core.task import Task
 from tests.core.scripted import Scripted
@@ -113,7 +113,7 @@ def raises(example: Any, prediction: Any) -> float:
     ("metric", "sentence"),
     [
         (nonsense(1), "The metric is 1 whatever the answer: it gives 1 to the labels of other rows too."),
-        (nonsense(0), "The metric is 0 even for the rows' own labels: it can never be met."),
+        (nonsense(0), "The metric is 0 even for the rows' own labels: no answer can ever score."),
         (nonsense(0.6), "The metric gives the rows' own labels 0.6 at most, less than `bootstrap.threshold` (1)"),
         (nonsense(7), "The metric returned 7.0 on example thing="),
         (nonsense(None), "The metric returned None on example thing="),
@@ -160,8 +160,9 @@ def test_examples_in_two_splits_but_for_case_and_duplicates_in_one(checked: Chec
     twin = {"thing": "RED  thing number 0!", "colour": "red"}
     found = {"train": rows()[:6], "val": [*rows()[6:11], rows()[6]], "test": [*rows()[12:17], twin]}
     report = checked(data=lambda: found)
-    assert "1 examples stand in two splits but for case, spaces and punctuation, the first in test and train" in said(
-        report, "warning"
+    assert (
+        "1 examples are in two splits when case, spaces and punctuation are ignored, the first in test and train"
+        in said(report, "warning")
     )
     assert "1 rows of val have the inputs of another of its rows." in said(report, "warning")
 
