@@ -45,6 +45,14 @@ def candidates(
     return pool
 
 
+def has_same_prompts(program: Program, other: Program) -> bool:
+    """Whether both programs have the same instructions and demonstrations."""
+    prompts, other_prompts = (
+        {name: (state.instructions, state.demos) for name, state in one.predictors.items()} for one in (program, other)
+    )
+    return prompts == other_prompts
+
+
 def _demos(chosen: Sequence[Trace], rng: random.Random) -> Demos:
     """One demonstration a trace for each predictor; if a trace calls a predictor several times, a random call."""
     names = dict.fromkeys(call.predictor for trace in chosen for call in trace.calls)
@@ -59,12 +67,3 @@ def _demos(chosen: Sequence[Trace], rng: random.Random) -> Demos:
 def _with_demos(program: Program, demos: Demos) -> Program:
     states = {name: replace(state, demos=demos.get(name, ())) for name, state in program.predictors.items()}
     return replace(program, predictors=states)
-
-
-def _prompts(program: Program) -> Any:
-    return {name: (state.instructions, state.demos) for name, state in program.predictors.items()}
-
-
-def has_same_prompts(program: Program, other: Program) -> bool:
-    """Whether both programs have the same instructions and demonstrations."""
-    return _prompts(program) == _prompts(other)
