@@ -1,4 +1,4 @@
-"""Bootstrap: run the program on the train split and keep its traces."""
+"""Bootstrap: run the program on the train split and write its traces."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,11 +17,11 @@ from bt_core.steps.trace_summary import answer_shares, failures, mean_score
 def bootstrap(
     program: Path, train: Path, config: Config, stage: str, traces: Path, engine: Engine | None = None
 ) -> StageReport:
-    """Run the program on every train example, all in flight at once, and write one trace an example.
+    """Run the program on every train example, all in flight at once, and write one trace for each example.
 
-    With `bootstrap.attempts` above 1, examples whose trace misses the threshold are tried again by sampling;
-    the first trace that passes is kept, else the first one. Examples that raise are traces with score 0. With a
-    `teacher`, its LM runs the program; every trace names the model that made it.
+    With `bootstrap.attempts` above 1, an example whose trace misses the threshold is tried again by sampling; the first
+    trace that passes is written, or the first trace if none passes. An example on which the program raises gets a trace
+    with score 0. With a `teacher`, its LM runs the program; every trace names the model that made it.
 
     Raises:
         BtError: when an input is not usable or the engine failed.
@@ -33,21 +33,21 @@ def bootstrap(
 
 
 def gather(session: Session, rows: Sequence[Row]) -> list[Trace]:
-    """Run the program on each row, again by sampling while it misses the threshold; returns a trace for each row.
+    """Run the program on each row, and again by sampling while the trace misses the threshold.
 
-    What a row gets does not depend on the other rows.
+    Returns a trace for each row, in the order of the rows. A trace does not depend on the other rows.
     """
     stage = session.stage
     threshold = stage.config.bootstrap.threshold
     kept: dict[str, Trace] = {}
-    open_rows = rows
+    rows_to_try = rows
     for attempt in range(stage.config.bootstrap.attempts):
         label = f"{stage.name} attempt {attempt + 1}"
-        for trace in session.runner.run(stage.program, open_rows, label, bootstrapping=True, attempt=attempt):
+        for trace in session.runner.run(stage.program, rows_to_try, label, bootstrapping=True, attempt=attempt):
             if trace.example not in kept or trace.score >= threshold:
                 kept[trace.example] = trace
-        open_rows = [row for row in rows if kept[row_id(row)].score < threshold]
-        if not open_rows:
+        rows_to_try = [row for row in rows if kept[row_id(row)].score < threshold]
+        if not rows_to_try:
             break
     return [replace(kept[row_id(row)], model=stage.program.model) for row in rows]
 
@@ -69,7 +69,7 @@ def summary(traces: Sequence[Trace], config: Config) -> dict[str, Any]:
 
 
 def _one_sided(passing: list[Trace]) -> tuple[str, ...]:
-    """Weights trained on traces of a single answer would learn to give that answer always."""
+    """A warning for each predictor whose kept traces all give the same answer, which weights would learn to repeat."""
     return tuple(
         f"All kept traces give `{name}` the one answer {max(shares, key=lambda label: shares[label])!r}:"
         " fine-tuning on them would collapse onto it; try `decoding.calibration: train`."

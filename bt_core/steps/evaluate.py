@@ -1,4 +1,7 @@
-"""Evaluate: the only step that sees the sealed test split. Scores vanilla and final program on the same rows."""
+"""Evaluate: score the vanilla and the final program on the same rows of the sealed test split.
+
+No other stage of a run reads the test split.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -24,12 +27,12 @@ def evaluate(
     results: Path,
     engine: Engine | None = None,
 ) -> StageReport:
-    """Score both programs on the test split and write a row per example.
+    """Score both programs on the test split and write one row for each example.
 
     Args:
-        vanilla: the program before any step.
-        program: the program that would be shipped.
-        test: the sealed split.
+        vanilla: directory of the program before any step.
+        program: directory of the program that would be shipped.
+        test: JSONL, the sealed split.
         results: JSONL to write: {example, row, vanilla: {score, prediction, error}, final: {...}}.
 
     Raises:
@@ -52,7 +55,7 @@ def compared(
     config: Config,
     results: Path,
 ) -> dict[str, Any]:
-    """Write the row per example, and return what the report says of both programs.
+    """Write one row for each example, and return what the report says of both programs.
 
     Args:
         rows: the test split.
@@ -72,9 +75,9 @@ def compared(
 
 
 def _row(row: dict[str, Any], before: Trace, after: Trace) -> dict[str, Any]:
-    kept = ("score", "prediction", "error")
-    shown = [{key: value for key, value in asdict(trace).items() if key in kept} for trace in (before, after)]
-    return {"example": before.example, "row": row, "vanilla": shown[0], "final": shown[1]}
+    keys = ("score", "prediction", "error")
+    vanilla, final = ({key: value for key, value in asdict(trace).items() if key in keys} for trace in (before, after))
+    return {"example": before.example, "row": row, "vanilla": vanilla, "final": final}
 
 
 def _metrics(
@@ -91,7 +94,9 @@ def _metrics(
 
 
 def _note(before: Sequence[Trace], after: Sequence[Trace], difference: Difference) -> str:
-    verdict = "the interval excludes 0" if difference.excludes_zero else "the interval holds 0: no difference is shown"
+    verdict = (
+        "the interval excludes 0" if difference.excludes_zero else "the interval includes 0: no difference is shown"
+    )
     return (
         f"| program | test score |\n|---|---|\n| vanilla | {mean_score(before):.3f} |\n"
         f"| final | {mean_score(after):.3f} |\n\n"

@@ -1,7 +1,7 @@
-"""Sharded runs: parts of a split run on several machines, merged in the order of the rows.
+"""Shards: parts of a split that run on several machines, and whose traces are merged in the order of the rows.
 
-What a row gets depends on no other row, so that any number of shards gives the same traces; how rows are batched
-changes at most the last digits of log-probabilities.
+A trace does not depend on other rows, so that any number of shards gives the same traces; how rows are batched changes
+at most the last digits of log-probabilities.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ from bt_core.steps.teacher import teacher_session
 
 
 def part_of(rows: Sequence[Row], shard: int, shards: int) -> list[Row]:
-    """The rows of one shard: neighbours, at most one more than another shard has.
+    """The rows of one shard: neighbours, and at most one row more than any other shard has.
 
     Raises:
-        ConfigError: when there is no such shard, or a shard would have no row.
+        ConfigError: when the shard does not exist, or a shard would have no row.
     """
     if not 0 <= shard < shards:
         raise ConfigError(f"There is no shard {shard} of {shards}: number them from 0.")
@@ -50,9 +50,9 @@ def run_shard(
     Args:
         program: the program directory.
         rows: JSONL, the whole split.
-        shard: its number, from 0, and how many there are.
-        bootstrapping: tell the metric so, try again and ask the teacher, as the configuration says.
-        traces: JSONL to write, a trace a row.
+        shard: the number of the shard, from 0, and the number of shards.
+        bootstrapping: run as `bootstrap` does, with attempts and a teacher; else as `evaluate` does.
+        traces: JSONL to write, one trace for each row.
 
     Raises:
         BtError: when an input is not usable or the engine failed.
@@ -72,7 +72,7 @@ def run_shard(
 def merge_bootstrap(
     parts: Sequence[Path], reports: Sequence[StageReport], train: Path, config: Config, stage: str, traces: Path
 ) -> StageReport:
-    """Merge shards into what `bootstrap` would have written and reported; times and usage are the shards' together.
+    """Merge shards into what `bootstrap` would have written and reported; usage is the sum over the shards.
 
     Raises:
         DataError: when a row has no trace.
@@ -93,7 +93,7 @@ def merge_evaluation(
     """Merge the shards of both programs into what `evaluate` would have written and reported.
 
     Args:
-        vanilla, final: each program's traces by shard, and the shards' reports.
+        vanilla, final: each program's trace files, one for each shard, and the shards' reports.
 
     Raises:
         DataError: when a row has no trace.
@@ -106,7 +106,7 @@ def merge_evaluation(
 
 
 def merged(parts: Sequence[Path], rows: Sequence[Row]) -> list[Trace]:
-    """The traces in the order of the rows, in whatever order the parts come.
+    """The traces of all parts in the order of the rows, whatever the order of the parts.
 
     Raises:
         DataError: when a row has no trace.
