@@ -1,7 +1,7 @@
-"""What the steps around other libraries' searches share: candidates, each run once on a row, compared on validation.
+"""The candidates of a search by another library: each is run once on a row, and they are compared on validation.
 
-The library decides what to try. What is kept is decided here, as in `p`: the best on all validation rows, the earlier
-on ties, and the demo-free program always among them.
+The library decides what to try. Which candidate is kept is decided here, as in `p`: the best on all validation rows,
+the earlier on ties, with the demo-free program always among them.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from bt_core.steps.session import Session
 from bt_core.steps.stage import Stage
 from bt_core.steps.trace_summary import failures, mean_score
 
-#: Characters of an instruction that the note shows.
+#: How many characters of an instruction the note shows.
 SHOWN = 160
 
 
 @dataclass
 class CandidatePool:
-    """The programs that a search tried, in order, with every run of them.
+    """The programs that a search tried, in order, and the traces of all their runs.
 
     Args:
         session: runs the programs.
@@ -58,7 +58,7 @@ class CandidatePool:
 
     @property
     def runs(self) -> int:
-        """Program runs so far; the same candidate is run once on a row."""
+        """Program runs so far; a candidate is run only once on the same row."""
         return len(self._traces)
 
     @property
@@ -72,10 +72,10 @@ class CandidatePool:
             self.run(program, self.val)
 
     def run(self, program: Program, rows: Sequence[Row]) -> list[Trace]:
-        """The candidate's traces on the rows, from memory where it was run on them before.
+        """The candidate's traces on the rows; rows that it was run on before are not run again.
 
         Raises:
-            BtError: when the engine failed or the metric answers nonsense.
+            BtError: when the engine failed or the metric returned no score in [0, 1].
         """
         key = _prompts(program)
         if key not in self._programs:
@@ -89,10 +89,11 @@ class CandidatePool:
         return [self._traces[key, row_id(row)] for row in rows]
 
     def score(self, program: Program, rows: Sequence[Row]) -> float:
+        """The candidate's mean score on the rows."""
         return mean_score(self.run(program, rows))
 
     def demo_sets(self, count: int, size: int) -> list[Demos]:
-        """Up to `count` different sets of at most `size` demonstrations a predictor: the sets that `p` would try."""
+        """Up to `count` different sets of demonstrations, as `p` would try them, at most `size` for each predictor."""
         stage = self.stage
         settings = stage.config.p.model_copy(update={"candidates": count, "max_demos": size})
         config = stage.config.model_copy(update={"p": settings})
@@ -152,9 +153,9 @@ def baselines(stage: Stage) -> list[Program]:
 
 
 def too_small(kind: str, budget: int, needed: int, spent_on: str) -> ConfigError:
-    """The sentence for a budget that allows no try at all."""
+    """The error for a budget that is too small for a single try."""
     return ConfigError(
-        f"`{kind}.metric_calls` is {budget}, and one try takes {needed} program runs ({spent_on}): raise it, or give"
+        f"`{kind}.metric_calls` is {budget}, but one try takes {needed} program runs ({spent_on}): raise it, or use"
         " fewer validation rows."
     )
 
@@ -173,6 +174,6 @@ def _note(ranked: Sequence[Program], means: Sequence[float], best: int) -> str:
 
 
 def _shown(text: str) -> str:
-    """An instruction on one line of a Markdown table."""
+    """An instruction, shortened and escaped for a cell of a Markdown table."""
     line = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
     return line if len(line) <= SHOWN else f"{line[:SHOWN]}..."

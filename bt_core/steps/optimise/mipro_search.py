@@ -1,7 +1,7 @@
-"""`m`: MIPROv2, instructions that an LM proposes and bootstrapped demonstrations, chosen together.
+"""`m`: MIPROv2, which chooses instructions that an LM proposes and bootstrapped demonstrations together.
 
-Opsahl-Ong et al. 2024 (arXiv 2406.11695); the search is DSPy's (`bt_core/lm/mipro.py`), over this project's program
-runs. It starts from the incoming program, so that `g -> m` goes on with the instructions that `g` found.
+Paper: Opsahl-Ong et al. 2024 (arXiv 2406.11695). The search is DSPy's (`bt_core/lm/mipro.py`), over this project's
+program runs. It starts from the incoming program, so that `g -> m` goes on with the instructions that `g` found.
 """
 
 import math
@@ -16,9 +16,10 @@ from bt_core.steps.optimise.writer import open_writer
 from bt_core.steps.session import Session
 from bt_core.steps.stage import Stage
 
-#: Trials on a minibatch between two looks at all validation rows, and demonstrations that inform a proposal where the
-#: program gets none: the library's own figures.
-FULL_EVERY, INFORMING_DEMOS = 5, 3
+#: How many trials on a minibatch lie between two runs on all validation rows, as in the library.
+FULL_EVERY = 5
+#: How many demonstrations a proposal is informed by where the program gets none, as in the library.
+INFORMING_DEMOS = 3
 
 
 def mipro_search(
@@ -31,9 +32,9 @@ def mipro_search(
     optimised: Path,
     engine: Engine | None = None,
 ) -> StageReport:
-    """Choose instructions and demonstrations together; the train split is described to the LM that proposes.
+    """Choose instructions and demonstrations together; the LM that proposes gets a description of the train split.
 
-    The pool always holds the demo-free program and the incoming prompts; ties go to the earlier candidate.
+    The demo-free program and the incoming prompts are always among the candidates; ties go to the earlier candidate.
 
     Raises:
         BtError: when an input is not usable, the budget allows no try, or the engine or the library failed.
@@ -58,25 +59,25 @@ def mipro_search(
 
 
 def trials(settings: MiproConfig, spent: int, rows: int) -> int:
-    """How many combinations the budget allows.
+    """How many combinations the budget allows to try.
 
     Args:
-        settings: of `m`.
-        spent: program runs before the search; the start is among them, and is not run again.
-        rows: of the validation split.
+        settings: the settings of `m`.
+        spent: program runs before the search; those of the program to start from are among them.
+        rows: how many rows the validation split has.
 
     Raises:
-        ConfigError: when it allows none.
+        ConfigError: when the budget allows none.
     """
-    left = settings.metric_calls - spent
+    budget = settings.metric_calls - spent
     batch = settings.minibatch if settings.minibatch < rows else 0
 
     def cost(count: int) -> int:
         return count * batch + math.ceil(count / FULL_EVERY) * rows if batch else count * rows
 
-    if left < cost(1):
-        raise too_small("m", settings.metric_calls, spent + cost(1), "the known programs and one combination")
+    if budget < cost(1):
+        raise too_small("m", settings.metric_calls, spent + cost(1), "the incoming programs and one combination")
     count = 1
-    while cost(count + 1) <= left:
+    while cost(count + 1) <= budget:
         count += 1
     return count
