@@ -47,7 +47,7 @@ def test_a_retriever_that_cannot_search(
 def test_a_judge_that_cannot_judge(tiny_engine: TransformersEngine, tmp_path: Path) -> None:
     with serving(lambda request: {"choices": []}) as service:
         task = toy.make(metric=metrics.judge("colour", service.url, "a-judge"))
-        with pytest.raises(WorldError, match="answered no chat completion"):
+        with pytest.raises(WorldError, match="did not answer with a chat completion"):
             _run(task, toy.rows()[:1], tiny_engine, tmp_path)
 
 

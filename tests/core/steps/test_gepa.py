@@ -137,5 +137,5 @@ def test_what_the_library_raises_becomes_one_sentence(begun: Flow, monkeypatch: 
 
     flow = begun.going_on("g")
     monkeypatch.setattr("gepa.optimize", broken)
-    with pytest.raises(WorldError, match=r"GEPA gave up in g \(ValueError: no such thing\)"):
+    with pytest.raises(WorldError, match=r"GEPA failed in g \(ValueError: no such thing\)"):
         flow.g()

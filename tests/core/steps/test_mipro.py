@@ -117,7 +117,7 @@ def test_answers_that_do_not_parse_end_the_step_with_a_sentence(
     """A random model does not keep to DSPy's chat format, which this task asks for."""
     flow = Flow.start(tmp_path, tiny_folder, "tests.core.toy:chat", tiny_engine, m=SETTINGS)
     (tmp_path / "traces").write_text("")
-    with pytest.raises(WorldError, match=r"MIPROv2 gave up in m \(\w+: .*let a larger model write"):
+    with pytest.raises(WorldError, match=r"MIPROv2 failed in m \(\w+: .*let a larger model write"):
         flow.m()
     assert not (tmp_path / "m").exists()
 
