@@ -1,4 +1,4 @@
-"""An engine whose answers a test writes down, and a runner on it: for tests of what programs do."""
+"""An engine whose answers a test determines, and a runner on it, for tests of how programs run."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ Answer = Callable[[str, Request], str]
 
 @dataclass
 class Scripted:
-    """An engine that answers from a function. Of closed answers the chosen one has probability 0.7."""
+    """An engine whose answers a function gives. The chosen one of closed answers has a probability of 0.7."""
 
     answer: Answer
     requests: list[Request] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Scripted:
 
 @dataclass
 class Wild:
-    """A program, bound with an adapter a predictor, on a scripted engine."""
+    """A program on a scripted engine, with an adapter for each predictor."""
 
     program: Callable[[], Any]
     answer: Answer

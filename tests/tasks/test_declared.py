@@ -156,7 +156,7 @@ def test_a_mistake_in_the_file_is_one_sentence(change: dict[str, Any], sentence:
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_not_there() -> None:
+def test_a_missing_file_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml does not exist"):
         gather({"task": "nowhere.yaml"})
     with pytest.raises(ConfigError, match=r"nowhere\.yaml does not exist"):

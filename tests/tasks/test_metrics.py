@@ -1,4 +1,4 @@
-"""The metrics library. The tables' right-hand sides follow from the rules that the official scripts document."""
+"""The metrics. The expected values in the tables follow from the rules that the official scripts document."""
 
 from decimal import Decimal
 from types import SimpleNamespace
@@ -150,7 +150,7 @@ def test_labels_patterns_and_json(metric: metrics.Metric, answer: Any, right: An
     assert metric({"x": right}, SimpleNamespace(x=answer)) == score
 
 
-def test_what_a_metric_cannot_be_made_of() -> None:
+def test_metrics_with_wrong_arguments_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"pattern '\(' is not a regular expression"):
         metrics.regex("x", "(")
     with pytest.raises(ConfigError, match="has no keys"):

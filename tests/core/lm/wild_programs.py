@@ -1,4 +1,4 @@
-"""What the tests of programs as people write them share: how a run's calls read, and a plain chain of two modules."""
+"""Shared by the tests of programs as people write them: a run's calls in short form, and a chain of two modules."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The gate before fine-tuning: what sampling reaches decides, and the report says so."""
+"""The gate before fine-tuning: the share that sampling solves decides, and the report says so."""
 
 from pathlib import Path
 from typing import Any
@@ -44,9 +44,7 @@ def _attempts(flow: Flow, attempts: int) -> Any:
     return flow.config.bootstrap.model_copy(update={"attempts": attempts})
 
 
-def test_a_pass_that_was_sampled_is_none_of_greedy_decoding(
-    tmp_path: Path, tiny_folder: Path, recorder: Recorder
-) -> None:
+def test_a_sampled_pass_does_not_count_as_greedy(tmp_path: Path, tiny_folder: Path, recorder: Recorder) -> None:
     flow = Flow.start(tmp_path, tiny_folder, TOY, recorder, **_gated())
     rows = read_jsonl(tmp_path / "train.jsonl")
     sampled = [Trace(row_id(row), 1.0, attempt=1) for row in rows[:3]]
@@ -76,7 +74,7 @@ def test_force_trains_all_the_same(kept: int, tmp_path: Path, tiny_folder: Path,
     assert "w/skipped" not in flow.last.metrics
 
 
-def test_nothing_can_be_forced_from_no_trace(tmp_path: Path, tiny_folder: Path, recorder: Recorder) -> None:
+def test_force_does_not_train_without_a_trace(tmp_path: Path, tiny_folder: Path, recorder: Recorder) -> None:
     flow = Flow.start(tmp_path, tiny_folder, TOY, recorder, w={"force": True})
     write_traces(tmp_path / "traces", [])
     assert not flow.w().adapters
