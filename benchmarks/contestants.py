@@ -16,7 +16,8 @@ from benchmarks.record import ROOT
 from bt_core.config import Config
 from bt_core.data import load_splits
 from bt_core.engine.local.transformers_engine import TransformersEngine
-from bt_core.lm.binding import predictors_of, vanilla_states
+from bt_core.lm.modules import predictors_of
+from bt_core.lm.states import vanilla_states
 from bt_core.models import BaseModel
 from bt_core.program import AdapterRef, PredictorState, Program, read_program
 from bt_core.records import Row, Usage

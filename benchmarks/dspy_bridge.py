@@ -22,8 +22,8 @@ from bt_core.engine.base import Completion, EngineAdapter, Message, Request, Sam
 from bt_core.engine.training.job import TrainingJob
 from bt_core.engine.training.train import train_adapter
 from bt_core.lm.adapters import LineAdapter
-from bt_core.lm.binding import adapter_of, closed_values, predictors_of
 from bt_core.lm.dspy_call import messages_of, response_to
+from bt_core.lm.modules import adapter_of, closed_values, predictors_of
 from bt_core.models import BaseModel
 from bt_core.program import adapter_sha256
 from bt_core.records import Usage

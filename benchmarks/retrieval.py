@@ -19,12 +19,12 @@ import dspy
 from benchmarks.record import Table, finish, parser
 from bt_core.config import resolve_config
 from bt_core.data import read_rows
-from bt_core.lm.binding import vanilla_states
 from bt_core.lm.runner import Runner
+from bt_core.lm.states import vanilla_states
 from bt_core.models import EMBEDDED_MODEL, resolve_model
 from bt_core.program import Program
 from bt_core.records import Row
-from bt_core.steps.common import load_engine
+from bt_core.steps.engines import load_engine
 from bt_core.task import load_task
 from bt_tasks.hotpotqa import HotpotSettings, TwoHops
 from bt_tasks.support.retrieval import Retriever, passage, retriever

@@ -1,7 +1,7 @@
-"""The program directory: what every step reads and writes (law of a step, docs/architecture.md).
+"""The program directory, which every step reads and writes (see "The law of a step" in docs/architecture.md).
 
-`program.json` is canonical JSON, adapters are PEFT safetensors with sorted JSON configs; nothing in here
-depends on a clock, so the same inputs give the same bytes.
+`program.json` is canonical JSON, and adapters are PEFT safetensors with sorted JSON configs. Nothing in the directory
+depends on a clock, so that the same inputs give the same bytes.
 """
 
 import hashlib
@@ -17,13 +17,16 @@ from bt_core.records import canonical_json
 
 SCHEMA_VERSION = 1
 PROGRAM_FILE = "program.json"
-#: Kind and stage of the lineage step with which a run begins that starts from a finished program.
+#: Kind and stage of the first lineage step of a run that starts from a finished program.
 START = "start"
+
+Demos = Mapping[str, tuple[dict[str, Any], ...]]
+"""Predictor -> its demonstrations."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a signature, as far as a prompt depends on it."""
+    """The parts of a signature's field that a prompt depends on."""
 
     name: str
     type: str
@@ -40,20 +43,30 @@ class AdapterRef:
 
 @dataclass(frozen=True)
 class PredictorState:
-    """The prompt of one predictor, and the adapter its calls go through."""
+    """The prompt of one predictor, and the adapter that its calls use."""
 
     instructions: str
     inputs: tuple[Field, ...]
     outputs: tuple[Field, ...]
     demos: tuple[dict[str, Any], ...] = ()
-    #: Mean log-probability of each closed answer, subtracted before deciding; None: not calibrated.
+    #: Mean log-probability of each closed answer, subtracted before an answer is chosen; None: not calibrated.
     label_prior: dict[str, float] | None = None
     adapter: AdapterRef | None = None
 
 
 @dataclass(frozen=True)
 class LineageStep:
-    """One step behind a program. Scores are means on the validation split, None where not measured."""
+    """One step in the history of a program.
+
+    Attributes:
+        kind: the letter of the step.
+        stage: label of the task in the DAG.
+        seed: the run's seed.
+        config: the step's settings.
+        parent: sha256 of the program that the step started from.
+        val_before, val_after: mean scores on the validation split; None: not measured.
+        outcome: what the step had to leave out; empty: nothing.
+    """
 
     kind: str
     stage: str
@@ -67,37 +80,38 @@ class LineageStep:
 
 @dataclass(frozen=True)
 class Program:
-    """An LM program's state: prompts, adapters and where they came from."""
+    """The state of an LM program: prompts, adapters, and the steps that made them."""
 
     task: str
     model: str
     model_revision: str
     predictors: dict[str, PredictorState]
-    #: The decoding settings that it was made and scored with (`bt_core.config.Decoding`).
+    #: The decoding settings that the program was made and scored with (`bt_core.config.Decoding`).
     decoding: dict[str, Any] = field(default_factory=dict)
     lineage: tuple[LineageStep, ...] = ()
-    #: The settings that its task was made with (`task_settings` of the configuration).
+    #: The settings that the program's task was made with (`task_settings` of the configuration).
     task_settings: dict[str, Any] = field(default_factory=dict)
     schema_version: int = field(default=SCHEMA_VERSION)
 
     @property
     def adapters(self) -> dict[str, AdapterRef]:
-        """The distinct adapters by their path."""
+        """The program's adapters by their paths; a shared adapter is there once."""
         return {state.adapter.path: state.adapter for state in self.predictors.values() if state.adapter}
 
     @property
     def steps(self) -> tuple[LineageStep, ...]:
-        """The lineage of this run alone: what came after the program that it started from."""
-        begun = max((number for number, step in enumerate(self.lineage, 1) if step.kind == START), default=0)
-        return self.lineage[begun:]
+        """The steps of the last run alone, without those behind the program that it started from."""
+        first = max((number for number, step in enumerate(self.lineage, 1) if step.kind == START), default=0)
+        return self.lineage[first:]
 
     @property
     def demo_count(self) -> int:
+        """The demonstrations of all predictors together."""
         return sum(len(state.demos) for state in self.predictors.values())
 
 
 def adapter_sha256(folder: Path) -> str:
-    """sha256 over the adapter's config and weights.
+    """The sha256 of an adapter, over its config and weights.
 
     Raises:
         ProgramError: when either file is missing.
@@ -119,12 +133,12 @@ def program_sha256(folder: Path) -> str:
 
 
 def write_program(program: Program, folder: Path, adapters: Mapping[str, Path] | None = None) -> None:
-    """Write the directory, whole or not at all.
+    """Write a program directory, either whole or not at all.
 
     Args:
         program: the state to write; every adapter it names must be in `adapters`.
-        folder: where; an existing one is replaced.
-        adapters: relative path -> folder to copy the PEFT files from.
+        folder: the directory to write; an existing one is replaced.
+        adapters: relative path of an adapter -> folder to copy its PEFT files from.
     """
     scratch = folder.with_name(folder.name + ".partial")
     if scratch.exists():
@@ -142,10 +156,14 @@ def write_program(program: Program, folder: Path, adapters: Mapping[str, Path] |
 
 
 def read_program(folder: Path, verify: bool = True) -> Program:
-    """Read a program directory; with `verify`, check every adapter against its sha256.
+    """Read a program directory.
+
+    Args:
+        folder: the directory.
+        verify: compare the sha256 of every adapter with the one in `program.json`.
 
     Raises:
-        ProgramError: when it is missing, damaged, of another schema version, or an adapter was altered.
+        ProgramError: when the directory is missing, damaged or of another schema version, or an adapter was altered.
     """
     path = folder / PROGRAM_FILE
     if not path.is_file():
@@ -163,10 +181,10 @@ def read_program(folder: Path, verify: bool = True) -> Program:
         raise ProgramError(f"{path} is damaged ({type(error).__name__}: {error}): make the program again.") from None
     if verify:
         for relative, adapter in program.adapters.items():
-            found = adapter_sha256(folder / relative)
-            if found != adapter.sha256:
+            sha256 = adapter_sha256(folder / relative)
+            if sha256 != adapter.sha256:
                 raise ProgramError(
-                    f"The adapter {folder / relative} has sha256 {found[:12]}, but {PROGRAM_FILE} names"
+                    f"The adapter {folder / relative} has sha256 {sha256[:12]}, but {PROGRAM_FILE} names"
                     f" {adapter.sha256[:12]}: it was altered, use the original."
                 )
     return program

@@ -1,6 +1,6 @@
-"""Plain records that travel between steps, and the JSON and JSONL files that hold them.
+"""Plain records that stages exchange, and the JSON and JSONL files that hold them.
 
-Nothing here knows DSPy, torch, Kubeflow or MLflow: these types are the language the other modules share.
+Nothing here depends on DSPy, torch, Kubeflow or MLflow, so that all other modules can use these types.
 """
 
 import hashlib
@@ -15,13 +15,13 @@ from bt_core.errors import DataError
 Row = dict[str, Any]
 """One example: column name -> JSON value."""
 
-#: Types of what a trace and its calls hold, in files made elsewhere too.
+#: The types of the values of a trace and of its calls, which files made elsewhere must have too.
 _TRACE = {"example": str, "score": int | float, "prediction": dict, "error": str | None, "attempt": int}
 _CALL = {"predictor": str, "inputs": dict, "outputs": dict, "label_logprobs": dict | None}
 
-#: Beginnings of the series that hold a training's losses.
+#: How the names of the series with a training's losses begin.
 LOSSES = ("train/loss", "train/val_loss")
-#: Points of a loss curve in a compact report, which travels as a parameter.
+#: How many points of a loss curve a compact report has at most, since it is passed as a parameter.
 CURVE_POINTS = 32
 
 
@@ -29,9 +29,9 @@ CURVE_POINTS = 32
 class Usage:
     """What was asked of an engine, and what that cost.
 
-    `calls`, `prompt_tokens` and `completion_tokens` count every request that was answered, `cached_calls` those of
-    them whose answer was in the response cache. `computed_prompt_tokens` and `seconds` (wall time) are the model's
-    own work: less where prompts share a prefix, nothing for a cached call.
+    `calls`, `prompt_tokens` and `completion_tokens` count every request that was answered. `cached_calls` counts those
+    whose answer was in the response cache. `computed_prompt_tokens` and `seconds` (wall time) are the model's own work,
+    which is less where prompts share a prefix, and nothing for a cached call.
     """
 
     calls: int = 0
@@ -50,18 +50,18 @@ class Usage:
 
 @dataclass(frozen=True)
 class Call:
-    """One call of one predictor inside a program run."""
+    """One call of a predictor in a run of a program."""
 
     predictor: str
     inputs: dict[str, Any]
     outputs: dict[str, Any]
-    #: Log-probability of each closed answer (nats, normalised over the answers); None for a free answer.
+    #: Log-probability of each closed answer, in nats, normalised over the answers; None: the answer was free.
     label_logprobs: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
 class Trace:
-    """One run of a program on one example: its calls, its score in [0, 1], and why it failed if it did."""
+    """One run of a program on one example: its calls, its score in [0, 1], and the error if it failed."""
 
     example: str
     score: float
@@ -69,17 +69,25 @@ class Trace:
     prediction: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
     attempt: int = 0
-    #: The base model that made it; empty: not recorded.
+    #: The base model that ran the program; empty: not recorded.
     model: str = ""
 
 
 @dataclass(frozen=True)
 class StageReport:
-    """What a step tells its caller besides the files it wrote.
+    """What a stage reports besides the files that it wrote.
 
-    `metrics` are single numbers (`val/score`), `series` are (step, value) points (`train/loss`), `note` is
-    Markdown for a person, `warnings` are sentences, `scores` are the test rows' scores in [0, 1] where the step
-    measured them. `started` and `ended` are Unix seconds.
+    Attributes:
+        stage: label of the task in the DAG.
+        kind: which kind of stage it is.
+        params: the settings that it ran with, and facts about its inputs.
+        metrics: single numbers, such as `val/score`.
+        series: (position, value) points, such as `train/loss`.
+        note: Markdown for a person.
+        warnings: sentences.
+        usage: what it asked of engines.
+        started, ended: Unix seconds.
+        scores: the scores of the test rows in [0, 1], where the stage measured them.
     """
 
     stage: str
@@ -96,7 +104,7 @@ class StageReport:
 
 
 def canonical_json(value: Any) -> str:
-    """JSON that is the same text for the same value: sorted keys, fixed separators, no NaN."""
+    """The same JSON text for the same value: keys are sorted, separators fixed, and NaN is not allowed."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
@@ -105,7 +113,7 @@ def sha256_text(text: str) -> str:
 
 
 def row_id(row: Row) -> str:
-    """A short name for an example, from its content alone."""
+    """A short name for an example, which depends only on its content."""
     return sha256_text(canonical_json(row))[:16]
 
 
@@ -116,10 +124,10 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_jsonl(path: Path) -> list[Row]:
-    """Read objects, one a line; blank lines are passed over.
+    """Read a JSONL file, which holds one object a line; blank lines are skipped.
 
     Raises:
-        DataError: when the file is missing, or a line is broken JSON or no object; names the line.
+        DataError: when the file is missing or not UTF-8, or a line is no JSON object; names the line.
     """
     if not path.is_file():
         raise DataError(f"The data file {path} does not exist: check the path.")
@@ -135,11 +143,11 @@ def read_jsonl(path: Path) -> list[Row]:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise DataError(
-                f"{path}, line {number}: broken JSON ({error.msg} at column {error.colno}); mend the line."
+                f"{path}, line {number}: broken JSON ({error.msg} at column {error.colno}); correct the line."
             ) from None
         if not isinstance(row, dict):
             raise DataError(
-                f"{path}, line {number}: expected a JSON object, found {type(row).__name__}; mend the line."
+                f"{path}, line {number}: expected a JSON object, found {type(row).__name__}; correct the line."
             )
         rows.append(row)
     return rows
@@ -150,10 +158,10 @@ def write_traces(path: Path, traces: Sequence[Trace]) -> None:
 
 
 def read_traces(path: Path) -> list[Trace]:
-    """Read traces, ours or ones made elsewhere.
+    """Read a JSONL file of traces, written by a stage or made elsewhere.
 
     Raises:
-        DataError: when a line is no trace; names the line.
+        DataError: when a line is not a trace; names the line.
     """
     traces = []
     for number, row in enumerate(read_jsonl(path), start=1):
@@ -173,10 +181,12 @@ def _checked(values: dict[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]
 
 
 def dump_report(report: StageReport, compact: bool = False) -> str:
-    """A report as one line of JSON.
+    """Write a report as one line of JSON.
 
-    `compact` leaves out what only tracking needs (the note, and all series but the losses of a training), thins those
-    losses to `CURVE_POINTS` points, and gives them and `scores` four digits.
+    Args:
+        report: the report.
+        compact: leave out what only tracking needs (the note, and all series but the losses of a training), thin the
+            losses to `CURVE_POINTS` points, and round losses and scores to four significant digits.
     """
     value = asdict(report)
     if compact:
@@ -187,7 +197,7 @@ def dump_report(report: StageReport, compact: bool = False) -> str:
 
 
 def load_report(text: str) -> StageReport:
-    """The inverse of `dump_report`."""
+    """Read a report that `dump_report` wrote."""
     value = json.loads(text)
     series = {name: [(int(step), float(point)) for step, point in points] for name, points in value["series"].items()}
     tuples = {name: tuple(value[name]) for name in ("warnings", "scores")}

@@ -1,1 +1,1 @@
-"""Built-in tasks. Each module has a `task`, made of the same parts that a user's own task has."""
+"""Built-in tasks. Each module has a `task`, which is made of the same parts as a user's own task."""

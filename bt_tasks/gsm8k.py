@@ -1,4 +1,4 @@
-"""GSM8K (Cobbe et al. 2021, arXiv 2110.14168), the paper's second task: one module that reasons, then a number."""
+"""GSM8K (Cobbe et al. 2021, arXiv 2110.14168), the paper's second task: one module that reasons and gives a number."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -40,16 +40,16 @@ class Solve(dspy.Module):
 
 
 def problems() -> Mapping[str, list[Row]]:
-    """The official splits; `answer` is the worked solution with the number after `####`."""
+    """The rows of the official splits; `answer` is the worked solution with the number after `####`."""
     from bt_core.data import read_source
 
-    found = read_source(HUB_DATA)
-    assert isinstance(found, dict), "a hub's data set has splits"
-    return found
+    splits = read_source(HUB_DATA)
+    assert isinstance(splits, dict), "a data set on the hub has splits"
+    return splits
 
 
 def make(settings: Gsm8kSettings) -> Task:
-    """The task."""
+    """Make the task of its settings."""
     return Task(
         name="gsm8k",
         program=lambda: Solve(settings),

@@ -11,7 +11,7 @@ from bt_core.task import Task, TaskFactory
 from bt_tasks.support.prompting import Prompting, module_of
 from bt_tasks.support.retrieval import Retriever, retriever
 
-#: The questions of the data set; their own distractor paragraphs come along and are not used.
+#: The questions of the data set; their distractor paragraphs are downloaded too, but not used.
 HUB_DATA = "hub:hotpotqa/hotpot_qa:fullwiki"
 
 
@@ -73,15 +73,15 @@ def questions() -> dict[str, list[Row]]:
     """The hard questions of the official train split, and those of the validation split as test, as in the paper."""
     from bt_core.data import read_source
 
-    found = read_source(HUB_DATA)
-    assert isinstance(found, dict), "a hub's data set has splits"
-    kept = ("question", "answer", "type", "level")
-    rows = {split: [{name: row[name] for name in kept} for row in found[split]] for split in ("train", "test")}
+    splits = read_source(HUB_DATA)
+    assert isinstance(splits, dict), "a data set on the hub has splits"
+    columns = ("question", "answer", "type", "level")
+    rows = {split: [{name: row[name] for name in columns} for row in splits[split]] for split in ("train", "test")}
     return {"train": [row for row in rows["train"] if row["level"] == "hard"], "test": rows["test"]}
 
 
 def make(settings: HotpotSettings) -> Task:
-    """The task; nothing is read before the first search."""
+    """Make the task of its settings; the corpus is read at the first search."""
     search = retriever(settings.corpus, settings.retriever)
     return Task(
         name="hotpotqa",

@@ -1,7 +1,7 @@
 """Iris (Fisher 1936), the paper's third task: one module, three species.
 
-With the paper's prompts all four measurements are shown and the answer is free text after reasoning; with the short
-ones the petal alone is, and the answer is closed.
+With the paper's prompts, the LM sees all four measurements and answers in free text after reasoning. With the short
+prompts, it sees only the petal, and the answer is closed.
 """
 
 from typing import Any, Literal
@@ -61,7 +61,7 @@ def _centimetres(part: str, size: str) -> dict[str, str]:
 
 
 def flowers() -> list[Row]:
-    """scikit-learn's copy of the 150 flowers, length x width in mm; two of them have the same measurements."""
+    """The 150 flowers as scikit-learn has them, length x width in mm; two of them have the same measurements."""
     from sklearn.datasets import load_iris
 
     iris = load_iris()
@@ -81,7 +81,7 @@ SHORT = {
 
 
 def make(settings: Prompting) -> Task:
-    """The task."""
+    """Make the task of its settings."""
     return Task(
         name="iris",
         program=Reason if settings.is_paper else Identify,

@@ -66,7 +66,7 @@ class ServedProgram:
     def engine(self) -> Any:
         """The base model's engine, kept for all questions."""
         if self._engine is None:
-            from bt_core.steps.common import load_engine
+            from bt_core.steps.engines import load_engine
 
             state = read_program(self.folder)
             task = load_task(state.task, state.task_settings)

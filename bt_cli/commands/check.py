@@ -16,7 +16,7 @@ from bt_cli.options import common as options
 from bt_cli.options.settings import gather
 from bt_cli.view.console import print_json, stderr, stdout
 from bt_core.errors import ConfigError
-from bt_core.steps.check.checkup import Asked, CheckReport, RowRun
+from bt_core.steps.check.report import CheckReport, LmCall, RowRun
 from bt_core.strategy import Strategy, parse_strategy
 
 STRATEGIES = "p; w; p -> w; p -> w -> p"
@@ -86,7 +86,7 @@ def show(console: Console, report: CheckReport) -> None:
         console.print(_costs(report))
 
 
-def _call(asked: Asked) -> Panel:
+def _call(asked: LmCall) -> Panel:
     lines = Text(no_wrap=False, overflow="fold")
     for message in asked.prompt:
         lines.append(f"{message.role} ", style=_ROLES.get(message.role, "bold"))

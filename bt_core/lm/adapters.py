@@ -1,8 +1,8 @@
 """A prompt format for small models: plain lines instead of DSPy's marked sections.
 
-`Field: value` lines from the user, the bare value back where a signature has one output field. A model of
-a few hundred million parameters follows this after one or two demos, and the prompt is several times
-shorter than `dspy.ChatAdapter`'s.
+The user's message has a line `Field: value` for each input; the answer is the value alone where a signature has one
+output field. A model of a few hundred million parameters follows this format after one or two demos, and the prompt is
+several times shorter than that of `dspy.ChatAdapter`.
 """
 
 import textwrap
@@ -14,7 +14,7 @@ from dspy.utils.exceptions import AdapterParseError
 
 
 class LineAdapter(dspy.Adapter):
-    """`dspy.Adapter` that writes instructions, then a line per field. Values of several lines stay as they are."""
+    """A `dspy.Adapter` that writes the instructions, then a line for each field. Values keep their line breaks."""
 
     def format_system_message(self, signature: Any) -> str:
         return textwrap.dedent(signature.instructions).strip()
@@ -41,10 +41,10 @@ class LineAdapter(dspy.Adapter):
         return "\n".join(f"{_label(name)}: {value}" for name, value in values.items())
 
     def parse(self, signature: Any, completion: str) -> dict[str, Any]:
-        """The fields of a completion.
+        """Read the output fields from a completion.
 
         Raises:
-            dspy.utils.exceptions.AdapterParseError: when a field is missing or not of its type.
+            dspy.utils.exceptions.AdapterParseError: when a field is missing or does not have its type.
         """
         names = list(signature.output_fields)
         texts = {names[0]: completion.strip()} if len(names) == 1 else _sections(names, completion)
@@ -57,7 +57,7 @@ class LineAdapter(dspy.Adapter):
 
 
 def _text(field: Any, value: Any) -> str:
-    # DSPy takes text as it is too, but makes a pydantic adapter first, for every value of every demo of every call.
+    # DSPy also leaves text as it is, but first makes a pydantic adapter, for every value of every demo of every call.
     return value if type(value) is str else str(format_field_value(field, value))
 
 
@@ -67,12 +67,12 @@ def _label(name: str) -> str:
 
 def _sections(names: list[str], completion: str) -> dict[str, str]:
     starts = {f"{_label(name).lower()}:": name for name in names}
-    found: dict[str, list[str]] = {}
+    sections: dict[str, list[str]] = {}
     current: list[str] = []
     for line in completion.strip().splitlines():
-        start = next((s for s in starts if line.lower().startswith(s) and starts[s] not in found), None)
+        start = next((s for s in starts if line.lower().startswith(s) and starts[s] not in sections), None)
         if start is not None:
-            current = found[starts[start]] = []
+            current = sections[starts[start]] = []
             line = line[len(start) :]
         current.append(line.strip())
-    return {name: "\n".join(lines).strip() for name, lines in found.items()}
+    return {name: "\n".join(lines).strip() for name, lines in sections.items()}

@@ -1,4 +1,4 @@
-"""Both ends of an LM call by DSPy: its request's messages as ours, and our completion as its response."""
+"""Translate an LM call of DSPy: its request into our messages, and our completion into its response."""
 
 from dspy.lm15 import Message as DspyMessage
 from dspy.lm15 import Request as DspyRequest
@@ -9,7 +9,7 @@ from bt_core.engine.base import Completion, Message
 
 
 def messages_of(request: DspyRequest) -> tuple[Message, ...]:
-    """The request's text, the system's first; parts that are no text are left out."""
+    """The texts of the request, the system message first; parts that are not text are left out."""
     messages = tuple(Message(message.role, message.text or "") for message in request.messages)
     if request.system is None:
         return messages
@@ -18,7 +18,7 @@ def messages_of(request: DspyRequest) -> tuple[Message, ...]:
 
 
 def response_to(request: DspyRequest, completion: Completion) -> DspyResponse:
-    """The answer as DSPy takes it."""
+    """The completion as DSPy's response to the request."""
     usage = DspyUsage(input_tokens=completion.prompt_tokens, output_tokens=completion.completion_tokens)
     message = DspyMessage.assistant(completion.text or " ")  # DSPy refuses an empty part
     return DspyResponse(id=None, model=request.model, message=message, finish_reason="stop", usage=usage)

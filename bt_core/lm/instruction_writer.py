@@ -1,7 +1,7 @@
-"""The LM that writes instructions for the optimisers of other libraries, and the way around their `except Exception`.
+"""The LM that writes instructions for the optimisers of other libraries, and how our errors get past theirs.
 
-It answers GEPA as a plain callable and DSPy as an engine. Its calls go to the base weights: an adapter was trained to
-answer as the program's modules do, not to write about them.
+The writer answers GEPA as a plain callable and DSPy as an engine. Its calls go to the base weights, because an adapter
+was trained to answer as the program's modules do and not to write about them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from bt_core.lm.dspy_call import messages_of, response_to
 
 
 class Fault(BaseException):
-    """A fault of ours on its way through a library that turns any `Exception` into a low score."""
+    """Carries a `BtError` through a library that turns any `Exception` into a low score."""
 
     def __init__(self, error: BtError) -> None:
         super().__init__(str(error))
@@ -29,10 +29,10 @@ class Fault(BaseException):
 
 @contextmanager
 def faults_pass() -> Iterator[None]:
-    """Around what a library calls back: a failed system ends the search.
+    """Wrap a callback of a library, so that a failed engine ends the search.
 
     Raises:
-        Fault: in place of a `BtError`.
+        Fault: instead of a `BtError`.
     """
     try:
         yield
@@ -42,10 +42,14 @@ def faults_pass() -> Iterator[None]:
 
 @contextmanager
 def library(name: str, stage: str) -> Iterator[None]:
-    """Around the call of a library.
+    """Wrap the call of a library.
+
+    Args:
+        name: the library's name, for the error.
+        stage: label of the task in the DAG, for the error.
 
     Raises:
-        BtError: the fault that `faults_pass` sent through it, or one sentence for whatever else the library raised.
+        BtError: the one that `faults_pass` sent through the library, or one sentence for any other exception.
     """
     try:
         yield
@@ -56,7 +60,7 @@ def library(name: str, stage: str) -> Iterator[None]:
     except Exception as error:  # a library may raise anything
         reason = " ".join(str(error).split())[:300]
         raise WorldError(
-            f"{name} gave up in {stage} ({type(error).__name__}: {reason}): let a larger model write"
+            f"{name} failed in {stage} ({type(error).__name__}: {reason}): let a larger model write"
             " (`writer: teacher`), or use the step `p`, which needs no written instructions."
         ) from None
 
@@ -65,13 +69,11 @@ def library(name: str, stage: str) -> Iterator[None]:
 class InstructionWriter:
     """Answers prompts that ask for instructions, each with a seed of its own.
 
-    Args:
-        engine: of the model that writes.
-        sampling: how it writes; `seed` is that of the first call.
-
     Attributes:
-        calls: prompts so far.
-        refused: why some of them got no answer (a prompt over the context length).
+        engine: the engine of the model that writes.
+        sampling: how the model writes; `seed` is that of the first call.
+        calls: how many prompts there were so far.
+        refused: why some prompts got no answer, such as a prompt over the context length.
     """
 
     engine: Engine
@@ -80,27 +82,27 @@ class InstructionWriter:
     refused: list[str] = field(default_factory=list)
 
     def __call__(self, prompt: str | Sequence[dict[str, Any]]) -> str:
-        """GEPA's side: a text, or chat messages."""
+        """Answer GEPA, whose prompts are a text or chat messages."""
         if isinstance(prompt, str):
             return self._write([Message("user", prompt)]).text
         return self._write([Message(one["role"], str(one["content"])) for one in prompt]).text
 
     def complete(self, request: DspyRequest) -> DspyResponse:
-        """DSPy's side."""
+        """Answer DSPy."""
         return response_to(request, self._write(messages_of(request)))
 
     def stream(self, request: DspyRequest) -> NoReturn:
         raise WorldError("An optimiser asked for a streamed answer, which no engine here gives.")
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the engine belongs to the session."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "InstructionWriter":
         return self  # DSPy copies LMs; there is one engine
 
     @property
     def lm(self) -> Any:
-        """As DSPy's LM."""
+        """The writer as an LM of DSPy."""
         settings = {"temperature": self.sampling.temperature, "max_tokens": self.sampling.max_tokens}
         return dspy.LM(model="bt/writer", engine=self, cache=False, num_retries=0, **settings)
 

@@ -1,9 +1,9 @@
 """DSPy's MIPROv2 (Opsahl-Ong et al. 2024, arXiv 2406.11695) over this project's program runs.
 
-The library proposes the instructions and chooses what to try (Optuna's TPE sampler). Two of its parts are replaced:
-demonstrations come from the program's own traces instead of a bootstrapping of its own, and every candidate is run by
-our runner: all rows in one batch, each module with its adapter, a failing row scored 0. The library's own evaluation
-would call the LM from threads, whose batches, and with them the rounding, depend on timing.
+The library proposes the instructions and chooses what to try (by Optuna's TPE sampler). Two of its parts are replaced.
+Demonstrations come from the program's own traces instead of the library's bootstrapping. Every candidate is run by our
+runner: all rows in one batch, each module with its adapter, and a failing row scores 0. The library's own evaluation
+calls the LM from threads, so that its batches, and with them the rounding, depend on timing.
 """
 
 import logging
@@ -15,33 +15,31 @@ from typing import Any
 import dspy
 
 from bt_core.config import MiproConfig
-from bt_core.lm.binding import adapter_of, predictors_of
 from bt_core.lm.instruction_writer import InstructionWriter, faults_pass, library
-from bt_core.program import Program
+from bt_core.lm.modules import adapter_of, predictors_of
+from bt_core.program import Demos, Program
 from bt_core.records import Row
 from bt_core.task import Task
 
-Demos = Mapping[str, tuple[dict[str, Any], ...]]
-"""Predictor -> its demonstrations."""
 Score = Callable[[Program, Sequence[Row]], float]
 """Mean score of a program on rows, in [0, 1]."""
 
-#: Marks a demonstration that a program made itself; MIPROv2 shows only such ones to the LM that proposes.
+#: Marks a demonstration that a program made itself; MIPROv2 shows only these to the LM that proposes.
 _OWN = "augmented"
 
 
 @dataclass(frozen=True)
 class MiproSearch:
-    """What a search starts from.
+    """A search, ready to run.
 
     Attributes:
-        stage: its label, for messages.
+        stage: label of the task in the DAG, for errors.
         task: gives module and prompt format.
         program: where the search starts; its instructions are each predictor's first candidate.
-        demo_sets: sets to choose from, besides none at all.
-        settings: of `m`.
-        trials: combinations to try.
-        seed: of the proposals and of the sampler.
+        demo_sets: the sets of demonstrations to choose from; no demonstrations is always a choice too.
+        settings: the settings of `m`.
+        trials: how many combinations to try.
+        seed: that of the proposals and of the sampler.
     """
 
     stage: str
@@ -53,10 +51,16 @@ class MiproSearch:
     seed: int
 
     def run(self, train: Sequence[Row], val: Sequence[Row], score: Score, writer: InstructionWriter) -> None:
-        """Search. What was tried, and how it did, is what `score` was asked.
+        """Run the search; `score` is called with every program that it tries.
+
+        Args:
+            train: rows that are described to the LM that proposes.
+            val: rows on which programs are scored.
+            score: runs a program and gives its mean score.
+            writer: the LM that proposes.
 
         Raises:
-            BtError: when the engine failed, or the library gave up.
+            BtError: when the engine or the library failed.
         """
         inputs = self.task.inputs
         examples = [[dspy.Example(**row).with_inputs(*inputs) for row in rows] for rows in (train, val)]
@@ -89,13 +93,13 @@ class MiproSearch:
 
 
 class _Mipro(dspy.MIPROv2):
-    """MIPROv2 with demonstrations from traces and with our runner."""
+    """MIPROv2 with demonstrations from traces, and with programs run by our runner."""
 
     scorer: "_Scorer"
     demo_sets: Sequence[Demos]
 
     def _bootstrap_fewshot_examples(self, program: Any, *args: Any, **kwargs: Any) -> list[list[list[Any]]] | None:
-        """Predictor -> set -> demonstrations; the first set is empty."""
+        """For each predictor a list of sets of demonstrations, of which the first is empty."""
         if not self.demo_sets:
             return None
         return [
@@ -111,7 +115,7 @@ class _Mipro(dspy.MIPROv2):
 
 @dataclass(frozen=True)
 class _Scorer:
-    """Stands where MIPROv2 expects a `dspy.Evaluate`."""
+    """Takes the place of the `dspy.Evaluate` that MIPROv2 calls."""
 
     program: Program
     rows: Mapping[int, Row]
@@ -132,7 +136,7 @@ class _Scorer:
 
 
 def _module(task: Task, program: Program) -> Any:
-    """The task's module with the program's prompts; its calls go nowhere, since it is never run."""
+    """The task's module with the program's prompts; it has no LM, since it is never run."""
     module = task.program()
     for name, predictor in predictors_of(module).items():
         state = program.predictors[name]
@@ -143,7 +147,7 @@ def _module(task: Task, program: Program) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """DSPy's errors alone: it logs every candidate in full, and warns of prompts that are its own."""
+    """Log only DSPy's errors: it logs every candidate in full, and warns about its own prompts."""
     logger = logging.getLogger("dspy")
     level = logger.level
     logger.setLevel(logging.ERROR)

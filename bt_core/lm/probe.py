@@ -1,4 +1,4 @@
-"""What a check asks of a program and its metric without running an LM."""
+"""What can be learnt about a program and its metric without running an LM."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
@@ -7,13 +7,13 @@ from typing import Any
 import dspy
 
 from bt_core.errors import TaskError
-from bt_core.lm.binding import fresh_program, possible_values
+from bt_core.lm.modules import fresh_program, possible_values
 from bt_core.records import Row
 from bt_core.task import Task, checked_score, metric_arity
 
 
 def closed_fields(task: Task) -> dict[str, tuple[Any, ...]]:
-    """Output field -> its possible values, for all fields of a closed type (`Literal` or bool)."""
+    """Output field -> its possible values, for all output fields of a closed type (`Literal` or bool)."""
     return {
         name: values
         for predictor in fresh_program(task)[1].values()
@@ -23,10 +23,10 @@ def closed_fields(task: Task) -> dict[str, tuple[Any, ...]]:
 
 
 def judge(task: Task, row: Row, values: Mapping[str, Any]) -> float:
-    """The metric's answer to a prediction that holds these values.
+    """The metric's score of a prediction that holds these values.
 
     Raises:
-        TaskError: when the answer is no number in [0, 1].
+        TaskError: when the metric returns no number in [0, 1].
         Exception: whatever the metric raises.
     """
     example = dspy.Example(**row).with_inputs(*task.inputs)
@@ -34,8 +34,13 @@ def judge(task: Task, row: Row, values: Mapping[str, Any]) -> float:
     return checked_score(task.metric(*arguments[: metric_arity(task.metric)]), _shown(row, task))
 
 
-def lenient(task: Task, nonsense: list[str]) -> Callable[..., float]:
-    """The task's metric, whose nonsense (no number in [0, 1]) is noted and scored 0 instead of ending the run."""
+def lenient(task: Task, errors: list[str]) -> Callable[..., float]:
+    """The task's metric, but a value that is no number in [0, 1] scores 0 instead of ending the run.
+
+    Args:
+        task: gives the metric.
+        errors: the sentences about such values are appended here.
+    """
 
     @wraps(task.metric)
     def metric(example: Any, prediction: Any, *trace: Any) -> float:
@@ -43,7 +48,7 @@ def lenient(task: Task, nonsense: list[str]) -> Callable[..., float]:
         try:
             return checked_score(value, _shown(dict(example.items()), task))
         except TaskError as error:
-            nonsense.append(str(error))
+            errors.append(str(error))
             return 0.0
 
     return metric

@@ -1,4 +1,4 @@
-"""The LM of a bound program: DSPy's side of a call turned into a request of ours, and the answer back."""
+"""The LM of a bound program: turns a call of DSPy into a request of ours, and the completion into DSPy's response."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -17,9 +17,9 @@ from bt_core.lm.recording import Exchange, Recording
 Submit = Callable[[Request], Completion]
 """Sends a request and waits for its answer."""
 Refuse = Callable[[ProgramError], None]
-"""Is told why a call cannot be served."""
+"""Is called with the reason why a call cannot be served."""
 
-#: Between the seeds of the same sampled request asked again inside one example (`dspy.BestOfN`, self-consistency).
+#: Added to the seed when one example repeats the same sampled request (`dspy.BestOfN`, self-consistency).
 SEED_STEP = 1_000_003
 
 
@@ -27,10 +27,11 @@ class ProgramEngine:
     """A DSPy engine (`complete(Request) -> Response`) for all predictors of one bound program.
 
     Args:
-        templates: by predictor, its request less the messages.
+        templates: predictor -> its request without the messages.
         free: the template for calls that no predictor of the program made: base weights, free text.
         submit: sends a request and waits for its answer.
-        refuse: is told why a call cannot be served; DSPy would wrap, and the program may swallow, what is raised.
+        refuse: called with the reason why a call cannot be served. Raising it is not enough, since DSPy wraps errors
+            and the program may swallow them.
     """
 
     def __init__(self, templates: Mapping[str, Request], free: Request, submit: Submit, refuse: Refuse) -> None:
@@ -41,6 +42,7 @@ class ProgramEngine:
         return self  # DSPy copies LMs; there is one engine
 
     def complete(self, request: DspyRequest) -> DspyResponse:
+        """Answer a call, and note it in the recording of the example that made it."""
         recording = Recording.here()
         if recording is None:
             self.refuse(
@@ -49,13 +51,14 @@ class ProgramEngine:
                 " `contextvars.copy_context().run`."
             )
         exchange = recording.exchange()
-        asked = self._translate(request, exchange)
-        if asked.sampling.temperature:
-            again = recording.repeats((exchange.predictor if exchange else "", asked))
-            asked = replace(asked, sampling=replace(asked.sampling, seed=asked.sampling.seed + SEED_STEP * again))
-        completion = self.submit(asked)
+        own_request = self._translate(request, exchange)
+        if own_request.sampling.temperature:
+            repeats = recording.repeats((exchange.predictor if exchange else "", own_request))
+            seed = own_request.sampling.seed + SEED_STEP * repeats
+            own_request = replace(own_request, sampling=replace(own_request.sampling, seed=seed))
+        completion = self.submit(own_request)
         if exchange is not None:
-            exchange.answers.append((asked, completion))
+            exchange.answers.append((own_request, completion))
         if completion.error is not None:
             raise ContextLengthError(completion.error)
         return response_to(request, completion)
@@ -64,10 +67,10 @@ class ProgramEngine:
         self.refuse("The program streams, which cannot be optimised: call its modules plainly.")
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the engine holds nothing."""
 
     def refuse(self, sentence: str) -> NoReturn:
-        """Say that the program cannot be optimised.
+        """Report that the program cannot be optimised.
 
         Raises:
             ProgramError: always.
@@ -101,7 +104,7 @@ class ProgramEngine:
 
 
 class _Coroutines:
-    """The same engine for programs that await their modules: each call waits in a thread."""
+    """The same engine for programs that await their modules; each call waits in a thread."""
 
     def __init__(self, engine: ProgramEngine) -> None:
         self._engine = engine
@@ -116,4 +119,4 @@ class _Coroutines:
         self._engine.stream(request)
 
     async def aclose(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the engine holds nothing."""

@@ -1,8 +1,8 @@
-"""Who asked the LM what, while a program runs on one example.
+"""Record which predictor asked the LM what, while a program runs on one example.
 
 A program is ordinary Python: it may call a module many times, in loops, from threads, in coroutines, or from copies of
-itself (`dspy.BestOfN`), and swallow what a module raises. So the link between a predictor's call, the engine's answers
-to it and the entry in DSPy's trace is made where the call happens, by DSPy's callbacks, and never by counting.
+itself (`dspy.BestOfN`), and it may swallow errors. Therefore a predictor's call, the engine's answers to it and the
+entry in DSPy's trace are linked where the call happens, by DSPy's callbacks, and never by counting.
 """
 
 import threading
@@ -18,16 +18,23 @@ from dspy.utils.callback import ACTIVE_CALL_ID, BaseCallback
 from bt_core.engine.base import Completion, Request
 from bt_core.errors import ProgramError
 
-#: The attribute of a bound predictor that holds its name; copies of the predictor keep it.
+#: The attribute of a bound predictor that holds its name; copies of the predictor have it too.
 NAME = "bt_predictor"
 
 
 @dataclass
 class Exchange:
-    """One call of a predictor and what the engine answered; `predictor` is empty for one made inside `forward`.
+    """One call of a predictor, and the engine's answers to it.
 
-    Calls of one `wave` ran side by side, in no order of their own. `signature` names the fields, `seconds` is wall
-    time.
+    Attributes:
+        predictor: its name; empty for a predictor that was made inside `forward`.
+        wave: calls of the same wave ran side by side, in no particular order.
+        started: when the call started, by `time.perf_counter`.
+        answers: the requests to the engine, each with its completion.
+        signature: names the predictor's fields.
+        prediction: what the predictor returned.
+        error: what it raised; empty: nothing.
+        seconds: wall time of the call.
     """
 
     predictor: str
@@ -41,18 +48,22 @@ class Exchange:
 
 
 class Recording(BaseCallback):
-    """What one example's run asks, in the thread that runs it and in those that DSPy starts from there.
+    """Records the calls of one example's run, in the thread that runs it and in those that DSPy starts from there.
+
+    Args:
+        job: the number of the example among those in flight.
+        engine_type: the class of a bound program's engine, by which its LM is told from others.
 
     Attributes:
-        job: the example's number among those in flight.
+        job: the number of the example among those in flight.
         exchanges: finished calls of predictors, in the order in which they ended.
         outside: LMs that the program called besides its predictors.
-        kept: attributes that the program's module was given meanwhile, by this example or another one.
-        refusal: why the program cannot be optimised, when a call has shown that it cannot.
+        kept: attributes that were set on the program's module during the run, by this example or another one.
+        refusal: why the program cannot be optimised, if a call has shown that it cannot.
     """
 
-    def __init__(self, job: int, ours: type) -> None:
-        self.job, self._ours = job, ours
+    def __init__(self, job: int, engine_type: type) -> None:
+        self.job, self._engine_type = job, engine_type
         self.exchanges: list[Exchange] = []
         self.outside: set[str] = set()
         self.kept: set[str] = set()
@@ -62,22 +73,23 @@ class Recording(BaseCallback):
         self._wave = 0
         self._open: dict[str, Exchange] = {}
         self._lm_calls: dict[str, Exchange] = {}
-        self._asked: Counter[Hashable] = Counter()
+        self._requests: Counter[Hashable] = Counter()
 
     @classmethod
     def here(cls) -> "Recording | None":
         """The recording of the run that the calling thread or coroutine belongs to."""
-        return next((one for one in dspy.settings.get("callbacks") or () if isinstance(one, cls)), None)
+        callbacks = dspy.settings.get("callbacks") or ()
+        return next((callback for callback in callbacks if isinstance(callback, cls)), None)
 
     def exchange(self) -> Exchange | None:
-        """The predictor's call whose LM call runs here; None where the LM was called by itself."""
+        """The predictor's call to which the running LM call belongs; None where the LM was called directly."""
         return self._lm_calls.get(ACTIVE_CALL_ID.get() or "")
 
-    def repeats(self, asked: Hashable) -> int:
-        """How often the same was asked before; counts this time."""
+    def repeats(self, request: Hashable) -> int:
+        """Count a request, and return how often the same one was made before."""
         with self._lock:
-            self._asked[asked] += 1
-            return self._asked[asked] - 1
+            self._requests[request] += 1
+            return self._requests[request] - 1
 
     def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         if not isinstance(instance, dspy.Predict):
@@ -91,16 +103,16 @@ class Recording(BaseCallback):
 
     def on_module_end(self, call_id: str, outputs: Any | None, exception: Exception | None = None) -> None:
         with self._lock:
-            done = self._open.pop(call_id, None)
-            if done is None:
+            exchange = self._open.pop(call_id, None)
+            if exchange is None:
                 return
-            done.prediction, done.seconds = outputs, time.perf_counter() - done.started
-            done.error = f"{type(exception).__name__}: {exception}" if exception else ""
-            self.exchanges.append(done)
+            exchange.prediction, exchange.seconds = outputs, time.perf_counter() - exchange.started
+            exchange.error = f"{type(exception).__name__}: {exception}" if exception else ""
+            self.exchanges.append(exchange)
 
     def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         caller = self._open.get(ACTIVE_CALL_ID.get() or "")
-        if isinstance(getattr(instance, "engine", None), self._ours) and caller is not None:
+        if isinstance(getattr(instance, "engine", None), self._engine_type) and caller is not None:
             self._lm_calls[call_id] = caller
         elif caller is not None and caller.predictor:
             self.refusal = ProgramError(
@@ -116,11 +128,10 @@ class Recording(BaseCallback):
     def in_order(self, steps: Sequence[Any], rank: Callable[[Any], Any]) -> list[tuple[Any, Exchange | None]]:
         """The steps of DSPy's trace with their exchanges, in an order that thread timing does not change.
 
-        Calls that ran one after the other keep their order; those that ran side by side are put in the order of
-        `rank(step)`.
+        Calls that ran one after the other keep their order; those that ran side by side are sorted by `rank(step)`.
         """
-        known = {id(exchange.prediction): exchange for exchange in self.exchanges}
-        paired = [(step, known.get(id(step[2]))) for step in steps]
+        by_prediction = {id(exchange.prediction): exchange for exchange in self.exchanges}
+        paired = [(step, by_prediction.get(id(step[2]))) for step in steps]
         waves = [exchange.wave if exchange else 0 for _, exchange in paired]
         if len(set(waves)) == len(waves):
             return paired

@@ -1,9 +1,9 @@
-"""Fine-tuning rows from traces: each kept call under the prompt that the fine-tuned program will have."""
+"""Fine-tuning rows from traces: each call under the prompt that the fine-tuned program will have."""
 
 from collections.abc import Mapping, Sequence
 
 from bt_core.engine.base import Message, TrainingRow
-from bt_core.lm.binding import adapter_of, predictors_of
+from bt_core.lm.modules import adapter_of, predictors_of
 from bt_core.lm.values import typed
 from bt_core.program import PredictorState
 from bt_core.records import Trace
@@ -13,10 +13,10 @@ from bt_core.task import Task
 def training_rows(
     task: Task, prompts: Mapping[str, PredictorState], traces: Sequence[Trace]
 ) -> list[tuple[str, TrainingRow]]:
-    """(predictor, row) for every call of the traces.
+    """Turn every call of the traces into (predictor, row).
 
-    A call belongs to the predictor that made it, by name: a predictor called twice in a trace gives two rows
-    of its own. Calls of predictors that the program does not have (traces made elsewhere) are left out.
+    A call belongs to the predictor that made it, by name: a predictor that is called twice in a trace gives two rows.
+    Calls of predictors that the program does not have (in traces made elsewhere) are left out.
     """
     adapter = adapter_of(task)
     signatures = {

@@ -1,32 +1,37 @@
-"""Calling a program, and its calls as plain records."""
+"""Calling a program, and turning its calls into plain records."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bt_core.lm.binding import closed_values, predictors_of
+from bt_core.lm.modules import closed_values, predictors_of
 from bt_core.lm.recording import NAME, Exchange, Recording
 from bt_core.lm.values import plain
 from bt_core.records import Call, canonical_json
 
 
 def run_program(module: Any, inputs: Mapping[str, Any]) -> Any:
-    """What the program returns; one that has only `aforward` is awaited."""
+    """Call the program; a program that has only `aforward` is awaited."""
     if hasattr(type(module), "aforward") and not (hasattr(type(module), "forward") or "forward" in vars(module)):
         return asyncio.run(module.acall(**inputs))
     return module(**inputs)
 
 
-def told(failure: Exception) -> str:
-    """An exception of the user's code, in a line."""
+def as_line(failure: Exception) -> str:
+    """An exception of the user's code on one line."""
     return f"{type(failure).__name__}: {str(failure).strip()[:500]}"
 
 
 def calls_of(module: Any, recording: Recording, steps: Sequence[Any]) -> tuple[Call, ...]:
-    """DSPy's trace as calls by predictor name, closed answers with their labels' log-probabilities.
+    """DSPy's trace as calls by predictor name; closed answers come with the log-probabilities of their labels.
 
-    Left out is what could not be learnt from: calls of predictors made inside `forward`, which have no state to
-    optimise, and calls under another signature than the program's.
+    Calls that nothing could be learnt from are left out: calls of predictors made inside `forward`, which have no state
+    to optimise, and calls under another signature than the program's.
+
+    Args:
+        module: the bound program.
+        recording: that of the run.
+        steps: DSPy's trace of the run: (predictor, inputs, prediction) each.
     """
     predictors = predictors_of(module)
     position = {name: index for index, name in enumerate(predictors)}
@@ -42,13 +47,13 @@ def calls_of(module: Any, recording: Recording, steps: Sequence[Any]) -> tuple[C
         signature = predictors[name].signature
         if not signature.output_fields.keys() <= set(prediction.keys()):
             continue
-        given = {key: plain(value) for key, value in inputs.items() if key in signature.input_fields}
-        found = {key: plain(prediction[key]) for key in signature.output_fields}
-        calls.append(Call(name, given, found, _logprobs(predictors[name], exchange)))
+        call_inputs = {key: plain(value) for key, value in inputs.items() if key in signature.input_fields}
+        outputs = {key: plain(prediction[key]) for key in signature.output_fields}
+        calls.append(Call(name, call_inputs, outputs, _logprobs(predictors[name], exchange)))
     return tuple(calls)
 
 
 def _logprobs(predictor: Any, exchange: Exchange | None) -> dict[str, float] | None:
     values = closed_values(predictor)
-    found = exchange.answers[0][1].label_logprobs if exchange is not None and exchange.answers else ()
-    return dict(zip(map(str, values), found, strict=True)) if values and found else None
+    logprobs = exchange.answers[0][1].label_logprobs if exchange is not None and exchange.answers else ()
+    return dict(zip(map(str, values), logprobs, strict=True)) if values and logprobs else None

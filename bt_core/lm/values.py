@@ -1,4 +1,4 @@
-"""Values of fields between programs, which hold objects, and traces and program directories, which hold JSON."""
+"""Convert the values of fields between programs, which hold objects, and files, which hold JSON."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,17 +7,17 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import from_json, to_json
 
-#: Types whose JSON is the value itself.
+#: Types whose values are the same in JSON.
 _PLAIN = (str, bool, int, float)
 
 
 def plain(value: Any) -> Any:
-    """A field's value, or a mapping of them, as JSON; what has no JSON form becomes its text."""
+    """A field's value, or a mapping of values, as JSON; a value without a JSON form becomes its text."""
     return from_json(to_json(value, fallback=str, inf_nan_mode="strings", bytes_mode="base64"))
 
 
 def fields_of(prediction: Any) -> dict[str, Any]:
-    """What a program returned, field by field, as JSON; a bare value stands under `prediction`."""
+    """What a program returned, field by field, as JSON; a value that has no fields is named `prediction`."""
     fields = dict(prediction.items()) if hasattr(prediction, "items") else {"prediction": prediction}
     return {str(name): plain(value) for name, value in fields.items()}
 

@@ -2,7 +2,7 @@
 
 Each function here makes a metric for one field: `exact_match("answer")` compares `prediction.answer` with the column
 `answer` of the example, `exact_match("answer", "gold")` with the column `gold`. A column that holds a list has several
-right answers, and the best one counts. Every metric gives a number from 0 to 1.
+right answers, of which the one with the best score counts. Every metric returns a number from 0 to 1.
 """
 
 from bt_core.metrics.judge import judge

@@ -1,7 +1,7 @@
 """An LM as judge, behind an endpoint that speaks OpenAI's chat completions (vLLM, SGLang, llama.cpp, hosted ones).
 
-Law of a step: a judge that answers otherwise the next time breaks "the same inputs give the same bytes". Temperature 0
-is asked for; no endpoint promises more.
+A judge whose answers vary breaks the law of a step, by which the same inputs give the same bytes. Requests have
+temperature 0; no endpoint promises more.
 """
 
 import os
@@ -19,19 +19,19 @@ _MARK = re.compile(r"\b(?:10|[0-9])\b")
 def judge(
     field: str, endpoint: str, model: str, label: str = "", question: str = _QUESTION, key_variable: str = ""
 ) -> Metric:
-    """A metric that asks an LM for a mark from 0 to 10 and gives a tenth of it; an answer without a mark gives 0.
+    """A metric that asks an LM for a mark from 0 to 10 and returns a tenth of it; a reply without a mark scores 0.
 
     Args:
-        field: of the prediction.
+        field: the field of the prediction to judge.
         endpoint: base address, such as http://judge:8000/v1.
-        model: the name of the model there.
-        label: column of the example with the right answer; empty: called as the field.
-        question: what the mark is to say.
-        key_variable: the environment variable that holds the endpoint's key; empty: it needs none.
+        model: the name of the model at the endpoint.
+        label: the column of the example with the right answer; empty: it has the name of the field.
+        question: what the mark should say.
+        key_variable: the environment variable that holds the endpoint's key; empty: the endpoint needs none.
 
     Raises:
-        ConfigError: when the variable is named and not set.
-        WorldError: when the endpoint cannot be used: the run stops, since that says nothing about the answer.
+        ConfigError: when the variable is named but not set.
+        WorldError: when the endpoint cannot be used. The run stops, since that says nothing about the answer.
     """
     address = f"{endpoint.rstrip('/')}/chat/completions"
 
@@ -53,7 +53,7 @@ def _headers(key_variable: str) -> dict[str, str]:
     if not key_variable:
         return {}
     if not os.environ.get(key_variable):
-        raise ConfigError(f"The judge's key is to stand in the variable {key_variable}, which is not set: set it.")
+        raise ConfigError(f"The judge's key is read from the variable {key_variable}, which is not set: set it.")
     return {"Authorization": f"Bearer {os.environ[key_variable]}"}
 
 
@@ -61,6 +61,8 @@ def _mark(answer: Any, address: str) -> float:
     try:
         text = str(answer["choices"][0]["message"]["content"])
     except (KeyError, IndexError, TypeError):
-        raise WorldError(f"The judge at {address} answered no chat completion: check `endpoint` and `model`.") from None
+        raise WorldError(
+            f"The judge at {address} did not answer with a chat completion: check `endpoint` and `model`."
+        ) from None
     match = _MARK.search(text)
     return int(match[0]) / 10.0 if match else 0.0

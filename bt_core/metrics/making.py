@@ -1,4 +1,4 @@
-"""How a comparison of two texts becomes a metric of a task."""
+"""Make a task's metric of a comparison of two texts."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,10 +14,10 @@ def field_metric(name: str, score: Score, field: str, label: str = "") -> Metric
     """A metric that compares one field of the prediction with one column of the example.
 
     Args:
-        name: what tables call it.
+        name: the metric's name in tables.
         score: compares the two as text.
-        field: of the prediction.
-        label: column of the example; empty: called as the field. One that holds a list has several right answers.
+        field: the field of the prediction.
+        label: the column of the example; empty: it has the name of the field. A list in it holds several right answers.
     """
 
     def metric(example: Any, prediction: Any) -> float:
@@ -29,11 +29,11 @@ def field_metric(name: str, score: Score, field: str, label: str = "") -> Metric
 
 
 def named(name: str, metric: Metric) -> Metric:
-    """The metric, called so in tables."""
+    """Give the metric its name in tables."""
     metric.__name__ = name
     return metric
 
 
 def value_of(record: Any, name: str) -> Any:
-    """A field of a prediction, an example, or a plain row."""
+    """A field of a prediction or an example, or a column of a plain row."""
     return record[name] if isinstance(record, Mapping) else getattr(record, name)

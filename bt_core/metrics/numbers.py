@@ -1,9 +1,9 @@
 """Numbers in free text, and the three ways in which GSM8K (Cobbe et al. 2021, arXiv 2110.14168) is scored.
 
-- `numeric`: the usual way, the last number of the answer, compared as a number.
-- `gsm8k_first_line`: the paper's (Soylu et al. 2024), which is DSPy's metric for GSM8K: the last word with a digit in
+- `numeric` is the usual way: the last number of the answer, compared as a number.
+- `gsm8k_first_line` is that of the paper (Soylu et al. 2024), DSPy's metric for GSM8K: the last word with a digit in
   the first line, its digits up to the first point, without sign; no digit counts as 0.
-- `gsm8k_official`: the data set's own script: what follows `#### `, commas dropped, compared as text.
+- `gsm8k_official` is that of the data set's own script: the text after `#### ` without commas, compared as text.
 
 Right answers may be plain (`72`) or GSM8K's worked solutions, which end in `#### 72`.
 """
@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from bt_core.metrics.making import Metric, field_metric
 
-#: Sign and currency, then thousands in groups or plain digits, then a fraction. A minus after a word is a dash.
+#: A sign and a currency, then digits in groups of thousands or plain, then a fraction. A minus after a word is a dash.
 _NUMBER = re.compile(r"((?<![\w)])[-−])?[$€£]?((?<![\w)])[-−])?(\d{1,3}(?:,\d{3})+(?!\d)|\d+)?(\.\d+)?")
 _MARK = "####"
 _MARKED = re.compile(_MARK + r" (-?[0-9.,]+)")
@@ -21,12 +21,12 @@ _MARKED = re.compile(_MARK + r" (-?[0-9.,]+)")
 
 def last_number(text: str) -> Decimal | None:
     """The last number in the text: `$1,234.50.` is 1234.50, `10-12` ends in 12; None where there is none."""
-    found = None
+    number = None
     for match in _NUMBER.finditer(text):
         outer, inner, whole, fraction = match.groups()
         if whole or fraction:
-            found = Decimal(f"{'-' if outer or inner else ''}{(whole or '0').replace(',', '')}{fraction or ''}")
-    return found
+            number = Decimal(f"{'-' if outer or inner else ''}{(whole or '0').replace(',', '')}{fraction or ''}")
+    return number
 
 
 def first_line_number(text: str) -> int:
@@ -38,7 +38,7 @@ def first_line_number(text: str) -> int:
 
 
 def marked_number(text: str) -> str | None:
-    """What follows the first `#### ` that a number follows, commas dropped; None where there is none."""
+    """The number after the first `#### `, without commas; None where there is none."""
     match = _MARKED.search(text)
     return match[1].replace(",", "") if match else None
 
@@ -47,8 +47,8 @@ def numeric(field: str, label: str = "", tolerance: float = 0.0) -> Metric:
     """Whether the last numbers of both differ by no more than `tolerance`."""
 
     def score(predicted: str, right: str) -> float:
-        found, wanted = last_number(predicted), last_number(_final(right))
-        return float(found is not None and wanted is not None and abs(found - wanted) <= Decimal(str(tolerance)))
+        number, answer = last_number(predicted), last_number(_final(right))
+        return float(number is not None and answer is not None and abs(number - answer) <= Decimal(str(tolerance)))
 
     return field_metric("numeric", score, field, label)
 
@@ -66,12 +66,12 @@ def gsm8k_official(field: str, label: str = "") -> Metric:
     """The data set's own metric: an answer without `#### ` and a number is wrong."""
 
     def score(predicted: str, right: str) -> float:
-        wanted = marked_number(right if _MARK in right else f"{_MARK} {right.strip()}")
-        return float(wanted is not None and marked_number(predicted) == wanted)
+        answer = marked_number(right if _MARK in right else f"{_MARK} {right.strip()}")
+        return float(answer is not None and marked_number(predicted) == answer)
 
     return field_metric("gsm8k_official", score, field, label)
 
 
 def _final(right: str) -> str:
-    """A right answer without the worked solution before it."""
+    """The right answer without the worked solution before it."""
     return right.rpartition(_MARK)[2]

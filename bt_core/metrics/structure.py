@@ -1,4 +1,4 @@
-"""Labels, patterns and JSON."""
+"""Metrics for labels, patterns and JSON."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from bt_core.metrics.making import Metric, field_metric, named, value_of
 
 
 def label_accuracy(field: str, label: str = "") -> Metric:
-    """Whether the label is the right one; case and surrounding space do not count."""
+    """Whether the label is the right one; case and surrounding spaces are ignored."""
 
     def score(predicted: str, right: str) -> float:
         return float(predicted.strip().casefold() == right.strip().casefold())
@@ -19,17 +19,19 @@ def label_accuracy(field: str, label: str = "") -> Metric:
 
 
 def regex(field: str, pattern: str, label: str = "") -> Metric:
-    """Whether the pattern is found in the field and what it found is right.
+    """Whether the pattern matches in the field and the matched text is the right answer, character by character.
 
-    What it found is its first group, or all of the match where it has none. The right answer is compared as it stands.
+    The matched text is the first group of the pattern, or the whole match where it has no group.
 
     Raises:
-        ConfigError: when the pattern is no regular expression.
+        ConfigError: when the pattern is not a regular expression.
     """
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise ConfigError(f"The metric's pattern {pattern!r} is no regular expression ({error}): mend it.") from None
+        raise ConfigError(
+            f"The metric's pattern {pattern!r} is not a regular expression ({error}): correct it."
+        ) from None
 
     def score(predicted: str, right: str) -> float:
         match = compiled.search(predicted)
@@ -39,19 +41,19 @@ def regex(field: str, pattern: str, label: str = "") -> Metric:
 
 
 def json_fields(field: str, keys: Sequence[str], label: str = "") -> Metric:
-    """The share of the keys whose values are those of the right answer; 0 where the field holds no JSON object.
+    """The share of the keys whose values equal those of the right answer; 0 where the field holds no JSON object.
 
-    Both are JSON texts or objects; values are compared as JSON, so `1` and `1.0` are equal and `"1"` is another.
+    Both are JSON texts or objects. Values are compared as JSON: `1` and `1.0` are equal, `1` and `"1"` are not.
 
     Raises:
         ConfigError: when no key is named.
     """
     if not keys:
-        raise ConfigError("The metric compares no keys of the JSON objects: name some.")
+        raise ConfigError("The metric has no keys of the JSON objects to compare: name some.")
 
     def metric(example: Any, prediction: Any) -> float:
-        found, wanted = _object(value_of(prediction, field)), _object(value_of(example, label or field))
-        same = [key for key in keys if key in found and found[key] == wanted.get(key)]
+        predicted, right = _object(value_of(prediction, field)), _object(value_of(example, label or field))
+        same = [key for key in keys if key in predicted and predicted[key] == right.get(key)]
         return len(same) / len(keys)
 
     return named("json_fields", metric)
@@ -59,7 +61,7 @@ def json_fields(field: str, keys: Sequence[str], label: str = "") -> Metric:
 
 def _object(value: Any) -> dict[str, Any]:
     try:
-        found = json.loads(value) if isinstance(value, str) else value
+        parsed = json.loads(value) if isinstance(value, str) else value
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return parsed if isinstance(parsed, dict) else {}

@@ -1,4 +1,7 @@
-"""Evaluate: the only step that sees the sealed test split. Scores vanilla and final program on the same rows."""
+"""Evaluate: score the vanilla and the final program on the same rows of the sealed test split.
+
+No other stage of a run reads the test split.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -7,11 +10,12 @@ from typing import Any
 
 from bt_core.config import Config
 from bt_core.engine.base import Engine
-from bt_core.lm.runner import Runner
 from bt_core.program import read_program
 from bt_core.records import Row, StageReport, Trace, Usage, read_jsonl, write_jsonl
 from bt_core.statistics import Difference, paired_difference
-from bt_core.steps.common import Stage, failures, mean_score
+from bt_core.steps.session import Session
+from bt_core.steps.stage import Stage
+from bt_core.steps.trace_summary import failures, mean_score
 
 
 def evaluate(
@@ -23,62 +27,61 @@ def evaluate(
     results: Path,
     engine: Engine | None = None,
 ) -> StageReport:
-    """Score both programs on the test split and write a row per example.
+    """Score both programs on the test split and write one row for each example.
 
     Args:
-        vanilla: the program before any step.
-        program: the program that would be shipped.
-        test: the sealed split.
+        vanilla: directory of the program before any step.
+        program: directory of the program that would be shipped.
+        test: JSONL, the sealed split.
         results: JSONL to write: {example, row, vanilla: {score, prediction, error}, final: {...}}.
 
     Raises:
         BtError: when an input is not usable or the engine failed.
     """
-    work = Stage.open(stage, "evaluate", vanilla, config, engine)
+    session = Session(Stage.open(stage, "evaluate", vanilla, config), engine)
     rows = read_jsonl(test)
-    before = work.runner.run(work.program, rows, f"{stage} vanilla")
-    spent_before = work.runner.usage
-    final = Runner(work.task, config, work.runner.engine, program)
-    after = final.run(read_program(program), rows, f"{stage} final")
-    spent = {"vanilla": spent_before, "final": final.usage}
-    return work.report(**judged(rows, before, after, spent, config, results))
+    before = session.runner.run(session.stage.program, rows, f"{stage} vanilla")
+    usage_before = session.usage
+    after = session.runner_in(program).run(read_program(program), rows, f"{stage} final")
+    usages = {"vanilla": usage_before, "final": session.usage - usage_before}
+    return session.report(**compared(rows, before, after, usages, config, results))
 
 
-def judged(
+def compared(
     rows: Sequence[Row],
     before: Sequence[Trace],
     after: Sequence[Trace],
-    spent: Mapping[str, Usage],
+    usages: Mapping[str, Usage],
     config: Config,
     results: Path,
 ) -> dict[str, Any]:
-    """Write the row per example, and return what the report says of both programs.
+    """Write one row for each example, and return what the report says of both programs.
 
     Args:
-        rows: of the test split.
-        before, after: the vanilla and the final program's traces on them, in their order.
-        spent: what running each of them took, under `vanilla` and `final`.
-        config: its seed is that of the interval.
+        rows: the test split.
+        before, after: the vanilla and the final program's traces on the rows, in their order.
+        usages: what running each of the two programs took, under `vanilla` and `final`.
+        config: its seed is that of the bootstrap interval.
         results: JSONL to write.
     """
     write_jsonl(results, map(_row, rows, before, after))
     difference = paired_difference([t.score for t in before], [t.score for t in after], config.seed)
     return {
         "params": {"rows": len(rows)},
-        "metrics": _metrics(before, after, difference, spent),
+        "metrics": _metrics(before, after, difference, usages),
         "warnings": failures(after),
         "note": _note(before, after, difference),
     }
 
 
 def _row(row: dict[str, Any], before: Trace, after: Trace) -> dict[str, Any]:
-    kept = ("score", "prediction", "error")
-    shown = [{key: value for key, value in asdict(trace).items() if key in kept} for trace in (before, after)]
-    return {"example": before.example, "row": row, "vanilla": shown[0], "final": shown[1]}
+    keys = ("score", "prediction", "error")
+    vanilla, final = ({key: value for key, value in asdict(trace).items() if key in keys} for trace in (before, after))
+    return {"example": before.example, "row": row, "vanilla": vanilla, "final": final}
 
 
 def _metrics(
-    before: Sequence[Trace], after: Sequence[Trace], difference: Difference, spent: Mapping[str, Usage]
+    before: Sequence[Trace], after: Sequence[Trace], difference: Difference, usages: Mapping[str, Usage]
 ) -> dict[str, float]:
     return {
         "test/vanilla": mean_score(before),
@@ -87,11 +90,13 @@ def _metrics(
         "test/difference_low": difference.low,
         "test/difference_high": difference.high,
         "test/rows": float(len(after)),
-    } | {f"cost/prompt_tokens_per_example_{name}": usage.prompt_tokens / len(after) for name, usage in spent.items()}
+    } | {f"cost/prompt_tokens_per_example_{name}": usage.prompt_tokens / len(after) for name, usage in usages.items()}
 
 
 def _note(before: Sequence[Trace], after: Sequence[Trace], difference: Difference) -> str:
-    verdict = "the interval excludes 0" if difference.excludes_zero else "the interval holds 0: no difference is shown"
+    verdict = (
+        "the interval excludes 0" if difference.excludes_zero else "the interval includes 0: no difference is shown"
+    )
     return (
         f"| program | test score |\n|---|---|\n| vanilla | {mean_score(before):.3f} |\n"
         f"| final | {mean_score(after):.3f} |\n\n"

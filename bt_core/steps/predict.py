@@ -1,4 +1,4 @@
-"""Predict: use a finished program."""
+"""Predict: run a finished program on one input."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,10 +7,10 @@ from typing import Any
 from bt_core.config import resolve_config
 from bt_core.engine.base import Engine
 from bt_core.errors import DataError
-from bt_core.lm.binding import check_fit
 from bt_core.lm.runner import Runner
+from bt_core.lm.states import check_fit
 from bt_core.program import read_program
-from bt_core.steps.common import load_engine
+from bt_core.steps.engines import load_engine
 from bt_core.task import Task, load_task
 
 
@@ -22,13 +22,13 @@ def predict(
     Args:
         program: the program directory.
         inputs: the task's inputs by name, all of them and no others.
-        overrides: settings over the task's own and the program's decoding (device, for example).
-        engine: one that is already loaded; else the base model named by the program is.
+        overrides: settings that take precedence over the task's own and the program's decoding, such as the device.
+        engine: one that is already loaded; None: the base model named by the program is loaded.
 
     Raises:
         DataError: when an input is missing or unknown.
-        ProgramError, TaskError: when the directory or its task is not usable, or one does not fit the other.
-        BtError: when the model cannot be loaded or its engine failed; nothing is loaded before the checks above.
+        ProgramError, TaskError: when the directory or its task is not usable, or they do not fit each other.
+        BtError: when the model cannot be loaded or its engine failed; the model is loaded after the checks above.
     """
     state = read_program(program)
     task = load_task(state.task, state.task_settings)

@@ -1,4 +1,4 @@
-"""Prepare: check the whole configuration, split the data, write the vanilla program."""
+"""Prepare: check the whole configuration, split the data, and write the program that the run starts from."""
 
 import time
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from typing import Any
 from bt_core.config import Config, resolve_config
 from bt_core.data import load_splits
 from bt_core.engine.base import Engine
-from bt_core.lm.binding import vanilla_states
 from bt_core.lm.runner import Runner
+from bt_core.lm.states import vanilla_states
 from bt_core.models import BaseModel, resolve_model
 from bt_core.program import Program, program_sha256, write_program
 from bt_core.records import StageReport, Usage, canonical_json, sha256_text, write_jsonl
-from bt_core.steps.common import open_engine
+from bt_core.steps.engines import open_engine
 from bt_core.steps.start import Start
 from bt_core.task import Task, load_task
 
@@ -21,20 +21,20 @@ from bt_core.task import Task, load_task
 def prepare(
     overrides: Mapping[str, Any], train: Path, val: Path, test: Path, program: Path, engine: Engine | None = None
 ) -> tuple[Config, StageReport]:
-    """Resolve what the run will do and write its inputs.
+    """Merge the settings of the run, and write its splits and its first program.
 
     Args:
         overrides: the user's settings; `task` is required.
         train, val, test: JSONL files to write.
-        program: directory to write the vanilla program to, or the finished one that `start` names; with
-            `decoding.calibration` it gets its label priors here, so that every later step finds them in the program.
-        engine: one that is already loaded; else the base model is loaded if it is needed.
+        program: directory to write the vanilla program to, or the finished program that `start` names. With
+            `decoding.calibration` the program gets its label priors here, so that every later stage finds them in it.
+        engine: one that is already loaded; None: the base model is loaded if it is needed.
 
     Returns:
-        The merged configuration that every later step receives, and the report.
+        The merged configuration that every later stage receives, and the report.
 
     Raises:
-        ConfigError, TaskError, DataError, ModelError: when any of it is wrong.
+        ConfigError, TaskError, DataError, ModelError: when a setting, the task, the data or the model is not usable.
         ProgramError: when the program to start from is not usable, or does not fit the task.
         WorldError: when S3 fails.
     """
@@ -46,20 +46,22 @@ def prepare(
     vanilla = start.state(task, config, model) if start else _vanilla(task, config, model)
     usage = Usage()
     if config.decoding.calibration != "none":
-        runner = Runner(task, config, engine or open_engine(vanilla, config), start.folder if start else program)
+        engine = engine or open_engine(vanilla, config)
+        usage_before = engine.usage
+        runner = Runner(task, config, engine, start.folder if start else program)
         (vanilla,) = runner.calibrate([vanilla], splits["train"], "prepare calibrate")
-        usage = runner.usage
+        usage = engine.usage - usage_before
     write_program(vanilla, program, start.adapters if start else None)
     for name, path in (("train", train), ("val", val), ("test", test)):
         write_jsonl(path, splits[name])
-    about = {"task": config.task, "seed": config.seed, "model": model.id, "model_revision": model.revision}
+    params = {"task": config.task, "seed": config.seed, "model": model.id, "model_revision": model.revision}
     if start:
-        about |= {"start": start.address, "start_sha256": program_sha256(start.folder)}
+        params |= {"start": start.address, "start_sha256": program_sha256(start.folder)}
     digests = {f"data/{name}": sha256_text(canonical_json(rows))[:16] for name, rows in splits.items()}
     report = StageReport(
         "prepare",
         "prepare",
-        params=about | digests,
+        params=params | digests,
         metrics={f"rows/{name}": float(len(rows)) for name, rows in splits.items()},
         note=f"{task.description}\n\n{len(vanilla.predictors)} predictors: {', '.join(vanilla.predictors)}",
         usage=usage,
@@ -70,7 +72,10 @@ def prepare(
 
 
 def _resolved(overrides: Mapping[str, Any]) -> tuple[Start | None, Task, Config]:
-    """The task and the whole configuration; over the task's defaults, what a program to start from was made with."""
+    """The program to start from, if any, the task, and the merged configuration.
+
+    The settings that the program to start from was made with take precedence over the task's defaults.
+    """
     first = resolve_config(overrides)
     start = Start.open(first.start) if first.start else None
     made_with = start.settings(first.task) if start else {}
@@ -79,7 +84,7 @@ def _resolved(overrides: Mapping[str, Any]) -> tuple[Start | None, Task, Config]
 
 
 def _vanilla(task: Task, config: Config, model: BaseModel) -> Program:
-    """The task's own prompts on the base model."""
+    """The program with the task's own prompts on the base model."""
     decoding = config.decoding.model_dump(mode="json")
     states = vanilla_states(task)
     return Program(config.task, model.id, model.revision, states, decoding, task_settings=config.task_settings)

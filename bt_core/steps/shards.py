@@ -1,7 +1,7 @@
-"""Sharded runs: parts of a split run on several machines, merged in the order of the rows.
+"""Shards: parts of a split that run on several machines, and whose traces are merged in the order of the rows.
 
-What a row gets depends on no other row, so that any number of shards gives the same traces; how rows are batched
-changes at most the last digits of log-probabilities.
+A trace does not depend on other rows, so that any number of shards gives the same traces; how rows are batched changes
+at most the last digits of log-probabilities.
 """
 
 from collections.abc import Sequence
@@ -13,16 +13,17 @@ from bt_core.engine.base import Engine
 from bt_core.errors import ConfigError, DataError
 from bt_core.records import Row, StageReport, Trace, Usage, read_jsonl, read_traces, row_id, write_traces
 from bt_core.steps.bootstrap import gather, summary
-from bt_core.steps.common import Stage
-from bt_core.steps.evaluate import judged
-from bt_core.steps.teacher import taught
+from bt_core.steps.evaluate import compared
+from bt_core.steps.session import Session
+from bt_core.steps.stage import Stage
+from bt_core.steps.teacher import teacher_session
 
 
 def part_of(rows: Sequence[Row], shard: int, shards: int) -> list[Row]:
-    """The rows of one shard: neighbours, at most one more than another shard has.
+    """The rows of one shard: neighbours, and at most one row more than any other shard has.
 
     Raises:
-        ConfigError: when there is no such shard, or a shard would have no row.
+        ConfigError: when the shard does not exist, or a shard would have no row.
     """
     if not 0 <= shard < shards:
         raise ConfigError(f"There is no shard {shard} of {shards}: number them from 0.")
@@ -49,36 +50,36 @@ def run_shard(
     Args:
         program: the program directory.
         rows: JSONL, the whole split.
-        shard: its number, from 0, and how many there are.
-        bootstrapping: tell the metric so, try again and ask the teacher, as the configuration says.
-        traces: JSONL to write, a trace a row.
+        shard: the number of the shard, from 0, and the number of shards.
+        bootstrapping: run as `bootstrap` does, with attempts and a teacher; else as `evaluate` does.
+        traces: JSONL to write, one trace for each row.
 
     Raises:
         BtError: when an input is not usable or the engine failed.
     """
     name = f"{stage}.{shard[0] + 1}of{shard[1]}"
-    work = Stage.open(name, "shard", program, config, engine)
+    session = Session(Stage.open(name, "shard", program, config), engine)
     part = part_of(read_jsonl(rows), *shard)
     if bootstrapping:
-        work = taught(work)
-        found = gather(work, part)
+        session = teacher_session(session)
+        shard_traces = gather(session, part)
     else:
-        found = work.runner.run(work.program, part, name)
-    write_traces(traces, found)
-    return work.report(metrics={"shard/rows": float(len(found))}, note=f"{len(found)} rows.")
+        shard_traces = session.runner.run(session.stage.program, part, name)
+    write_traces(traces, shard_traces)
+    return session.report(metrics={"shard/rows": float(len(part))}, note=f"{len(part)} rows.")
 
 
 def merge_bootstrap(
     parts: Sequence[Path], reports: Sequence[StageReport], train: Path, config: Config, stage: str, traces: Path
 ) -> StageReport:
-    """Merge shards into what `bootstrap` would have written and reported; times and usage are the shards' together.
+    """Merge shards into what `bootstrap` would have written and reported; usage is the sum over the shards.
 
     Raises:
         DataError: when a row has no trace.
     """
-    found = merged(parts, read_jsonl(train))
-    write_traces(traces, found)
-    return _report(stage, "bootstrap", reports, **summary(found, config))
+    gathered = merged(parts, read_jsonl(train))
+    write_traces(traces, gathered)
+    return _report(stage, "bootstrap", reports, **summary(gathered, config))
 
 
 def merge_evaluation(
@@ -92,28 +93,29 @@ def merge_evaluation(
     """Merge the shards of both programs into what `evaluate` would have written and reported.
 
     Args:
-        vanilla, final: each program's traces by shard, and the shards' reports.
+        vanilla, final: each program's trace files, one for each shard, and the shards' reports.
 
     Raises:
         DataError: when a row has no trace.
     """
     rows = read_jsonl(test)
     before, after = merged(vanilla[0], rows), merged(final[0], rows)
-    spent = {"vanilla": _usage(vanilla[1]), "final": _usage(final[1])}
-    return _report(stage, "evaluate", [*vanilla[1], *final[1]], **judged(rows, before, after, spent, config, results))
+    usages = {"vanilla": _usage(vanilla[1]), "final": _usage(final[1])}
+    comparison = compared(rows, before, after, usages, config, results)
+    return _report(stage, "evaluate", [*vanilla[1], *final[1]], **comparison)
 
 
 def merged(parts: Sequence[Path], rows: Sequence[Row]) -> list[Trace]:
-    """The traces in the order of the rows, in whatever order the parts come.
+    """The traces of all parts in the order of the rows, whatever the order of the parts.
 
     Raises:
         DataError: when a row has no trace.
     """
-    found = {trace.example: trace for part in parts for trace in read_traces(part)}
-    missing = sum(row_id(row) not in found for row in rows)
+    traces = {trace.example: trace for part in parts for trace in read_traces(part)}
+    missing = sum(row_id(row) not in traces for row in rows)
     if missing:
         raise DataError(f"{missing} of {len(rows)} rows have no trace in the {len(parts)} shards: run them all again.")
-    return [found[row_id(row)] for row in rows]
+    return [traces[row_id(row)] for row in rows]
 
 
 def _usage(reports: Sequence[StageReport]) -> Usage:

@@ -1,4 +1,4 @@
-"""What a run starts from where `start` names a finished program: its prompts and adapters, checked to fit."""
+"""The finished program that a run starts from, where the setting `start` names one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from typing import Any
 from bt_core.bundle import fetch
 from bt_core.config import Config
 from bt_core.errors import ProgramError
-from bt_core.lm.binding import check_fit
+from bt_core.lm.states import check_fit
 from bt_core.models import BaseModel
 from bt_core.program import START, LineageStep, Program, program_sha256, read_program
 from bt_core.task import Task
@@ -24,23 +24,23 @@ class Start:
 
     @classmethod
     def open(cls, address: str) -> "Start":
-        """Fetch and verify it.
+        """Fetch the program and verify it.
 
         Args:
-            address: a program directory, or the bundle `s3://bucket/prefix`.
+            address: a program directory, or a bundle at `s3://bucket/prefix`.
 
         Raises:
-            ProgramError: when there is no usable program.
+            ProgramError: when the address holds no usable program.
             DataError, WorldError: when S3 refuses or fails.
         """
         folder = fetch(address)
         return cls(address, folder, read_program(folder))
 
     def settings(self, task: str) -> Mapping[str, Any]:
-        """What the program was made with, which holds in the run unless the user sets it otherwise.
+        """The settings that the program was made with, which hold in the run unless the user sets others.
 
         Raises:
-            ProgramError: when it was made for another task.
+            ProgramError: when the program was made for another task.
         """
         program = self.program
         if program.task != task:
@@ -51,12 +51,12 @@ class Start:
         return {"model": program.model, "decoding": program.decoding, "task_settings": program.task_settings}
 
     def state(self, task: Task, config: Config, model: BaseModel) -> Program:
-        """The program that the run begins with; its lineage goes on with a step that has no score yet.
+        """The program that the run begins with: its lineage gets a step without a score.
 
-        Validation rows may be others now, so that the score of its last step would not compare.
+        The validation rows may differ from those of the earlier run, so that the earlier scores cannot be compared.
 
         Raises:
-            ProgramError: when the task's program has other predictors or fields by now.
+            ProgramError: when the task's program now has other predictors or fields.
         """
         check_fit(task, task.program(), self.program)
         parent = program_sha256(self.folder)
@@ -76,5 +76,5 @@ class Start:
 
     @property
     def adapters(self) -> dict[str, Path]:
-        """Where the program's adapters lie."""
+        """Relative path -> folder of each of the program's adapters."""
         return {path: self.folder / path for path in self.program.adapters}

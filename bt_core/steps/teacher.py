@@ -5,27 +5,30 @@ from dataclasses import replace
 from bt_core.config import Config
 from bt_core.models import resolve_model
 from bt_core.program import Program
-from bt_core.steps.common import Stage
+from bt_core.steps.session import Session
 
 
-def taught(work: Stage) -> Stage:
-    """The stage with the teacher's model and engine in place of the program's; as it is where there is no teacher.
+def teacher_session(session: Session) -> Session:
+    """A session of the same stage with the teacher's model and engine; the session itself where there is no teacher.
 
-    The teacher gets the program's prompts and demonstrations. Adapters and label priors stay out: they belong to the
-    student's weights. An engine that the stage has opened stays with it: the teacher's is opened anew.
+    The teacher gets the program's prompts and demonstrations. Adapters and label priors are left out, because they
+    belong to the student's weights. The student's engine stays with its own session.
 
     Raises:
-        ModelError: when the teacher's model is not to be had.
+        ModelError: when the teacher's model cannot be found.
     """
-    teacher = work.config.teacher
+    stage = session.stage
+    teacher = stage.config.teacher
     if not teacher.model:
-        return work
-    config = work.config.model_copy(update={"engine": teacher.engine})
-    return replace(work, program=_on(work.program, config, teacher.model), config=config, given=None, _runner=None)
+        return session
+    config = stage.config.model_copy(update={"engine": teacher.engine})
+    program = _without_weights(stage.program, config, teacher.model)
+    return Session(replace(stage, program=program, config=config))
 
 
-def _on(program: Program, config: Config, model: str) -> Program:
-    remote = config.engine.kind == "server" and config.engine.protocol == "chat"
-    revision = "" if remote else resolve_model(model).revision
-    bare = {name: replace(state, adapter=None, label_prior=None) for name, state in program.predictors.items()}
-    return replace(program, model=model, model_revision=revision, predictors=bare)
+def _without_weights(program: Program, config: Config, model: str) -> Program:
+    """The program's prompts on another base model."""
+    is_remote = config.engine.kind == "server" and config.engine.protocol == "chat"
+    revision = "" if is_remote else resolve_model(model).revision
+    states = {name: replace(state, adapter=None, label_prior=None) for name, state in program.predictors.items()}
+    return replace(program, model=model, model_revision=revision, predictors=states)

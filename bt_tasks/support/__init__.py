@@ -1,1 +1,1 @@
-"""What built-in tasks share, and tasks that a file declares."""
+"""Parts that built-in tasks share, and tasks that a file declares."""

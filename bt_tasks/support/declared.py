@@ -1,7 +1,7 @@
-"""Tasks that a YAML or JSON file declares, with no Python written; docs/tasks.md shows one.
+"""Tasks that a YAML or JSON file declares, without any Python; docs/tasks.md shows one.
 
-The file's content is the task's settings, so it travels inside the configuration and the program directory. Labels that
-are to be read from the data are read once, when the data are prepared, and travel as `known_labels` from then on.
+The file's content becomes the task's settings, so that the configuration and the program directory contain it. Labels
+that come from the data are read once, when the data are prepared; later stages find them in `known_labels`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ class Module(Section):
     reasoning: bool = Field(False, description="whether the LM reasons before it answers")
 
     def name_among(self, outputs: Fields) -> str:
-        """Its name in the program."""
+        """The module's name in the program."""
         return self.name or next(iter(outputs))
 
 
@@ -66,10 +66,10 @@ class Declared(Section):
 
     @property
     def parts(self) -> tuple[Module, ...]:
-        """The modules, named.
+        """The modules of the program.
 
         Raises:
-            TaskError: when there is none, or both ways of naming them are used.
+            TaskError: when the file declares none, or has both `signature` and `modules`.
         """
         if bool(self.signature) == bool(self.modules):
             raise TaskError(f"The task `{self.name}` needs either `signature` or `modules`: write one of them.")
@@ -78,27 +78,27 @@ class Declared(Section):
 
 
 def make(settings: Declared) -> Task:
-    """The task that a file declares.
+    """Make the task that a file declares.
 
     Raises:
         TaskError: when a signature cannot be read, modules do not fit together, a field is unknown, or labels cannot be
             found.
     """
     modules = [(part, *sides(part.signature, settings.name)) for part in settings.parts]
-    made = {name for _, _, outputs in modules for name in outputs}
-    _check_modules(settings, modules, made)
-    read = dict.fromkeys(name for _, inputs, _ in modules for name in inputs)
-    inputs = tuple(name for name in read if name not in made)
+    all_outputs = {name for _, _, outputs in modules for name in outputs}
+    _check_modules(settings, modules, all_outputs)
+    all_inputs = dict.fromkeys(name for _, inputs, _ in modules for name in inputs)
+    task_inputs = tuple(name for name in all_inputs if name not in all_outputs)
     answer = settings.metric.field or next(iter(modules[-1][2]))
-    unknown = ({answer, *settings.labels} - made) | (settings.fields.keys() - made - read.keys())
+    unknown = ({answer, *settings.labels} - all_outputs) | (settings.fields.keys() - all_outputs - all_inputs.keys())
     if unknown:
-        raise TaskError(f"The task `{settings.name}` has no field `{'`, `'.join(sorted(unknown))}`: mend its file.")
-    known = {**_found_labels(settings), **_listed(settings)}
+        raise TaskError(f"The task `{settings.name}` has no field `{'`, `'.join(sorted(unknown))}`: correct its file.")
+    labels = {**_labels_from_data(settings), **_listed_labels(settings)}
     return Task(
         name=settings.name,
-        program=partial(_Chain, settings, known),
+        program=partial(_Chain, settings, labels),
         metric=metric_of(settings.metric, answer),
-        inputs=inputs,
+        inputs=task_inputs,
         labels=(settings.metric.label or answer,),
         data=partial(rows_of, settings.data, settings.columns) if settings.data else None,
         stratify=settings.stratify,
@@ -106,7 +106,7 @@ def make(settings: Declared) -> Task:
         config=merge(
             {"decoding": {"stop": ["\n"]}} if settings.format == "lines" and not _reasons(settings) else {},
             {"columns": settings.columns} if settings.columns else {},
-            {"task_settings": {"known_labels": known}} if known else {},
+            {"task_settings": {"known_labels": labels}} if labels else {},
             settings.config,
         ),
         description=settings.description,
@@ -117,45 +117,49 @@ def _reasons(settings: Declared) -> bool:
     return any(part.reasoning for part in settings.parts)
 
 
-def _listed(settings: Declared) -> dict[str, list[str]]:
-    found = {field: list(labels) for field, labels in settings.labels.items() if not isinstance(labels, str)}
-    for field, labels in found.items():
+def _listed_labels(settings: Declared) -> dict[str, list[str]]:
+    """The labels that the file lists, by field."""
+    listed = {field: list(labels) for field, labels in settings.labels.items() if not isinstance(labels, str)}
+    for field, labels in listed.items():
         if len(set(labels)) < 2:
             raise TaskError(f"The task `{settings.name}` lists fewer than two labels for `{field}`: list all of them.")
-    return found
+    return listed
 
 
-def _found_labels(settings: Declared) -> dict[str, list[str]]:
-    """The labels that the data hold, or those that were found there before."""
-    wanted = [field for field, labels in settings.labels.items() if labels == FROM_DATA]
-    if all(field in settings.known_labels for field in wanted):
-        return {field: list(settings.known_labels[field]) for field in wanted}
+def _labels_from_data(settings: Declared) -> dict[str, list[str]]:
+    """The labels that come from the data, by field; they are read only where they are not known yet."""
+    fields = [field for field, labels in settings.labels.items() if labels == FROM_DATA]
+    if all(field in settings.known_labels for field in fields):
+        return {field: list(settings.known_labels[field]) for field in fields}
     if not settings.data:
-        raise TaskError(f"The labels of `{wanted[0]}` are to come from the data, and the file names none: list them.")
+        raise TaskError(f"The labels of `{fields[0]}` should come from the data, but the file names none: list them.")
     rows = rows_of(settings.data, settings.columns)
-    return {field: labels_of(rows, field) for field in wanted}
+    return {field: labels_of(rows, field) for field in fields}
 
 
-def _check_modules(settings: Declared, modules: Sequence[tuple[Module, Fields, Fields]], made: set[str]) -> None:
-    """Refuse modules that could not be told apart, or that read what is not there yet.
+def _check_modules(settings: Declared, modules: Sequence[tuple[Module, Fields, Fields]], all_outputs: set[str]) -> None:
+    """Check that modules have distinct names, and read only fields that exist when they run.
 
     Raises:
-        TaskError: names the first one.
+        TaskError: when they do not; names the first module.
     """
     names: set[str] = set()
-    known: set[str] = set()
-    taken = {*vars(dspy.Module()), *dir(_Chain)}
+    outputs_so_far: set[str] = set()
+    reserved = {*vars(dspy.Module()), *dir(_Chain)}
     for part, inputs, outputs in modules:
         name = part.name_among(outputs)
-        late = sorted((inputs.keys() & made) - known)
-        if not name.isidentifier() or name.startswith("_") or name in taken:
+        too_early = sorted((inputs.keys() & all_outputs) - outputs_so_far)
+        if not name.isidentifier() or name.startswith("_") or name in reserved:
             raise TaskError(f"A module of task `{settings.name}` cannot be called `{name}`: give it another `name`.")
         if name in names:
             raise TaskError(f"Two modules of task `{settings.name}` are called `{name}`: give one another `name`.")
-        if late:
-            raise TaskError(f"The module `{name}` of task `{settings.name}` reads `{late[0]}` before one answers it.")
+        if too_early:
+            raise TaskError(
+                f"The module `{name}` of task `{settings.name}` reads `{too_early[0]}` before one answers it: change"
+                " the order of the modules."
+            )
         names.add(name)
-        known |= outputs.keys()
+        outputs_so_far |= outputs.keys()
 
 
 class _Chain(dspy.Module):

@@ -19,15 +19,21 @@ class DataNames(Section):
 
 
 def rows_of(data: str | DataNames, columns: Mapping[str, str]) -> Source:
-    """The rows, their columns called as the task calls them.
+    """Read the rows, and give their columns the names that the task uses.
+
+    Args:
+        data: an address, or one for each split.
+        columns: the task's name of a column -> the name in the data.
 
     Raises:
-        DataError: when they are not to be had, or lack a column.
+        DataError: when the rows cannot be read, or lack a column.
     """
     if isinstance(data, str):
         return with_columns(read_source(data), columns, data)
-    named = {split: address for split, address in data.model_dump().items() if address}
-    return {split: _plain(with_columns(read_source(address), columns, address)) for split, address in named.items()}
+    addresses = {split: address for split, address in data.model_dump().items() if address}
+    return {
+        split: _all_rows(with_columns(read_source(address), columns, address)) for split, address in addresses.items()
+    }
 
 
 def labels_of(source: Source, column: str) -> list[str]:
@@ -36,14 +42,16 @@ def labels_of(source: Source, column: str) -> list[str]:
     Raises:
         DataError: when there are fewer than two, or rows lack the column.
     """
-    rows = _plain(source)
+    rows = _all_rows(source)
     if any(row.get(column) is None for row in rows):
-        raise DataError(f"Rows without `{column}`, whose labels are to come from the data: mend `columns` or the rows.")
-    found = sorted({str(row[column]) for row in rows})
-    if len(found) < 2:
-        raise DataError(f"The data hold fewer than two labels for `{column}`: bring more rows, or list the labels.")
-    return found
+        raise DataError(
+            f"Some rows have no `{column}`, whose labels come from the data: correct `columns` or the rows."
+        )
+    labels = sorted({str(row[column]) for row in rows})
+    if len(labels) < 2:
+        raise DataError(f"The data hold fewer than two labels for `{column}`: use more rows, or list the labels.")
+    return labels
 
 
-def _plain(source: Source) -> Sequence[Row]:
+def _all_rows(source: Source) -> Sequence[Row]:
     return [row for rows in source.values() for row in rows] if isinstance(source, Mapping) else source

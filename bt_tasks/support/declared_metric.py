@@ -1,8 +1,8 @@
-"""The metric of a declared task: one of the library's, by its name."""
+"""The metric of a declared task: one of `bt_core.metrics`, by its name."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -36,7 +36,7 @@ class MetricChoice(Section):
     key_variable: str = Field("", description="`judge`: environment variable that holds the endpoint's key")
 
 
-#: What each kind takes besides field and label; `*` is needed.
+#: The settings of each kind besides field and label; those with `*` are required.
 _MORE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "numeric": ("tolerance",),
@@ -48,16 +48,15 @@ _MORE: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def metric_of(choice: MetricChoice, field: str) -> metrics.Metric:
-    """The metric of a field.
+    """Make the metric for a field.
 
     Raises:
-        TaskError: when a setting that it needs is missing.
+        TaskError: when a required setting is missing.
     """
-    more = _MORE.get(choice.kind, ())
-    missing = [name[:-1] for name in more if name.endswith("*") and not getattr(choice, name[:-1])]
+    names = _MORE.get(choice.kind, ())
+    missing = [name[:-1] for name in names if name.endswith("*") and not getattr(choice, name[:-1])]
     if missing:
         raise TaskError(f"The metric `{choice.kind}` needs `metric.{missing[0]}`: set it.")
-    given = {name.rstrip("*"): getattr(choice, name.rstrip("*")) for name in more}
-    make: Callable[..., Any] = getattr(metrics, choice.kind)
-    found: metrics.Metric = make(field, label=choice.label, **{name: value for name, value in given.items() if value})
-    return found
+    settings = {name.rstrip("*"): getattr(choice, name.rstrip("*")) for name in names}
+    make: Callable[..., metrics.Metric] = getattr(metrics, choice.kind)
+    return make(field, label=choice.label, **{name: value for name, value in settings.items() if value})

@@ -1,4 +1,4 @@
-"""Two ways to ask the same question: short prompts for small models, and the paper's."""
+"""Two ways to ask the same question: short prompts for small models, and the paper's prompts."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -13,7 +13,7 @@ Format = Literal["lines", "chat"]
 
 
 class Prompting(Section):
-    """How a task asks."""
+    """Which prompts a task uses."""
 
     prompt: Literal["short", "paper"] = Field(
         "short", description="short lines for a small model, or the paper's fields with reasoning in DSPy's chat format"
@@ -25,28 +25,30 @@ class Prompting(Section):
 
     @property
     def form(self) -> Format:
-        """How prompts are laid out."""
+        """The format of the prompts."""
         return "chat" if self.is_paper else "lines"
 
     @property
     def adapter(self) -> Callable[[], Any] | None:
-        """For `Task.adapter`."""
+        """The value of `Task.adapter`."""
         return prompt_format(self.form)
 
 
 def prompt_format(name: Format) -> Callable[[], Any] | None:
-    """For `Task.adapter`: None is DSPy's chat format."""
+    """The value of `Task.adapter` for a format; None means DSPy's chat format."""
     return LineAdapter if name == "lines" else None
 
 
 def module_of(signature: Any, instructions: str = "", reasoning: bool = False, form: Format = "chat") -> Any:
-    """A predictor of a signature, which may be text such as `question -> answer`.
+    """Make a predictor of a signature.
 
     Args:
-        signature: its fields.
-        instructions: empty: the signature's own, or DSPy's sentence that names the fields.
-        reasoning: whether the LM is to reason before it answers.
-        form: with `lines`, whose format does not say so itself, the instructions tell how to write several answers.
+        signature: a `dspy.Signature`, or its fields as text such as `question -> answer`.
+        instructions: what the LM is told to do; empty: the signature's own instructions, or DSPy's sentence that names
+            the fields.
+        reasoning: whether the LM reasons before it answers.
+        form: the format of the prompts. `lines` does not show how several answers are written, so that the
+            instructions say it.
     """
     whole = dspy.ensure_signature(signature)
     text = instructions or whole.instructions
@@ -58,5 +60,5 @@ def module_of(signature: Any, instructions: str = "", reasoning: bool = False, f
 
 
 def line_label(name: str) -> str:
-    """What stands in front of a field's line."""
+    """The text before the colon in a field's line."""
     return name.replace("_", " ").capitalize()

@@ -1,6 +1,6 @@
 """Retrieval of passages: BM25 over a corpus, or a server that speaks ColBERTv2's protocol.
 
-A passage is one text, `title | text`, as ColBERTv2's Wikipedia servers give them.
+A passage is one text, `title | text`, as ColBERTv2's Wikipedia servers return it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,10 +19,10 @@ from bt_core.web import ask_json
 
 
 class Retriever(Protocol):
-    """Finds passages for a query, the best first; called from many threads at once."""
+    """Finds passages for a query, the best first; it is called from many threads at once."""
 
     def search(self, query: str, count: int) -> list[str]:
-        """At most `count` passages."""
+        """Find at most `count` passages."""
         ...
 
 
@@ -30,7 +30,8 @@ class Retriever(Protocol):
 class Bm25:
     """BM25 (Robertson and Zaragoza 2009) by the library bm25s, with its defaults (Lucene's variant, k1 1.5, b 0.75).
 
-    English stop words are left out and nothing is stemmed. The index is made at the first search and kept in memory.
+    English stop words are left out, and words are not stemmed. The index is made at the first search and stays in
+    memory.
 
     Args:
         passages: gives the corpus.
@@ -40,16 +41,16 @@ class Bm25:
     _lock: Lock = field(default_factory=Lock)
 
     def search(self, query: str, count: int) -> list[str]:
-        """Passages that share a word with the query."""
+        """Find passages that share a word with the query."""
         with self._lock:  # the first search makes the index
             texts, index = self._index
         words = [word for word in _words([query])[0] if word in index.vocab_dict]
         if not words:
             return []
-        places, scores = index.retrieve(
+        positions, scores = index.retrieve(
             [words], k=min(count, len(texts)), show_progress=False, backend_selection="numpy"
         )
-        return [texts[place] for place, score in zip(places[0], scores[0], strict=True) if score > 0.0]
+        return [texts[at] for at, score in zip(positions[0], scores[0], strict=True) if score > 0.0]
 
     @cached_property
     def _index(self) -> tuple[Sequence[str], Any]:
@@ -62,8 +63,8 @@ class Bm25:
 
 
 def _words(texts: Sequence[str]) -> list[list[str]]:
-    found: list[list[str]] = bm25s.tokenize(list(texts), stopwords="en", return_ids=False, show_progress=False)
-    return found
+    words: list[list[str]] = bm25s.tokenize(list(texts), stopwords="en", return_ids=False, show_progress=False)
+    return words
 
 
 @dataclass(frozen=True)
@@ -73,20 +74,22 @@ class ColbertServer:
     url: str
 
     def search(self, query: str, count: int) -> list[str]:
-        """As the server ranks them.
+        """Ask the server.
 
         Raises:
-            WorldError: when it cannot be used.
+            WorldError: when the server cannot be used.
         """
         answer = ask_json(f"{self.url}?{urlencode({'query': query, 'k': count})}", "The retriever")
         try:
             return [str(hit["text"]) for hit in answer["topk"][:count]]
         except (KeyError, TypeError):
-            raise WorldError(f"The retriever at {self.url} answered no `topk` passages: check its address.") from None
+            raise WorldError(
+                f"The retriever at {self.url} did not answer with `topk` passages: check its address."
+            ) from None
 
 
 def retriever(corpus: str, url: str) -> Retriever:
-    """The server where there is one, else BM25 over the corpus, which is read when it is first searched."""
+    """The server at `url` if one is named, else BM25 over the corpus, which is read at the first search."""
     if url:
         return ColbertServer(url)
 
@@ -102,17 +105,17 @@ def retriever(corpus: str, url: str) -> Retriever:
 
 
 def read_corpus(address: str) -> list[str]:
-    """The passages of a corpus, each once.
+    """Read the passages of a corpus, each once.
 
     Args:
-        address: as for `bt_core.data.read_source`. A row is a paragraph with `text` or `sentences` and perhaps a
+        address: as for `bt_core.data.read_source`. A row is a paragraph with `text` or `sentences` and optionally a
             `title`, or a question whose `context` holds such paragraphs.
 
     Raises:
-        DataError: when it is not to be had, or a row is neither.
+        DataError: when the corpus cannot be read, or a row is neither.
     """
-    found = read_source(address)
-    rows = [row for part in found.values() for row in part] if isinstance(found, Mapping) else found
+    source = read_source(address)
+    rows = [row for part in source.values() for row in part] if isinstance(source, Mapping) else source
     numbered = enumerate(rows, start=1)
     return list(dict.fromkeys(text for number, row in numbered for text in _passages(row, f"{address}, row {number}")))
 
@@ -126,13 +129,13 @@ def _passages(row: Row, where: str) -> Iterator[str]:
 
 
 def passage(title: str, text: str) -> str:
-    """A paragraph as one text."""
+    """A paragraph as one text, with its title in front."""
     return f"{title} | {text.strip()}" if title else text.strip()
 
 
 def _paragraphs(row: Row) -> Iterable[Mapping[str, Any]]:
     context = row.get("context")
-    if isinstance(context, Mapping):  # as the hub's HotPotQA has it: a list of titles, a list of lists of sentences
+    if isinstance(context, Mapping):  # HotPotQA on the hub has a list of titles and a list of lists of sentences
         pairs = zip(context["title"], context["sentences"], strict=True)
         return [{"title": title, "sentences": sentences} for title, sentences in pairs]
     return context if isinstance(context, list) else [row]

@@ -18,7 +18,7 @@ from bt_core.records import Usage
 
 @pytest.fixture(autouse=True)
 def no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test computes is computed, whatever the surroundings say."""
+    """No test reads answers or adapters from a cache that the environment names."""
     monkeypatch.delenv(CACHE_VARIABLE, raising=False)
 
 
@@ -66,7 +66,7 @@ def tiny_engine(tiny_model: BaseModel) -> TransformersEngine:
 
 @dataclass
 class Recorder:
-    """A real engine, with every request that it was asked kept."""
+    """A real engine that keeps every request."""
 
     engine: TransformersEngine
     requests: list[Request] = field(default_factory=list)

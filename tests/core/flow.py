@@ -35,15 +35,15 @@ class Flow:
         return cls(folder, engine, config, [report])
 
     def going_on(self, kind: str, engine: Engine | None = None, **settings: Any) -> "Flow":
-        """The same run, its reports left behind, on another engine and with other settings of a step kind."""
+        """The same run without its reports, on another engine and with other settings of a step kind."""
         section = getattr(self.config, kind).model_copy(update=settings)
         config = self.config.model_copy(update={kind: section})
         return replace(self, engine=engine or self.engine, config=config, reports=[])
 
     def program(self, name: str, stage: str = "") -> Program:
-        """A program that a step wrote; with `stage`, as if its steps had been called that."""
-        found = read_program(self.folder / name)
-        return replace(found, lineage=tuple(replace(step, stage=stage or step.stage) for step in found.lineage))
+        """A program that a step wrote; with `stage`, as if its steps had had that label."""
+        program = read_program(self.folder / name)
+        return replace(program, lineage=tuple(replace(step, stage=stage or step.stage) for step in program.lineage))
 
     def bootstrap(self, program: str = "vanilla", name: str = "traces") -> list[Trace]:
         report = bootstrap(

@@ -20,7 +20,7 @@ MAX_RANK = 8
 
 @dataclass
 class Served:
-    """The server's state. `faults` are used up, one a POST; `asked` holds (path, body, headers) of every POST."""
+    """The server's state. Each POST uses up one of `faults`; `asked` holds (path, body, headers) of every POST."""
 
     folder: Path
     url: str = ""

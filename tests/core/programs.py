@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from bt_core.lm.binding import vanilla_states
+from bt_core.lm.states import vanilla_states
 from bt_core.models import BaseModel
 from bt_core.program import AdapterRef, LineageStep, Program, adapter_sha256, write_program
 from bt_core.task import Task
@@ -19,7 +19,7 @@ LINEAGE = (
 
 
 def finished(folder: Path, task: Task, reference: str, model: BaseModel, seed: int = 0) -> Path:
-    """Write a program directory as `p -> w` leaves it and return it; another seed gives another program."""
+    """Write a program directory as `p -> w` does, and return it; another seed gives another program."""
     torch.manual_seed(seed)
     base = AutoModelForCausalLM.from_pretrained(model.path)
     adapted = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False))

@@ -1,4 +1,4 @@
-"""An engine whose answers a test writes down, and a runner on it: for tests of what programs do."""
+"""An engine whose answers a test determines, and a runner on it, for tests of how programs run."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,8 +9,8 @@ from typing import Any
 from bt_core.config import Config, resolve_config
 from bt_core.engine.base import BaseEngine, Completion, Request
 from bt_core.lm.adapters import LineAdapter
-from bt_core.lm.binding import vanilla_states
 from bt_core.lm.runner import Runner
+from bt_core.lm.states import vanilla_states
 from bt_core.program import AdapterRef, Program
 from bt_core.records import Row, Trace, Usage
 from bt_core.task import Task
@@ -21,7 +21,7 @@ Answer = Callable[[str, Request], str]
 
 @dataclass
 class Scripted(BaseEngine):
-    """An engine that answers from a function. Of closed answers the chosen one has probability 0.7."""
+    """An engine whose answers a function gives. The chosen one of closed answers has a probability of 0.7."""
 
     answer: Answer
     requests: list[Request] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Scripted(BaseEngine):
 
 @dataclass
 class Wild:
-    """A program, bound with an adapter a predictor, on a scripted engine."""
+    """A program on a scripted engine, with an adapter for each predictor."""
 
     program: Callable[[], Any]
     answer: Answer

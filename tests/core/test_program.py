@@ -1,4 +1,4 @@
-"""The program directory: what is read is what was written, whole or not at all, and nothing altered passes."""
+"""The program directory: it is written whole or not at all, and altered directories are refused."""
 
 import json
 from dataclasses import replace
@@ -76,13 +76,13 @@ def test_a_damaged_program_is_refused(change, sentence: str, written: Path) -> N
         read_program(written)
 
 
-def test_a_program_that_is_no_utf_8_is_refused(written: Path) -> None:
+def test_a_program_that_is_not_utf_8_is_refused(written: Path) -> None:
     (written / "program.json").write_bytes(b'{"task": "caf\xe9"}')
     with pytest.raises(ProgramError, match="is damaged"):
         read_program(written)
 
 
-def test_a_folder_that_is_no_program_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_a_program_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ProgramError, match="is no program directory"):
         read_program(tmp_path)
 

@@ -53,7 +53,7 @@ def test_a_rows_name_depends_on_its_content_alone(row: dict[str, object]) -> Non
     assert row_id({**row, "extra column": 1}) != row_id(row)
 
 
-def test_canonical_json_knows_no_nan() -> None:
+def test_canonical_json_refuses_nan() -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         canonical_json({"score": float("nan")})
 
@@ -104,7 +104,7 @@ def test_traces_round_trip(tmp_path: Path) -> None:
     assert read_traces(tmp_path / "traces.jsonl") == traces
 
 
-def test_a_foreign_trace_names_its_row(tmp_path: Path) -> None:
+def test_a_broken_foreign_trace_is_refused_with_its_row(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "traces.jsonl", [asdict(Trace("a", 1.0)), {"example": "b", "colour": "red"}])
     with pytest.raises(DataError, match=r"row 2: not a trace .*colour"):
         read_traces(tmp_path / "traces.jsonl")

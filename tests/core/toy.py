@@ -39,7 +39,7 @@ class TwoStep(dspy.Module):
 
 
 class Twice(dspy.Module):
-    """Calls one module twice and another between: positions are no guide to who called."""
+    """Calls one module twice and another between, so that the position of a call does not tell its module."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ from bt_core.engine.response_cache import CACHE_VARIABLE
 from bt_core.lm.runner import Runner
 from bt_core.program import program_sha256, read_program
 from bt_core.records import Row, write_jsonl
-from bt_core.steps.common import load_engine
+from bt_core.steps.engines import load_engine
 from bt_core.steps.predict import predict
 from bt_tracking.connection import RetryingClient
 from bt_tracking.registry import registry_name

@@ -1,4 +1,4 @@
-"""Data for the tests of tasks: those beside the checkout where they are, small ones made here otherwise."""
+"""Data for the tests of tasks: those beside the checkout where they exist, and else small ones made here."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping

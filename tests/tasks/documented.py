@@ -1,4 +1,4 @@
-"""The declared task that docs/tasks.md shows, word for word."""
+"""The declared task in docs/tasks.md, word for word."""
 
 from pathlib import Path
 

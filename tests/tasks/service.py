@@ -1,4 +1,4 @@
-"""A web service on this machine, for what speaks to one."""
+"""A web service on this machine, for tests of what calls one."""
 
 import json
 import threading
@@ -21,7 +21,7 @@ class Asked:
 
 @dataclass
 class Service:
-    """What it was asked, and the status that it answers with."""
+    """The requests to the service, and the status that it answers with."""
 
     url: str
     status: int = 200
@@ -30,7 +30,7 @@ class Service:
 
 @contextmanager
 def serving(answer: Callable[[Asked], Any]) -> Iterator[Service]:
-    """A service whose answers are made, as JSON, by a function of the request; text is sent as it stands."""
+    """A service that answers with what a function makes of the request, as JSON; a text is sent unchanged."""
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:

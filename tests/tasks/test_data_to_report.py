@@ -31,7 +31,7 @@ SMALL = (
 
 @dataclass(frozen=True)
 class Done:
-    """A folder with a sweep a task, and what the command printed."""
+    """A folder with a sweep for each task, and what the command printed."""
 
     folder: Path
     out: str

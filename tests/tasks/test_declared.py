@@ -130,7 +130,7 @@ ONE = {"signature": "text -> answer"}
         ({"metric": "bleu"}, r"`metric\.kind` is 'bleu', but input should be 'exact_match'"),
         ({"metric": None}, r"`metric` is None"),
         ({"metric": "regex"}, r"The metric `regex` needs `metric\.pattern`"),
-        ({"metric": {"kind": "f1", "field": "answr"}}, "has no field `answr`: mend its file"),
+        ({"metric": {"kind": "f1", "field": "answr"}}, "has no field `answr`: correct its file"),
         ({"signature": "text, answer"}, r"'text, answer' of task `t` has no `->`"),
         ({"signature": "text -> answer: Picture"}, r"cannot be read at 'answer: Picture': write names"),
         ({"signature": "text -> an answer"}, "cannot be read at 'an answer'"),
@@ -141,7 +141,7 @@ ONE = {"signature": "text -> answer"}
         ({"signature": "text, answer -> answer"}, "module `answer` of task `t` reads `answer` before one answers it"),
         (MODULES | {"modules": [ONE, ONE]}, "Two modules of task `t` are called `answer`: give one another `name`"),
         (MODULES | {"modules": [ONE | {"name": "an answer"}]}, "cannot be called `an answer`"),
-        ({"labels": {"answer": "data"}}, "labels of `answer` are to come from the data, and the file names none"),
+        ({"labels": {"answer": "data"}}, "labels of `answer` should come from the data, but the file names none"),
         ({"labels": {"label": ["a", "b"]}}, "has no field `label`"),
         ({"labels": {"answer": "somewhere"}}, "`labels.answer"),
         ({"labels": {"answer": ["only"]}}, "fewer than two labels for `answer`"),
@@ -156,7 +156,7 @@ def test_a_mistake_in_the_file_is_one_sentence(change: dict[str, Any], sentence:
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_not_there() -> None:
+def test_a_missing_file_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml does not exist"):
         gather({"task": "nowhere.yaml"})
     with pytest.raises(ConfigError, match=r"nowhere\.yaml does not exist"):

@@ -1,4 +1,4 @@
-"""What fails around a program, and not in it, stops the run: it says nothing about the program."""
+"""Faults around a program stop the run, since they say nothing about the program."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +10,8 @@ from bt_core import metrics
 from bt_core.config import Config, resolve_config
 from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.errors import BtError, ConfigError, WorldError
-from bt_core.lm.binding import vanilla_states
 from bt_core.lm.runner import Runner
+from bt_core.lm.states import vanilla_states
 from bt_core.program import Program
 from bt_core.records import Row
 from bt_core.task import Task, load_task
@@ -37,17 +37,17 @@ def _run(task: Task, rows: list[Row], engine: TransformersEngine, folder: Path) 
     [({}, ConfigError, "corpus` is empty"), ({"retriever": "nowhere"}, WorldError, "'nowhere', which is none")],
     ids=["no-corpus", "no-server"],
 )
-def test_a_retriever_that_cannot_search(
+def test_a_retriever_that_fails_stops_the_run(
     settings: dict[str, str], kind: type[BtError], sentence: str, tiny_engine: TransformersEngine, tmp_path: Path
 ) -> None:
     with pytest.raises(kind, match=sentence):
         _run(load_task("hotpotqa", settings), QUESTIONS, tiny_engine, tmp_path)
 
 
-def test_a_judge_that_cannot_judge(tiny_engine: TransformersEngine, tmp_path: Path) -> None:
+def test_a_judge_without_marks_stops_the_run(tiny_engine: TransformersEngine, tmp_path: Path) -> None:
     with serving(lambda request: {"choices": []}) as service:
         task = toy.make(metric=metrics.judge("colour", service.url, "a-judge"))
-        with pytest.raises(WorldError, match="answered no chat completion"):
+        with pytest.raises(WorldError, match="did not answer with a chat completion"):
             _run(task, toy.rows()[:1], tiny_engine, tmp_path)
 
 
@@ -64,10 +64,10 @@ def test_a_declared_program_runs_on_an_engine(tiny_engine: TransformersEngine, t
     assert {trace.score for trace in traces} == {0.0, 1.0}
 
 
-def test_runs_whose_every_call_failed_teach_nothing(
+def test_runs_in_which_every_call_failed_are_not_trained_on(
     tiny_engine: TransformersEngine, tiny_folder: Path, tmp_path: Path, write: Callable[..., Path]
 ) -> None:
-    """A random model never writes the fields that are asked for; at a threshold of 0 its traces pass all the same."""
+    """A random model never writes the requested fields; at a threshold of 0 its traces pass nevertheless."""
     data = write("problems.jsonl", [{"question": f"{n} + 1 = ?", "answer": str(n + 1)} for n in range(6)])
     settings = {"data": str(data), "rows": {"train": 3, "val": 2, "test": 1}, "decoding": {"max_tokens": 4}}
     settings |= {"task_settings": {"prompt": "paper"}}

@@ -1,4 +1,4 @@
-"""The metrics library. The tables' right-hand sides follow from the rules that the official scripts document."""
+"""The metrics. The expected values in the tables follow from the rules that the official scripts document."""
 
 from decimal import Decimal
 from types import SimpleNamespace
@@ -150,10 +150,10 @@ def test_labels_patterns_and_json(metric: metrics.Metric, answer: Any, right: An
     assert metric({"x": right}, SimpleNamespace(x=answer)) == score
 
 
-def test_what_a_metric_cannot_be_made_of() -> None:
-    with pytest.raises(ConfigError, match=r"pattern '\(' is no regular expression"):
+def test_metrics_with_wrong_arguments_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"pattern '\(' is not a regular expression"):
         metrics.regex("x", "(")
-    with pytest.raises(ConfigError, match="compares no keys"):
+    with pytest.raises(ConfigError, match="has no keys"):
         metrics.json_fields("x", [])
 
 
@@ -189,7 +189,7 @@ def test_a_judges_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch
 
 def test_a_judge_that_fails_stops_the_run() -> None:
     with serving(lambda request: {"error": "no such model"}) as service:
-        with pytest.raises(WorldError, match="answered no chat completion: check `endpoint` and `model`"):
+        with pytest.raises(WorldError, match="did not answer with a chat completion: check `endpoint` and `model`"):
             _judged(service)
         service.status = 401
         with pytest.raises(WorldError, match="answered 401"):

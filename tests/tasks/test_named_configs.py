@@ -1,4 +1,4 @@
-"""`--config NAME`: what comes with a task."""
+"""`--config NAME`: the configurations that a task brings."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ PAPER = Path("paper")
 
 
 def _whole(task: str, name: str) -> Config:
-    """Everything that a run of a packaged configuration would use."""
+    """All settings that a run of a packaged configuration would use."""
     settings = gather({"task": task}, Path(name))
     return resolve_config(load_task(task, settings.config.task_settings).config, settings.overrides)
 
@@ -57,7 +57,7 @@ def test_options_win_over_a_named_configuration() -> None:
     assert settings.config.task_settings == {"prompt": "paper", "metric": "first_line"}
 
 
-def test_a_task_of_ones_own_brings_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_users_task_brings_its_own_configurations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "routing.py").write_text("raise RuntimeError('a configuration needs no import')")
@@ -80,7 +80,7 @@ def test_a_task_of_ones_own_brings_its_own(tmp_path: Path, monkeypatch: pytest.M
     ],
     ids=["others", "none", "unknown", "no-module", "no-task"],
 )
-def test_a_name_that_is_none(task: str | None, sentence: str) -> None:
+def test_an_unknown_configuration_name_is_refused(task: str | None, sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
         gather({"task": task}, Path("none"))
     assert sentence in str(caught.value)

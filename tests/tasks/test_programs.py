@@ -1,4 +1,4 @@
-"""The paper's programs: what they ask, what they retrieve, and the settings that they take."""
+"""The paper's programs: their prompts, their retrieval and their settings."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +30,7 @@ Write = Callable[..., Path]
 
 
 def _asked(task: Task, answers: list[dict[str, Any]], **inputs: Any) -> tuple[Any, list[str]]:
-    """A program's prediction when the LM says so, and its prompts."""
+    """A program's prediction with these answers of the LM, and its prompts."""
     lm = DummyLM(answers)
     with dspy.context(lm=lm, adapter=dspy.ChatAdapter(), trace=[]):
         prediction = task.program()(**inputs)
@@ -82,12 +82,12 @@ def test_a_server_takes_the_corpus_place() -> None:
 
 
 @pytest.mark.parametrize(("answer", "sentence"), [({"error": "down"}, "no `topk`"), ("<html>", "answered no JSON")])
-def test_a_server_of_another_kind(answer: Any, sentence: str) -> None:
+def test_a_server_with_another_protocol_is_reported(answer: Any, sentence: str) -> None:
     with serving(lambda request: answer) as service, pytest.raises(WorldError, match=sentence):
         ColbertServer(service.url).search("x", 3)
 
 
-def test_a_server_that_is_not_there() -> None:
+def test_an_unreachable_server_is_reported() -> None:
     with serving(lambda request: {}) as gone:
         pass
     with pytest.raises(WorldError, match=r"The retriever at http://127\.0\.0\.1:.* cannot be used"):
@@ -177,12 +177,14 @@ def test_the_hubs_splits_become_those_of_the_paper(write: Write, monkeypatch: py
     ],
     ids=["unknown", "value", "two", "no-settings"],
 )
-def test_settings_that_a_task_has_not(reference: str, settings: dict[str, Any], sentence: str) -> None:
+def test_settings_that_a_task_does_not_have_are_refused(
+    reference: str, settings: dict[str, Any], sentence: str
+) -> None:
     with pytest.raises(ConfigError, match=sentence):
         load_task(reference, settings)
 
 
-def test_a_task_of_ones_own_takes_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_users_task_takes_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     factory = TaskFactory(Prompting, lambda settings: toy.make(name=settings.prompt))
     monkeypatch.setattr(toy, "settled", factory, raising=False)
     assert load_task("tests.core.toy:settled", {"prompt": "paper"}).name == "paper"

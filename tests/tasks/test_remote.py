@@ -1,4 +1,4 @@
-"""A corpus and a declared task's data in S3: what a cluster's steps read."""
+"""A corpus and the data of a declared task in S3, as the stages on a cluster read them."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`bt reproduce` but for the runs themselves: its orders, its pipelines, and its table."""
+"""`bt reproduce` without the runs themselves: its commands, its pipelines and its table."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ bt = cli.bt
 
 
 def _sweep(task: str, model: str, **settings: Any) -> dict[str, Any]:
-    """The parts of a sweep.json that the table is made of."""
+    """The parts of a sweep.json that the table is made from."""
     config = resolve_config({"task": task, **settings}).model_dump(mode="json")
     arm = {"mean": 0.6, "low": 0.5, "high": 0.7}
     return {
@@ -43,7 +43,7 @@ def done(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def test_scores_stand_beside_the_papers(bt: Bt, done: Path) -> None:
+def test_scores_are_shown_beside_the_papers(bt: Bt, done: Path) -> None:
     ended = bt("reproduce", "--table", "--tasks", "hotpotqa,iris", "--out", done)
     assert ended.status == 0, ended.err
     assert ended.out.strip() == (done / "table1.md").read_text().strip()
@@ -76,7 +76,7 @@ def test_a_sweep_that_is_not_finished(bt: Bt, done: Path) -> None:
 
 
 @pytest.mark.parametrize("tasks", ["hotpotqa,triage", ""])
-def test_tasks_that_the_paper_has_not(tasks: str, bt: Bt) -> None:
+def test_tasks_that_are_not_in_the_paper_are_refused(tasks: str, bt: Bt) -> None:
     ended = bt("reproduce", "--tasks", tasks)
     assert ended.status == 2
     assert ended.sentence.endswith("which has hotpotqa, gsm8k, iris: name some of these.")
@@ -90,14 +90,14 @@ def test_tasks_that_the_paper_has_not(tasks: str, bt: Bt) -> None:
         (["--table", "--gpus", "1"], "--image and --gpus are for pods"),
     ],
 )
-def test_options_that_would_go_unheeded(arguments: list[str], sentence: str, bt: Bt, tmp_path: Path) -> None:
+def test_options_without_effect_are_refused(arguments: list[str], sentence: str, bt: Bt, tmp_path: Path) -> None:
     ended = bt("reproduce", *arguments)
     assert (ended.status, ended.out) == (2, "")
     assert ended.sentence.startswith(sentence)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_pipeline_a_task_for_a_cluster(bt: Bt, tmp_path: Path) -> None:
+def test_a_cluster_gets_a_pipeline_for_each_task(bt: Bt, tmp_path: Path) -> None:
     arguments = ["--seeds", "0,1", "--strategies", "p; p -> w", "--model", "org/model", "--set", "w.epochs=2"]
     own = ["--set", "hotpotqa.task_settings.retriever=http://colbert/api/search", "--set", "gsm8k.rows.test=9"]
     ended = bt("reproduce", "--compile", "compiled", "--image", "registry/bt-python:1", *arguments, *own)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.retrieval` counts supporting paragraphs rightly."""
+"""`python -m benchmarks.retrieval` counts supporting paragraphs correctly."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Rows from wherever they lie, their columns called as the task calls them."""
+"""Rows from every kind of address, with the column names that the task uses."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -20,7 +20,7 @@ TASK = toy.make(data=None)
 Write = Callable[..., Path]
 
 
-def test_columns_are_called_as_the_task_calls_them(write: Write) -> None:
+def test_columns_get_the_names_that_the_task_uses(write: Write) -> None:
     splits = load_splits(TASK, str(write("rows.jsonl", FOREIGN)), SIZES, 0, COLUMNS)
     assert {name: len(rows) for name, rows in splits.items()} == SIZES.model_dump()
     assert splits["test"][0].keys() == {"thing", "colour", "page"}
@@ -28,7 +28,7 @@ def test_columns_are_called_as_the_task_calls_them(write: Write) -> None:
     assert splits == load_splits(TASK, str(write("plain.jsonl", plain)), SIZES, 0)
 
 
-def test_a_column_that_is_not_there(write: Write) -> None:
+def test_a_missing_column_is_refused(write: Write) -> None:
     path = write("rows.jsonl", FOREIGN)
     with pytest.raises(DataError, match=r"row 1: no column `label` \(for `colour`\) \(it has category, page, text\)"):
         load_splits(TASK, str(path), SIZES, 0, COLUMNS | {"colour": "label"})
@@ -65,7 +65,7 @@ def test_a_test_split_is_never_made_up(write: Write) -> None:
     ids=["train-test", "all", "no-test", "train"],
 )
 def test_a_data_set_of_the_datasets_library(names: tuple[str, ...], wanted: set[str], write: Write) -> None:
-    """Folders are loaded by the code that loads ids of the hub."""
+    """Load a folder with the code that loads ids of the hub."""
     for name in names:
         folder = write(f"set/{name}.jsonl", FOREIGN).parent
     found = read_source(f"hub:{folder}")
@@ -74,7 +74,7 @@ def test_a_data_set_of_the_datasets_library(names: tuple[str, ...], wanted: set[
     assert {row_id(row) for row in found["train"]} == {row_id(row) for row in FOREIGN}
 
 
-def test_a_data_set_that_is_not_to_be_had(tmp_path: Path) -> None:
+def test_a_data_set_that_cannot_be_loaded_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot be loaded .*: check id and network, or give a file") as caught:
         read_source(f"hub:{tmp_path / 'none'}")
     assert "\n" not in str(caught.value)

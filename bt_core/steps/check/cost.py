@@ -1,7 +1,7 @@
-"""What a strategy will cost, from a few measured rows and the settings: the formula of docs/your-own-task.md.
+"""What a strategy will cost, from a few measured rows and the settings; docs/your-own-task.md has the formula.
 
-Every figure is an upper bound for rows like the measured ones: racing drops candidates, prompts share prefixes,
-answers come from the cache, and only traces that pass are trained on.
+Every figure is an upper bound for rows like the measured ones, since racing drops candidates, prompts share prefixes,
+answers come from the cache, and training uses only traces that pass.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from bt_core.strategy import Strategy, format_strategy
 
 @dataclass(frozen=True)
 class Measured:
-    """Means over the measured rows: LM calls a row and tokens a row.
+    """LM calls and tokens of a row, as means over the measured rows.
 
-    `demo_tokens` are what one demonstration in every predictor adds to a row's prompts, `train_tokens` the prompts and
-    answers of a row's calls as training rows.
+    `demo_tokens` is what one demonstration in every predictor adds to a row's prompts. `train_tokens` is the length of
+    a row's calls as training rows, prompts and answers together.
     """
 
     calls: float
@@ -28,7 +28,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Cost:
-    """`runs` of the program on a row; LM calls, prompt and completion tokens in them; tokens trained on."""
+    """Upper bounds: program runs on a row, the LM calls and tokens of those runs, and the tokens trained on."""
 
     strategy: str
     runs: int
@@ -40,7 +40,7 @@ class Cost:
 
 @dataclass
 class _Bill:
-    """Counts runs by how many demonstrations their prompts hold."""
+    """Adds up program runs, and the demonstrations in their prompts."""
 
     config: Config
     measured: Measured
@@ -57,24 +57,30 @@ class _Bill:
             self.run(self.config.rows.train, demos)
 
     def search(self, demos: float, are_own: bool) -> float:
-        """`p`: the demo-free candidate, one full demo set, the others of a random size; the incoming prompts too,
-        unless they are the task's own. Returns the demos it ships.
+        """Add `p`; returns how many demonstrations it ships at most.
+
+        The candidates are the demo-free program, the incoming prompts unless they are the task's own, one full demo
+        set, and sets of a random size.
         """
         rows, most = self.config.rows.val, self.config.p.max_demos
-        for demos_of in (0.0, *([] if are_own else [demos]), most, *[(most + 1) / 2] * (self.config.p.candidates - 1)):
-            self.run(rows, demos_of)
-            self.calibrate(demos_of)
+        incoming = [] if are_own else [demos]
+        for candidate_demos in (0.0, *incoming, most, *[(most + 1) / 2] * (self.config.p.candidates - 1)):
+            self.run(rows, candidate_demos)
+            self.calibrate(candidate_demos)
         return float(most)
 
     def instruct(self, kind: str, demos: float) -> float:
-        """`g` and `m`, whose budget is a setting."""
+        """Add `g` or `m`, whose budget is a setting; returns how many demonstrations it ships."""
         settings = self.config.g if kind == "g" else self.config.m
         shipped = float(settings.max_demos) or demos
         self.run(settings.metric_calls, shipped)
         return shipped
 
     def tune(self, demos: float, first: bool) -> float:
-        """`w`: validation before (where no step has measured it) and after, the gate's samples, and the training."""
+        """Add `w`; returns how many demonstrations it ships.
+
+        It validates before (where no step has done so) and after, samples for the gate, and trains.
+        """
         config, shipped = self.config, demos if self.config.w.sft_prompt == "optimised" else 0.0
         if first:
             self.run(config.rows.val, demos)
@@ -87,7 +93,7 @@ class _Bill:
 
 
 def estimate(strategy: Strategy, config: Config, measured: Measured) -> Cost:
-    """The cost of a strategy from the data to the test, at most."""
+    """The cost of a strategy, from the data to the test."""
     bill, demos, most, are_own = _Bill(config, measured), 0.0, 0.0, True
     bill.calibrate()
     for position, kind in enumerate(strategy):
@@ -100,7 +106,7 @@ def estimate(strategy: Strategy, config: Config, measured: Measured) -> Cost:
             demos = bill.instruct(kind, demos)
         most, are_own = max(most, demos), kind == "w" and (are_own or config.w.sft_prompt == "vanilla")
     bill.run(config.rows.test)
-    bill.run(config.rows.test, most)  # what is shipped may be an earlier step's
+    bill.run(config.rows.test, most)  # the program that is shipped may be that of an earlier step
     return Cost(
         format_strategy(strategy),
         round(bill.runs),
@@ -112,5 +118,5 @@ def estimate(strategy: Strategy, config: Config, measured: Measured) -> Cost:
 
 
 def estimates(strategies: Sequence[Strategy], config: Config, measured: Measured | None) -> tuple[Cost, ...]:
-    """The cost of each strategy; nothing where no row could be measured."""
+    """The cost of each strategy; empty where no row could be measured."""
     return tuple(estimate(strategy, config, measured) for strategy in strategies) if measured else ()

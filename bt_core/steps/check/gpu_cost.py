@@ -1,4 +1,4 @@
-"""What a strategy takes of a GPU, stage by stage: tokens, minutes, memory. docs/training.md has the formula."""
+"""What a strategy costs on a GPU, stage by stage: tokens, minutes, memory. docs/training.md has the formula."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,8 +10,8 @@ from bt_core.engine.training.job import memory_plans
 from bt_core.engine.training.memory import TrainingNeed, training_need
 from bt_core.models import resolve_model
 from bt_core.steps.check.check import check
-from bt_core.steps.check.checkup import RowRun
 from bt_core.steps.check.cost import Cost, Measured, estimate
+from bt_core.steps.check.report import RowRun
 from bt_core.strategy import Strategy, format_strategy
 from bt_core.task import load_task
 
@@ -22,7 +22,7 @@ TERA, MINUTE = 1e12, 60.0
 
 @dataclass(frozen=True)
 class Card:
-    """A GPU: `tflops` in bfloat16 and `bandwidth` in TB/s; `share` of the former that is reached."""
+    """A GPU: its `tflops` in bfloat16, the `share` of them that is reached, and its `bandwidth` in TB/s."""
 
     tflops: float
     bandwidth: float
@@ -31,7 +31,7 @@ class Card:
 
 @dataclass(frozen=True)
 class StageCost:
-    """A stage's tokens and its minutes on the card, both at most."""
+    """Upper bounds of a stage's tokens and of its minutes on the card."""
 
     stage: str
     prompt_tokens: int
@@ -42,7 +42,10 @@ class StageCost:
 
 @dataclass(frozen=True)
 class GpuCost:
-    """All stages, and the memory of training: None without `w`, or where the model is no plain transformer."""
+    """The cost of all stages, and the memory that training needs.
+
+    `memory` is None where the strategy has no `w`, or the model is not a plain transformer.
+    """
 
     strategy: str
     stages: tuple[StageCost, ...]
@@ -53,10 +56,10 @@ class GpuCost:
 
 
 def gpu_cost(overrides: Mapping[str, Any], strategy: Strategy, card: Card) -> GpuCost | None:
-    """Measure three rows and estimate a run; None where they asked nothing.
+    """Measure three rows and estimate a run; None where the rows called no LM.
 
     Raises:
-        BtError: when a run would end with the same sentence before its first step.
+        BtError: when a run would fail with the same sentence before its first step.
     """
     report = check(overrides, [strategy])
     if report.measured is None:
@@ -77,21 +80,23 @@ def gpu_cost(overrides: Mapping[str, Any], strategy: Strategy, card: Card) -> Gp
 def stage_costs(
     strategy: Strategy, config: Config, measured: Measured, weights: int, card: Card
 ) -> tuple[StageCost, ...]:
-    """Each stage as what it adds to the strategy's beginning; label priors and the test come last."""
+    """The cost of each step, as what it adds to the steps before it; label priors and the test come last."""
     untested = config.model_copy(update={"rows": config.rows.model_copy(update={"test": 0})})
-    begun = [estimate(strategy[:count], untested, measured) for count in range(len(strategy) + 1)]
-    tested = estimate(strategy, config, measured)
-    found = [
-        StageCost(f"{position}.{kind}", *_added(begun[position - 1], begun[position]))
+    prefixes = [estimate(strategy[:count], untested, measured) for count in range(len(strategy) + 1)]
+    stages = [
+        _added(f"{position}.{kind}", prefixes[position - 1], prefixes[position])
         for position, kind in enumerate(strategy, start=1)
     ]
-    rest = _added(begun[-1], tested)
-    found.append(StageCost("data and test", rest[0] + begun[0].prompt_tokens, rest[1] + begun[0].completion_tokens, 0))
-    return tuple(replace(one, minutes=_minutes(one, config, weights, card)) for one in found)
+    test, data = _added("test", prefixes[-1], estimate(strategy, config, measured)), prefixes[0]
+    prompt_tokens = data.prompt_tokens + test.prompt_tokens
+    completion_tokens = data.completion_tokens + test.completion_tokens
+    stages.append(StageCost("data and test", prompt_tokens, completion_tokens, 0))
+    return tuple(replace(stage, minutes=_minutes(stage, config, weights, card)) for stage in stages)
 
 
-def _added(before: Cost, after: Cost) -> tuple[int, int, int]:
-    return (
+def _added(stage: str, before: Cost, after: Cost) -> StageCost:
+    return StageCost(
+        stage,
         after.prompt_tokens - before.prompt_tokens,
         after.completion_tokens - before.completion_tokens,
         after.train_tokens - before.train_tokens,
@@ -99,17 +104,20 @@ def _added(before: Cost, after: Cost) -> tuple[int, int, int]:
 
 
 def _minutes(stage: StageCost, config: Config, weights: int, card: Card) -> float:
-    """Two operations a weight and token forward, two more for the inputs' gradients (a frozen base has no others);
-    decoding also reads every weight once a step, in which `engine.in_flight` answers grow by a token each.
+    """The time of a stage on the card.
+
+    A forward pass takes two operations for each weight and token, and the gradients of the inputs two more (a frozen
+    base has no other gradients). Decoding also reads every weight once a pass, in which `engine.in_flight` answers grow
+    by a token each.
     """
     answered = stage.prompt_tokens + stage.completion_tokens
-    products = weights * (2.0 * answered + 4.0 * stage.train_tokens) / (card.tflops * TERA * card.share)
+    computing = weights * (2.0 * answered + 4.0 * stage.train_tokens) / (card.tflops * TERA * card.share)
     reading = weights * NUMBER * stage.completion_tokens / config.engine.in_flight / (card.bandwidth * TERA)
-    return (products + reading) / MINUTE
+    return (computing + reading) / MINUTE
 
 
 def _longest(runs: Sequence[RowRun]) -> tuple[int, int]:
-    """Tokens of the longest call and of the longest completion, with its end."""
-    asked = [one for run in runs for one in run.asked if not one.error]
-    answers = [one.completion_tokens or len(one.completion.split()) + 1 for one in asked]
-    return max(one.prompt_tokens + answer + 1 for one, answer in zip(asked, answers, strict=True)), max(answers) + 1
+    """Tokens of the longest call and of the longest completion, with the token that ends it."""
+    calls = [call for run in runs for call in run.asked if not call.error]
+    answers = [call.completion_tokens or len(call.completion.split()) + 1 for call in calls]
+    return max(call.prompt_tokens + answer + 1 for call, answer in zip(calls, answers, strict=True)), max(answers) + 1

@@ -1,42 +1,40 @@
-"""What the steps around other libraries' searches share: candidates, each run once on a row, compared on validation.
+"""The candidates of a search by another library: each is run once on a row, and they are compared on validation.
 
-The library decides what to try. What is kept is decided here, as in `p`: the best on all validation rows, the earlier
-on ties, and the demo-free program always among them.
+The library decides what to try. Which candidate is kept is decided here, as in `p`: the best on all validation rows,
+the earlier on ties, with the demo-free program always among them.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bt_core.config import WriterConfig
-from bt_core.engine.base import Sampling
 from bt_core.errors import ConfigError
-from bt_core.lm.binding import vanilla_states
 from bt_core.lm.instruction_writer import InstructionWriter
-from bt_core.lm.mipro import Demos
-from bt_core.program import Program, write_program
+from bt_core.lm.states import vanilla_states
+from bt_core.program import Demos, Program, write_program
 from bt_core.records import Row, StageReport, Trace, canonical_json, read_jsonl, read_traces, row_id
-from bt_core.steps.common import Stage, failures, mean_score, open_engine
-from bt_core.steps.optimise.prompt_search import candidates
-from bt_core.steps.teacher import taught
+from bt_core.steps.optimise.candidates import candidates
+from bt_core.steps.session import Session
+from bt_core.steps.stage import Stage
+from bt_core.steps.trace_summary import failures, mean_score
 
-#: Characters of an instruction that the note shows.
+#: How many characters of an instruction the note shows.
 SHOWN = 160
 
 
 @dataclass
 class CandidatePool:
-    """The programs that a search tried, in order, with every run of them.
+    """The programs that a search tried, in order, and the traces of all their runs.
 
     Args:
-        work: the opened step.
-        train: inputs for label priors, where they are asked for.
+        session: runs the programs.
+        train: inputs for label priors, where the configuration asks for them.
         val: rows on which candidates are compared.
         passing: traces that reach the threshold, for demonstrations.
     """
 
-    work: Stage
+    session: Session
     train: Sequence[Row]
     val: Sequence[Row]
     passing: Sequence[Trace]
@@ -44,58 +42,64 @@ class CandidatePool:
     _traces: dict[tuple[str, str], Trace] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, work: Stage, traces: Path, train: Path, val: Path) -> "CandidatePool":
-        """An empty pool over the step's inputs.
+    def open(cls, session: Session, traces: Path, train: Path, val: Path) -> "CandidatePool":
+        """An empty pool over the inputs of the session's stage.
 
         Raises:
             DataError: when one of the files is not usable.
         """
-        threshold = work.config.bootstrap.threshold
+        threshold = session.stage.config.bootstrap.threshold
         passing = [trace for trace in read_traces(traces) if trace.score >= threshold]
-        return cls(work, read_jsonl(train), read_jsonl(val), passing)
+        return cls(session, read_jsonl(train), read_jsonl(val), passing)
+
+    @property
+    def stage(self) -> Stage:
+        return self.session.stage
 
     @property
     def runs(self) -> int:
-        """Program runs so far; the same candidate is run once on a row."""
+        """Program runs so far; a candidate is run only once on the same row."""
         return len(self._traces)
 
     @property
-    def known_runs(self) -> int:
-        """What `add_known` takes."""
-        return len(known(self.work)) * len(self.val)
+    def baseline_runs(self) -> int:
+        """Program runs that `add_baselines` takes."""
+        return len(baselines(self.stage)) * len(self.val)
 
-    def add_known(self) -> None:
+    def add_baselines(self) -> None:
         """Score what every search is measured against: the demo-free program, and the incoming prompts."""
-        for program in known(self.work):
+        for program in baselines(self.stage):
             self.run(program, self.val)
 
     def run(self, program: Program, rows: Sequence[Row]) -> list[Trace]:
-        """The candidate's traces on the rows, from memory where it was run on them before.
+        """The candidate's traces on the rows; rows that it was run on before are not run again.
 
         Raises:
-            BtError: when the engine failed or the metric answers nonsense.
+            BtError: when the engine failed or the metric returned no score in [0, 1].
         """
         key = _prompts(program)
         if key not in self._programs:
-            label = f"{self.work.name} calibrate"
-            (self._programs[key],) = self.work.runner.calibrate([program], self.train, label)
+            label = f"{self.stage.name} calibrate"
+            (self._programs[key],) = self.session.runner.calibrate([program], self.train, label)
         missing = {row_id(row): row for row in rows if (key, row_id(row)) not in self._traces}
         if missing:
-            label = f"{self.work.name} candidate {len(self._programs) - 1}"
-            found = self.work.runner.run(self._programs[key], list(missing.values()), label)
-            self._traces.update(zip(((key, name) for name in missing), found, strict=True))
+            label = f"{self.stage.name} candidate {len(self._programs) - 1}"
+            traces = self.session.runner.run(self._programs[key], list(missing.values()), label)
+            self._traces.update(zip(((key, name) for name in missing), traces, strict=True))
         return [self._traces[key, row_id(row)] for row in rows]
 
     def score(self, program: Program, rows: Sequence[Row]) -> float:
+        """The candidate's mean score on the rows."""
         return mean_score(self.run(program, rows))
 
     def demo_sets(self, count: int, size: int) -> list[Demos]:
-        """Up to `count` different sets of at most `size` demonstrations a predictor: the sets that `p` would try."""
-        work = self.work
-        settings = work.config.p.model_copy(update={"candidates": count, "max_demos": size})
-        config = work.config.model_copy(update={"p": settings})
-        pool = candidates(work.program, vanilla_states(work.task), self.passing, config)
-        return [{name: state.demos for name, state in one.predictors.items()} for one in pool[len(known(work)) :]]
+        """Up to `count` different sets of demonstrations, as `p` would try them, at most `size` for each predictor."""
+        stage = self.stage
+        settings = stage.config.p.model_copy(update={"candidates": count, "max_demos": size})
+        config = stage.config.model_copy(update={"p": settings})
+        programs = candidates(stage.program, vanilla_states(stage.task), self.passing, config)
+        with_demos = programs[len(baselines(stage)) :]
+        return [{name: state.demos for name, state in program.predictors.items()} for program in with_demos]
 
     def conclude(
         self, search: WriterConfig, writer: InstructionWriter, optimised: Path, outcome: str = ""
@@ -103,26 +107,26 @@ class CandidatePool:
         """Write the best candidate's program, and report on all that were scored on every validation row.
 
         Args:
-            search: its settings, for the lineage.
+            search: the search's settings, for the lineage.
             writer: the LM that wrote instructions.
             optimised: the program directory to write.
             outcome: what the search had to do without, if anything.
         """
-        work = self.work
-        settings = search.model_dump(mode="json") | {"threshold": work.config.bootstrap.threshold}
+        stage = self.stage
+        settings = search.model_dump(mode="json") | {"threshold": stage.config.bootstrap.threshold}
         ranked = [program for program in self._programs.values() if self._is_complete(program)]
         means = [self.score(program, self.val) for program in ranked]
         best = means.index(max(means))
-        before = self.score(work.program, self.val) if work.known_val is None else work.known_val
-        grown = work.grown(ranked[best], settings, before, means[best], outcome)
-        write_program(grown, optimised, work.adapter_folders())
-        warnings = [f"{work.name}: {outcome}."] if outcome else []
+        before = self.score(stage.program, self.val) if stage.val_score is None else stage.val_score
+        program = stage.with_step(ranked[best], settings, before, means[best], outcome)
+        write_program(program, optimised, stage.adapter_folders())
+        warnings = [f"{stage.name}: {outcome}."] if outcome else []
         if writer.refused:
             warnings.append(
-                f"{work.name}: {len(writer.refused)} of {writer.calls} prompts for new instructions got no answer, the"
+                f"{stage.name}: {len(writer.refused)} of {writer.calls} prompts for new instructions got no answer, the"
                 f" first because {writer.refused[0]}"
             )
-        return work.report(
+        return self.session.report(
             params=settings,
             metrics={
                 "val/score": means[best],
@@ -143,41 +147,15 @@ class CandidatePool:
         return all((key, row_id(row)) in self._traces for row in self.val)
 
 
-def known(work: Stage) -> list[Program]:
+def baselines(stage: Stage) -> list[Program]:
     """The demo-free program, the task's own prompts and the incoming ones, where they differ."""
-    return candidates(work.program, vanilla_states(work.task), (), work.config)
-
-
-@contextmanager
-def open_writer(work: Stage, settings: WriterConfig) -> Iterator[InstructionWriter]:
-    """The LM that writes instructions: the program's base model without its adapter, or the teacher.
-
-    The teacher's engine is closed at the end, and what it spent is the step's.
-
-    Raises:
-        ConfigError, ModelError: when it is the teacher, and that one is not named or not to be had.
-    """
-    sampling = Sampling(settings.temperature, max_tokens=settings.max_tokens, seed=work.config.seed * 1_000)
-    if settings.writer == "base":
-        yield InstructionWriter(work.runner.engine, sampling)
-        return
-    if not work.config.teacher.model:
-        raise ConfigError(
-            f"`{work.kind}.writer` is `teacher`, but `teacher.model` names none: name one, or use `base`."
-        )
-    teacher = taught(work)
-    engine = open_engine(teacher.program, teacher.config)
-    try:
-        yield InstructionWriter(engine, sampling)
-    finally:
-        work.spent += engine.usage
-        engine.close()
+    return candidates(stage.program, vanilla_states(stage.task), (), stage.config)
 
 
 def too_small(kind: str, budget: int, needed: int, spent_on: str) -> ConfigError:
-    """The sentence for a budget that allows no try at all."""
+    """The error for a budget that is too small for a single try."""
     return ConfigError(
-        f"`{kind}.metric_calls` is {budget}, and one try takes {needed} program runs ({spent_on}): raise it, or give"
+        f"`{kind}.metric_calls` is {budget}, but one try takes {needed} program runs ({spent_on}): raise it, or use"
         " fewer validation rows."
     )
 
@@ -196,6 +174,6 @@ def _note(ranked: Sequence[Program], means: Sequence[float], best: int) -> str:
 
 
 def _shown(text: str) -> str:
-    """An instruction on one line of a Markdown table."""
+    """An instruction, shortened and escaped for a cell of a Markdown table."""
     line = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
     return line if len(line) <= SHOWN else f"{line[:SHOWN]}..."

@@ -20,7 +20,7 @@ from bt_core.engine.training.job import RemoteTraining
 from bt_core.program import read_program
 from bt_core.records import StageReport
 from bt_core.steps.bootstrap import bootstrap
-from bt_core.steps.common import open_engine
+from bt_core.steps.engines import open_engine
 from bt_core.steps.select import select
 from bt_core.strategy import parse_strategy
 

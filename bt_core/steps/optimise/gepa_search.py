@@ -1,6 +1,6 @@
 """`g`: GEPA, instructions that evolve by reflection on what went wrong (Agrawal et al. 2025, arXiv 2507.19457).
 
-The search is the `gepa` library's, over this project's program runs. It starts from the incoming program, whose
+The search is that of the `gepa` library, over this project's program runs. It starts from the incoming program, whose
 demonstrations every candidate keeps.
 """
 
@@ -17,10 +17,12 @@ from bt_core.engine.base import Engine
 from bt_core.lm.instruction_writer import InstructionWriter, faults_pass, library
 from bt_core.program import Program
 from bt_core.records import Row, StageReport, Trace
-from bt_core.steps.common import Stage
-from bt_core.steps.optimise.candidate_pool import CandidatePool, open_writer, too_small
+from bt_core.steps.optimise.candidate_pool import CandidatePool, too_small
+from bt_core.steps.optimise.writer import open_writer
+from bt_core.steps.session import Session
+from bt_core.steps.stage import Stage
 
-#: Rows that GEPA compares a merged candidate on before it looks at all of them.
+#: On how many rows GEPA compares a merged candidate before it runs it on all of them.
 MERGE_ROWS = 5
 
 
@@ -34,61 +36,64 @@ def gepa_search(
     optimised: Path,
     engine: Engine | None = None,
 ) -> StageReport:
-    """Evolve the instructions; the train split is reflected on, the validation split chooses.
+    """Evolve the instructions by reflecting on train rows, and choose among them on the validation split.
 
-    The pool always holds the demo-free program and the incoming prompts; ties go to the earlier candidate.
+    The demo-free program and the incoming prompts are always among the candidates; ties go to the earlier candidate.
 
     Raises:
         BtError: when an input is not usable, the budget allows no try, or the engine or the library failed.
     """
-    work = Stage.open(stage, "g", program, config, engine)
-    pool = CandidatePool.open(work, traces, train, val)
+    opened = Stage.open(stage, "g", program, config)
+    session = Session(opened, engine)
+    pool = CandidatePool.open(session, traces, train, val)
     start, outcome = _start(pool)
-    round_runs = _round_runs(pool, is_known=start == work.program)
-    pool.add_known()
-    with open_writer(work, config.g) as writer:
+    round_runs = _round_runs(pool, is_baseline=start == opened.program)
+    pool.add_baselines()
+    with open_writer(session, config.g) as writer:
         _evolve(pool, start, writer, round_runs)
     return pool.conclude(config.g, writer, optimised, outcome)
 
 
 def _start(pool: CandidatePool) -> tuple[Program, str]:
-    """The incoming program, with demonstrations from its traces where they are asked for."""
-    program, max_demos = pool.work.program, pool.work.config.g.max_demos
+    """The program to start from, with new demonstrations if `g.max_demos` asks for them, and what it lacks."""
+    program, max_demos = pool.stage.program, pool.stage.config.g.max_demos
     if not max_demos:
         return program, ""
-    found = pool.demo_sets(1, max_demos)
-    if not found:
+    demo_sets = pool.demo_sets(1, max_demos)
+    if not demo_sets:
         return program, "no trace passed, so there were no demonstrations to give"
-    states = {name: replace(state, demos=tuple(found[0].get(name, ()))) for name, state in program.predictors.items()}
+    states = {
+        name: replace(state, demos=tuple(demo_sets[0].get(name, ()))) for name, state in program.predictors.items()
+    }
     return replace(program, predictors=states), ""
 
 
-def _round_runs(pool: CandidatePool, is_known: bool) -> int:
-    """Program runs of a round at its dearest.
+def _round_runs(pool: CandidatePool, is_baseline: bool) -> int:
+    """How many program runs a round takes at most.
 
-    A merge that is tried first, parent and child on a minibatch, and the child on all validation rows.
+    These are a merge that is tried first, parent and child on a minibatch, and the child on all validation rows.
 
     Raises:
-        ConfigError: when the budget has no room for one.
+        ConfigError: when the budget does not allow a single round.
     """
-    settings, rows = pool.work.config.g, len(pool.val)
-    runs = MERGE_ROWS * settings.merge + 2 * settings.minibatch + rows
-    needed = pool.known_runs + (0 if is_known else rows) + runs
+    settings, rows = pool.stage.config.g, len(pool.val)
+    round_runs = MERGE_ROWS * settings.merge + 2 * settings.minibatch + rows
+    needed = pool.baseline_runs + (0 if is_baseline else rows) + round_runs
     if settings.metric_calls < needed:
-        what = "the known programs and a new one on all validation rows, and minibatches"
-        raise too_small("g", settings.metric_calls, needed, what)
-    return runs
+        spent_on = "the incoming programs and a new one on all validation rows, and minibatches"
+        raise too_small("g", settings.metric_calls, needed, spent_on)
+    return round_runs
 
 
 def _evolve(pool: CandidatePool, start: Program, writer: InstructionWriter, round_runs: int) -> None:
-    """Run GEPA until another round could spend more than the budget, by our count or by its own."""
-    work, settings = pool.work, pool.work.config.g
+    """Run GEPA until another round could exceed the budget, by our count or by the library's."""
+    stage, settings = pool.stage, pool.stage.config.g
 
     def is_spent(state: Any) -> bool:
-        # Its own count also grows where every run is remembered, and so comes to an end.
+        # The library's own count also grows for runs that the pool remembers, so that the search always ends.
         return bool(max(pool.runs, state.total_num_evals) + round_runs > settings.metric_calls)
 
-    with library("GEPA", work.name):
+    with library("GEPA", stage.name):
         gepa.optimize(
             seed_candidate={name: state.instructions for name, state in start.predictors.items()},
             trainset=list(pool.train),
@@ -100,14 +105,14 @@ def _evolve(pool: CandidatePool, start: Program, writer: InstructionWriter, roun
             stop_callbacks=is_spent,
             logger=_Silent(),
             track_best_outputs=False,
-            seed=work.config.seed,
+            seed=stage.config.seed,
         )
 
 
 class _Adapter:
-    """The program as GEPA sees it: a text a predictor, scores on rows, and what to reflect on."""
+    """The program as GEPA sees it: a text for each predictor, scores on rows, and feedback to reflect on."""
 
-    propose_new_texts = None  # GEPA's own prompt asks for new ones
+    propose_new_texts = None  # GEPA asks for new texts with its own prompt
 
     def __init__(self, pool: CandidatePool, start: Program) -> None:
         self.pool, self.start = pool, start
@@ -115,7 +120,7 @@ class _Adapter:
     def evaluate(
         self, batch: list[Row], candidate: dict[str, str], capture_traces: bool = False
     ) -> EvaluationBatch[tuple[Row, Trace], Any]:
-        """Run a candidate; a row that fails scores 0."""
+        """Run a candidate on rows; a row that fails scores 0."""
         with faults_pass():
             traces = self.pool.run(self._program(candidate), batch)
         return EvaluationBatch(
@@ -130,7 +135,7 @@ class _Adapter:
         eval_batch: EvaluationBatch[tuple[Row, Trace], Any],
         components_to_update: list[str],
     ) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-        """Predictor -> its calls, each with inputs, outputs, and how the whole program did."""
+        """Predictor -> its calls, each with inputs, outputs, and feedback on the whole program's result."""
         return {
             name: [
                 {
@@ -146,7 +151,7 @@ class _Adapter:
         }
 
     def _program(self, candidate: Mapping[str, str]) -> Program:
-        """The candidate as a program; where the writer had nothing to say, the instruction stays."""
+        """The candidate as a program; where the writer returned an empty text, the instruction stays."""
         states = {
             name: replace(state, instructions=candidate[name].strip() or state.instructions)
             for name, state in self.start.predictors.items()
@@ -154,19 +159,19 @@ class _Adapter:
         return replace(self.start, predictors=states)
 
     def _feedback(self, row: Row, trace: Trace) -> str:
-        wanted = "; ".join(f"{name} = {row[name]}" for name in self.pool.work.task.labels if name in row)
-        given = "; ".join(f"{name} = {value}" for name, value in trace.prediction.items())
+        right = "; ".join(f"{name} = {row[name]}" for name in self.pool.stage.task.labels if name in row)
+        predicted = "; ".join(f"{name} = {value}" for name, value in trace.prediction.items())
         parts = [
             f"The whole program scored {trace.score:g} of 1.",
-            f"It ended with {given}." if given else "",
-            f"Right is {wanted}." if wanted and trace.score < 1.0 else "",
+            f"It ended with {predicted}." if predicted else "",
+            f"Right is {right}." if right and trace.score < 1.0 else "",
             f"It failed: {trace.error}" if trace.error else "",
         ]
         return " ".join(part for part in parts if part)
 
 
 class _Silent:
-    """GEPA's log, dropped: it repeats every candidate in full, and the note has those that count."""
+    """Drops GEPA's log, which repeats every candidate in full; the report's note has the candidates that count."""
 
     def log(self, message: str) -> None:
         pass

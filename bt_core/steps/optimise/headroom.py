@@ -1,8 +1,9 @@
 """The gate before fine-tuning: could the program do better than it does, given what its LM already knows?
 
-Fine-tuning on a program's own successes sharpens what sampling reaches now and then. Where sampling solves hardly
-any example that greedy decoding fails (pass@k against greedy; Chen et al. 2021, arXiv 2107.03374, for pass@k),
-there is little to sharpen. It says nothing about shorter prompts, the other thing that fine-tuning may bring.
+Fine-tuning on a program's own successful traces makes answers reliable that sampling reaches only now and then. Where
+sampling solves hardly any example on which greedy decoding fails (pass@k against greedy; Chen et al. 2021,
+arXiv 2107.03374, for pass@k), there is little to gain. Headroom says nothing about shorter prompts, which fine-tuning
+may also bring.
 """
 
 from collections.abc import Sequence
@@ -10,12 +11,19 @@ from dataclasses import dataclass
 
 from bt_core.records import Row, Trace, row_id
 from bt_core.statistics import proportion_interval
-from bt_core.steps.common import Stage
+from bt_core.steps.session import Session
 
 
 @dataclass(frozen=True)
 class Headroom:
-    """How many of `rows` train examples pass greedily, and how many more in one of `samples` samples."""
+    """How many train examples pass with greedy decoding, and how many more when they are sampled.
+
+    Attributes:
+        rows: train examples.
+        greedy: those that pass with greedy decoding.
+        more: those of the others that pass in at least one sample.
+        samples: how often each of the others is sampled, at most.
+    """
 
     rows: int
     greedy: int
@@ -24,18 +32,19 @@ class Headroom:
 
     @property
     def gain(self) -> float:
-        """Share of all examples that sampling adds."""
+        """The share of all examples that only sampling solves."""
         return self.more / self.rows
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the gain: exact for the share of failed examples that sampling solves."""
+        """95 % interval of the gain, from the exact interval of the share of failed examples that sampling solves."""
         failed = self.rows - self.greedy
         low, high = proportion_interval(self.more, failed)
         return low * failed / self.rows, high * failed / self.rows
 
     @property
     def metrics(self) -> dict[str, float]:
+        """The figures by their names in a report."""
         low, high = self.interval
         return {
             "headroom/greedy": self.greedy / self.rows,
@@ -52,25 +61,27 @@ class Headroom:
         )
 
 
-def measure(work: Stage, rows: Sequence[Row], traces: Sequence[Trace]) -> Headroom:
-    """Sample the examples that fail greedily, `w.headroom_samples` times each.
+def measure(session: Session, rows: Sequence[Row], traces: Sequence[Trace]) -> Headroom:
+    """Sample the examples that fail with greedy decoding, up to `w.headroom_samples` times each.
 
     Args:
-        work: the opened weight step; samples come from its incoming program.
+        session: that of the weight step, whose incoming program is sampled.
         rows: the train split.
         traces: the program's traces on it.
 
     Raises:
-        BtError: when the engine failed or the metric answers nonsense.
+        BtError: when the engine failed or the metric returned no score in [0, 1].
     """
-    config = work.config
-    threshold, samples = config.bootstrap.threshold, config.w.headroom_samples
+    stage = session.stage
+    threshold, samples = stage.config.bootstrap.threshold, stage.config.w.headroom_samples
     passed = {trace.example for trace in traces if trace.score >= threshold and trace.attempt == 0}
     failing = [row for row in rows if row_id(row) not in passed]
     solved: set[str] = set()
     for attempt in range(1, samples + 1):
-        left = [row for row in failing if row_id(row) not in solved]
-        label = f"{work.name} headroom {attempt}/{samples}"
-        found = work.runner.run(work.program, left, label, bootstrapping=True, attempt=attempt) if left else []
-        solved |= {trace.example for trace in found if trace.score >= threshold}
+        unsolved = [row for row in failing if row_id(row) not in solved]
+        if not unsolved:
+            break
+        label = f"{stage.name} headroom {attempt}/{samples}"
+        sampled = session.runner.run(stage.program, unsolved, label, bootstrapping=True, attempt=attempt)
+        solved |= {trace.example for trace in sampled if trace.score >= threshold}
     return Headroom(len(rows), len(rows) - len(failing), len(solved), samples)

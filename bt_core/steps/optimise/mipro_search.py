@@ -1,7 +1,7 @@
-"""`m`: MIPROv2, instructions that an LM proposes and bootstrapped demonstrations, chosen together.
+"""`m`: MIPROv2, which chooses instructions that an LM proposes and bootstrapped demonstrations together.
 
-Opsahl-Ong et al. 2024 (arXiv 2406.11695); the search is DSPy's (`bt_core/lm/mipro.py`), over this project's program
-runs. It starts from the incoming program, so that `g -> m` goes on with the instructions that `g` found.
+Paper: Opsahl-Ong et al. 2024 (arXiv 2406.11695). The search is DSPy's (`bt_core/lm/mipro.py`), over this project's
+program runs. It starts from the incoming program, so that `g -> m` goes on with the instructions that `g` found.
 """
 
 import math
@@ -11,12 +11,15 @@ from bt_core.config import Config, MiproConfig
 from bt_core.engine.base import Engine
 from bt_core.lm.mipro import MiproSearch
 from bt_core.records import StageReport
-from bt_core.steps.common import Stage
-from bt_core.steps.optimise.candidate_pool import CandidatePool, open_writer, too_small
+from bt_core.steps.optimise.candidate_pool import CandidatePool, too_small
+from bt_core.steps.optimise.writer import open_writer
+from bt_core.steps.session import Session
+from bt_core.steps.stage import Stage
 
-#: Trials on a minibatch between two looks at all validation rows, and demonstrations that inform a proposal where the
-#: program gets none: the library's own figures.
-FULL_EVERY, INFORMING_DEMOS = 5, 3
+#: How many trials on a minibatch lie between two runs on all validation rows, as in the library.
+FULL_EVERY = 5
+#: How many demonstrations a proposal is informed by where the program gets none, as in the library.
+INFORMING_DEMOS = 3
 
 
 def mipro_search(
@@ -29,45 +32,52 @@ def mipro_search(
     optimised: Path,
     engine: Engine | None = None,
 ) -> StageReport:
-    """Choose instructions and demonstrations together; the train split is described to the LM that proposes.
+    """Choose instructions and demonstrations together; the LM that proposes gets a description of the train split.
 
-    The pool always holds the demo-free program and the incoming prompts; ties go to the earlier candidate.
+    The demo-free program and the incoming prompts are always among the candidates; ties go to the earlier candidate.
 
     Raises:
         BtError: when an input is not usable, the budget allows no try, or the engine or the library failed.
     """
-    work = Stage.open(stage, "m", program, config, engine)
-    pool = CandidatePool.open(work, traces, train, val)
-    tries = trials(config.m, pool.known_runs, len(pool.val))
-    pool.add_known()
-    sets = pool.demo_sets(config.m.candidates, config.m.max_demos or INFORMING_DEMOS)
-    search = MiproSearch(stage, work.task, work.program, sets, config.m, tries, config.seed)
-    with open_writer(work, config.m) as writer:
+    opened = Stage.open(stage, "m", program, config)
+    session = Session(opened, engine)
+    pool = CandidatePool.open(session, traces, train, val)
+    search = MiproSearch(
+        stage=stage,
+        task=opened.task,
+        program=opened.program,
+        demo_sets=pool.demo_sets(config.m.candidates, config.m.max_demos or INFORMING_DEMOS),
+        settings=config.m,
+        trials=trials(config.m, pool.baseline_runs, len(pool.val)),
+        seed=config.seed,
+    )
+    pool.add_baselines()
+    with open_writer(session, config.m) as writer:
         search.run(pool.train, pool.val, pool.score, writer)
     outcome = "" if pool.passing else "no trace passed, so there were no demonstrations to try"
     return pool.conclude(config.m, writer, optimised, outcome)
 
 
 def trials(settings: MiproConfig, spent: int, rows: int) -> int:
-    """How many combinations the budget allows.
+    """How many combinations the budget allows to try.
 
     Args:
-        settings: of `m`.
-        spent: program runs before the search; the start is among them, and is not run again.
-        rows: of the validation split.
+        settings: the settings of `m`.
+        spent: program runs before the search; those of the program to start from are among them.
+        rows: how many rows the validation split has.
 
     Raises:
-        ConfigError: when it allows none.
+        ConfigError: when the budget allows none.
     """
-    left = settings.metric_calls - spent
+    budget = settings.metric_calls - spent
     batch = settings.minibatch if settings.minibatch < rows else 0
 
     def cost(count: int) -> int:
         return count * batch + math.ceil(count / FULL_EVERY) * rows if batch else count * rows
 
-    if left < cost(1):
-        raise too_small("m", settings.metric_calls, spent + cost(1), "the known programs and one combination")
+    if budget < cost(1):
+        raise too_small("m", settings.metric_calls, spent + cost(1), "the incoming programs and one combination")
     count = 1
-    while cost(count + 1) <= left:
+    while cost(count + 1) <= budget:
         count += 1
     return count

@@ -1,5 +1,6 @@
 """Challenge: champion and challenger on the same fresh sealed rows, and whether the challenger has won."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,13 @@ from typing import Any
 from bt_core.config import Config, Decoding
 from bt_core.engine.base import Engine
 from bt_core.program import Program, read_program
-from bt_core.records import StageReport, Trace, read_jsonl, write_jsonl
+from bt_core.records import Row, StageReport, Trace, read_jsonl, write_jsonl
 from bt_core.statistics import Challenge
 from bt_core.statistics import challenge as compare
 from bt_core.statistics.promotion import ScoreSummary
-from bt_core.steps.common import Stage, failures
+from bt_core.steps.session import Session
+from bt_core.steps.stage import Stage
+from bt_core.steps.trace_summary import failures
 
 #: The three decisions: there is no champion yet; the challenger won; it did not.
 FIRST, PROMOTE, KEEP = "first", "promote", "keep"
@@ -46,36 +49,43 @@ def challenge(
         BtError: when an input is not usable or the engine failed.
     """
     rows = read_jsonl(test)
-    work = open_as_made(challenger, config, stage, "challenge", engine)
-    after = work.runner.run(work.program, rows, f"{stage} challenger")
-    if _answers(champion) == _answers(challenger):
-        before, rival = after, None
-    else:
-        rival = open_as_made(champion, config, stage, "challenge", engine or _shared(work, champion))
-        before = rival.runner.run(rival.program, rows, f"{stage} champion")
+    session = open_as_made(challenger, config, stage, "challenge", engine)
+    after = session.runner.run(session.stage.program, rows, f"{stage} challenger")
+    is_same = _answers(champion) == _answers(challenger)
+    before = after if is_same else _champion_traces(champion, rows, config, session, engine)
     write_jsonl(results, map(_row, rows, before, after))
     scores = [trace.score for trace in before], [trace.score for trace in after]
     found = compare(*scores, config.retrain.margin, config.retrain.confidence, config.seed)
     old, new = map(ScoreSummary.of, scores)
-    decision = FIRST if is_first else PROMOTE if found.is_better and rival else KEEP
-    reason = _reason(decision, found, old, new, rival is None)
-    report = work.report(
+    decision = FIRST if is_first else PROMOTE if found.is_better and not is_same else KEEP
+    reason = _reason(decision, found, old, new, is_same)
+    return session.report(
         params={DECISION: decision, REASON: reason, SCORE: asdict(new)},
         metrics=_metrics(found, old, new),
         warnings=failures(after),
         note=f"**{reason}**",
     )
-    if rival is None:
-        return report
-    rival.close_engine()
-    return replace(report, usage=report.usage + rival.spent)
 
 
-def open_as_made(folder: Path, config: Config, stage: str, kind: str, engine: Engine | None) -> Stage:
-    """A stage whose program answers with the decoding that it was made with, as it does when it serves."""
+def _champion_traces(
+    champion: Path, rows: Sequence[Row], config: Config, session: Session, engine: Engine | None
+) -> list[Trace]:
+    """The champion's traces; what an engine of its own spends is counted in the challenger's session."""
+    stage = session.stage
+    shared = engine or _shared(session, champion)
+    rival = open_as_made(champion, config, stage.name, stage.kind, shared)
+    traces = rival.runner.run(rival.stage.program, rows, f"{stage.name} champion")
+    rival.close()
+    if shared is None:
+        session.count(rival.usage)
+    return traces
+
+
+def open_as_made(folder: Path, config: Config, stage: str, kind: str, engine: Engine | None) -> Session:
+    """A session whose program answers with the decoding that it was made with, as it does when it serves."""
     decoding = read_program(folder).decoding
     made_with = config.model_copy(update={"decoding": Decoding(**decoding)}) if decoding else config
-    return Stage.open(stage, kind, folder, made_with, engine)
+    return Session(Stage.open(stage, kind, folder, made_with), engine)
 
 
 def _answers(folder: Path) -> Program:
@@ -83,11 +93,11 @@ def _answers(folder: Path) -> Program:
     return replace(read_program(folder), lineage=())
 
 
-def _shared(work: Stage, other: Path) -> Engine | None:
+def _shared(session: Session, other: Path) -> Engine | None:
     """The engine that is open already, if the other program has the same base model."""
-    program = read_program(other)
-    is_same = (program.model, program.model_revision) == (work.program.model, work.program.model_revision)
-    return work.runner.engine if is_same else None
+    own, program = session.stage.program, read_program(other)
+    is_same = (program.model, program.model_revision) == (own.model, own.model_revision)
+    return session.engine if is_same else None
 
 
 def _row(row: dict[str, Any], before: Trace, after: Trace) -> dict[str, Any]:

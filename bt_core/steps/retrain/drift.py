@@ -13,9 +13,9 @@ from bt_core.engine.base import Engine
 from bt_core.records import StageReport, read_jsonl
 from bt_core.statistics import ColumnDrift, input_drift
 from bt_core.statistics.promotion import ScoreSummary, score_shift
-from bt_core.steps.common import failures
 from bt_core.steps.retrain.challenge import open_as_made
 from bt_core.steps.retrain.fresh import EARLIER, NEW
+from bt_core.steps.trace_summary import failures
 from bt_core.task import load_task
 
 
@@ -50,8 +50,8 @@ def drift(
         return StageReport(
             stage, "drift", metrics=found, note=note, warnings=tuple(warnings), started=started, ended=time.time()
         )
-    work = open_as_made(champion, config, stage, "drift", engine)
-    traces = work.runner.run(work.program, new[-config.rows.test :], stage)
+    session = open_as_made(champion, config, stage, "drift", engine)
+    traces = session.runner.run(session.stage.program, new[-config.rows.test :], stage)
     now = ScoreSummary.of([trace.score for trace in traces])
     found |= {"drift/champion_score": now.mean, "drift/champion_rows": float(now.rows)}
     lines += ["", f"The champion scores {now.mean:.3f} on {now.rows} new rows."]
@@ -62,7 +62,7 @@ def drift(
         lines[-1] += f" It was promoted with {then.mean:.3f} on {then.rows} (p = {p_value:.3f}, Welch's t-test)."
         if p_value <= alpha and now.mean < then.mean:
             warnings.append(f"The champion scores {now.mean:.3f} on new rows, {then.mean:.3f} when it was promoted.")
-    return work.report(metrics=found, note="\n".join(lines), warnings=(*warnings, *failures(traces)))
+    return session.report(metrics=found, note="\n".join(lines), warnings=(*warnings, *failures(traces)))
 
 
 def _table(columns: Sequence[ColumnDrift], alpha: float) -> list[str]:

@@ -8,7 +8,9 @@ from bt_core.engine.base import Engine
 from bt_core.program import LineageStep
 from bt_core.records import Row, StageReport, Trace, Usage, canonical_json, read_jsonl, sha256_text, write_jsonl
 from bt_core.statistics import VANILLA
-from bt_core.steps.common import Stage, failures, mean_score
+from bt_core.steps.session import Session
+from bt_core.steps.stage import Stage
+from bt_core.steps.trace_summary import failures, mean_score
 from bt_core.strategy import format_strategy
 
 
@@ -29,22 +31,22 @@ def score(
     Raises:
         BtError: when an input is not usable or the engine failed.
     """
-    work = Stage.open(stage, "score", program, config, engine)
+    opened = Stage.open(stage, "score", program, config)
+    session = Session(opened, engine)
     rows = read_jsonl(test)
-    traces = work.runner.run(work.program, rows, stage)
-    spent = work.runner.usage
+    traces = session.runner.run(opened.program, rows, stage)
     write_jsonl(results, map(_row, rows, traces))
-    known = {} if work.known_val is None else {"val/score": work.known_val}
+    known = {} if opened.val_score is None else {"val/score": opened.val_score}
     measured = {"test/score": mean_score(traces), "test/rows": float(len(rows))}
-    arm = arm_of(work.program.steps)
-    return work.report(
+    arm = arm_of(opened.program.steps)
+    return session.report(
         params={
             "arm": arm,
             "seed": config.seed,
-            "outcomes": [step.outcome for step in work.program.steps],
+            "outcomes": [step.outcome for step in opened.program.steps],
             "examples": examples_digest([trace.example for trace in traces]),
         },
-        metrics=measured | known | _cost(spent, len(rows)),
+        metrics=measured | known | _cost(session.usage, len(rows)),
         warnings=failures(traces),
         note=f"`{arm}` scores {mean_score(traces):.3f} on {len(rows)} sealed rows.",
         scores=tuple(trace.score for trace in traces),

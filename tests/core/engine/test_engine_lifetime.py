@@ -10,9 +10,10 @@ from bt_core.engine.base import Completion, Engine, Message, Request
 from bt_core.engine.lazy_engine import LazyEngine
 from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.records import Usage
-from bt_core.steps import common
-from bt_core.steps.common import Stage
-from bt_core.steps.teacher import taught
+from bt_core.steps import engines
+from bt_core.steps.session import Session
+from bt_core.steps.stage import Stage
+from bt_core.steps.teacher import teacher_session
 from tests.core.conftest import Recorder
 from tests.core.flow import Flow
 from tests.core.scripted import Scripted
@@ -46,15 +47,15 @@ def begun(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, tiny_engi
 
 @pytest.fixture
 def opened(tiny_engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> list[Closing]:
-    """The engines that steps load during the test, in order."""
-    engines: list[Closing] = []
+    """The engines that steps have loaded since, in order."""
+    loaded: list[Closing] = []
 
     def load(*_: object) -> Closing:
-        engines.append(Closing(tiny_engine))
-        return engines[-1]
+        loaded.append(Closing(tiny_engine))
+        return loaded[-1]
 
-    monkeypatch.setattr(common, "load_engine", load)
-    return engines
+    monkeypatch.setattr(engines, "load_engine", load)
+    return loaded
 
 
 def test_a_lazy_engine_is_loaded_when_it_is_asked_and_counts_from_then_on() -> None:
@@ -92,8 +93,8 @@ def test_a_teacher_that_writes_is_closed(begun: Flow, opened: list[Closing]) -> 
 
 
 def test_a_teachers_engine_is_its_own_where_the_stage_has_opened_one(begun: Flow, opened: list[Closing]) -> None:
-    work = Stage.open("bootstrap", "bootstrap", begun.folder / "vanilla", begun.config)
-    student = work.runner.engine
-    assert taught(work).runner.engine is not student
-    assert work.runner.engine is student
+    session = Session(Stage.open("bootstrap", "bootstrap", begun.folder / "vanilla", begun.config))
+    student = session.engine
+    assert teacher_session(session).engine is not student
+    assert session.engine is student
     assert len(opened) == 2

@@ -13,7 +13,7 @@ from bt_core.engine.model_memory import check_memory, memory_need
 from bt_core.errors import ConfigError, ModelError
 from bt_core.models import BaseModel
 from bt_core.program import Program
-from bt_core.steps.common import load_engine
+from bt_core.steps.engines import load_engine
 
 
 def test_the_sum_is_the_memory_of_the_loaded_model(tiny_model: BaseModel) -> None:

@@ -16,7 +16,7 @@ TWO = dspy.Signature(
 )
 
 
-def test_the_prompt_is_instructions_and_a_line_a_field() -> None:
+def test_the_prompt_is_instructions_and_a_line_for_each_field() -> None:
     demo = {"city": "Lima", "home_country": "Peru", "continent": "South America"}
     messages = LineAdapter().format(ONE, [demo], {"city": "Oslo", "home_country": "Norway"})
     assert [(message["role"], message["content"]) for message in messages] == [

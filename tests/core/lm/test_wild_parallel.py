@@ -16,7 +16,7 @@ from tests.core.scripted import Wild
 
 
 class Colours(dspy.Module):
-    """Calls one closed module for several things at once, in a way that the subclass chooses."""
+    """Calls one closed module for several things at once; a subclass says how."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Colours(dspy.Module):
         return self.sum_up(colours=[one.colour for one in self.ask(things)])
 
     def ask(self, things: list[str]) -> list[Any]:
-        """One prediction a thing, side by side in the way of each class below."""
+        """Predict for each thing, side by side."""
         return [self.colour(thing=thing) for thing in things]
 
 

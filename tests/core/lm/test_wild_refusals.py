@@ -1,4 +1,4 @@
-"""What cannot be optimised, and how programs fail."""
+"""Programs that cannot be optimised, and programs that fail."""
 
 import asyncio
 from typing import Any
@@ -71,12 +71,12 @@ class Sees(dspy.Module):
     ],
     ids=["own-lm", "own-lm-at-call", "streams", "image", "no-module", "no-predictor"],
 )
-def test_what_cannot_be_optimised_is_said_in_a_sentence(program: Any, sentence: str) -> None:
+def test_what_cannot_be_optimised_is_refused_in_a_sentence(program: Any, sentence: str) -> None:
     with pytest.raises(ProgramError, match=sentence):
         Wild(program, by_seed).one("q")
 
 
-def test_a_program_that_returns_nothing_failed() -> None:
+def test_a_program_that_returns_nothing_has_failed() -> None:
     class Forgets(Chain):
         def forward(self, question: str) -> Any:
             super().forward(question)

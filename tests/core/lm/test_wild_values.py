@@ -1,4 +1,4 @@
-"""Typed values, in prompts and traces and in what programs return."""
+"""Typed values in prompts, in traces and in the results of programs."""
 
 import enum
 import json
@@ -11,8 +11,8 @@ import pytest
 
 from bt_core.engine.base import Request
 from bt_core.errors import DataError
-from bt_core.lm.binding import vanilla_states
 from bt_core.lm.rendering import training_rows
+from bt_core.lm.states import vanilla_states
 from bt_core.records import read_traces, write_traces
 from tests.core.lm.wild_programs import Chain, by_seed, calls, sent, trained
 from tests.core.scripted import Wild
@@ -133,7 +133,7 @@ def test_a_conversation_is_an_input_like_any_other() -> None:
     ],
     ids=["text", "mapping", "odd-values"],
 )
-def test_whatever_a_program_returns_can_be_written_down(value: Any, fields: Any, tmp_path: Any) -> None:
+def test_whatever_a_program_returns_can_be_written_to_a_file(value: Any, fields: Any, tmp_path: Any) -> None:
     class Returns(Chain):
         def forward(self, question: str) -> Any:
             super().forward(question)

@@ -1,12 +1,12 @@
-"""What the tests of programs as people write them share: how a run's calls read, and a plain chain of two modules."""
+"""Shared by the tests of programs as people write them: a run's calls in short form, and a chain of two modules."""
 
 from typing import Any
 
 import dspy
 
 from bt_core.engine.base import Request
-from bt_core.lm.binding import vanilla_states
 from bt_core.lm.rendering import training_rows
+from bt_core.lm.states import vanilla_states
 from bt_core.records import Trace
 from tests.core.scripted import Wild
 

@@ -1,4 +1,4 @@
-"""A strategy in one place: the stages of a run, on one engine."""
+"""The chain: all stages of a strategy in one task, on one engine."""
 
 from collections.abc import Generator
 from dataclasses import replace

@@ -15,8 +15,8 @@ from bt_core.errors import DataError, ProgramError
 from bt_core.lm.adapters import LineAdapter
 from bt_core.records import Row
 from bt_core.steps.check.check import check
-from bt_core.steps.check.checkup import CheckReport
 from bt_core.steps.check.cost import Measured, estimate
+from bt_core.steps.check.report import CheckReport
 from bt_core.strategy import parse_strategy
 from bt_core.task import Task
 from tests.core.scripted import Scripted
@@ -56,7 +56,7 @@ Check = Callable[..., CheckReport]
 
 @pytest.fixture
 def checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
-    """Check a task that differs from a sound one in the parts given."""
+    """Check a task that differs from a sound one in the given parts."""
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_text("{}")
 
@@ -113,7 +113,7 @@ def raises(example: Any, prediction: Any) -> float:
     ("metric", "sentence"),
     [
         (nonsense(1), "The metric is 1 whatever the answer: it gives 1 to the labels of other rows too."),
-        (nonsense(0), "The metric is 0 even for the rows' own labels: it can never be met."),
+        (nonsense(0), "The metric is 0 even for the rows' own labels: no answer can ever score."),
         (nonsense(0.6), "The metric gives the rows' own labels 0.6 at most, less than `bootstrap.threshold` (1)"),
         (nonsense(7), "The metric returned 7.0 on example thing="),
         (nonsense(None), "The metric returned None on example thing="),
@@ -121,13 +121,13 @@ def raises(example: Any, prediction: Any) -> float:
     ],
     ids=["always-1", "always-0", "below-threshold", "out-of-range", "none", "raises"],
 )
-def test_a_metric_that_tells_nothing(metric: Any, sentence: str, checked: Check) -> None:
+def test_metrics_that_judge_nothing_are_mistakes(metric: Any, sentence: str, checked: Check) -> None:
     report = checked(metric=metric)
     assert report.is_spoilt
     assert sentence in said(report)
 
 
-def test_a_metric_of_other_fields_than_the_labels_is_not_judged_by_them(checked: Check) -> None:
+def test_a_metric_on_other_fields_than_the_labels_is_not_tried_on_them(checked: Check) -> None:
     found = [{"thing": row["thing"], "gold": row["colour"]} for row in rows()]
     report = checked(
         data=lambda: found,
@@ -139,35 +139,36 @@ def test_a_metric_of_other_fields_than_the_labels_is_not_judged_by_them(checked:
     assert "The metric could not be tried on the labels `gold`" in said(report, "warning")
 
 
-def test_labels_that_are_no_options(checked: Check) -> None:
+def test_labels_outside_the_options_are_a_mistake(checked: Check) -> None:
     report = checked(data=lambda: [{**row, "colour": row["colour"].title()} for row in rows()])
     assert "12 of 12 labels in `colour` are not among the options of the field of that name ('" in said(report)
     assert "the options are 'red', 'green', 'blue'): such a row can never be right." in said(report)
 
 
-def test_one_label_for_all(checked: Check) -> None:
+def test_a_label_that_never_changes_is_a_warning(checked: Check) -> None:
     report = checked(data=lambda: [{**row, "colour": "red"} for row in rows()])
     assert "Every row has the same label in `colour`: 'red'." in said(report, "warning")
 
 
-def test_an_example_in_two_splits_is_refused_as_a_run_refuses_it(checked: Check) -> None:
+def test_an_example_in_two_splits_is_refused_as_in_a_run(checked: Check) -> None:
     found = {"train": rows()[:6], "val": rows()[6:12], "test": [*rows()[12:17], rows()[0]]}
     with pytest.raises(DataError, match="The same example stands in train"):
         checked(data=lambda: found)
 
 
-def test_examples_in_two_splits_but_for_case_and_duplicates_in_one(checked: Check) -> None:
+def test_near_duplicates_across_splits_and_duplicates_in_a_split_are_warnings(checked: Check) -> None:
     twin = {"thing": "RED  thing number 0!", "colour": "red"}
     found = {"train": rows()[:6], "val": [*rows()[6:11], rows()[6]], "test": [*rows()[12:17], twin]}
     report = checked(data=lambda: found)
-    assert "1 examples stand in two splits but for case, spaces and punctuation, the first in test and train" in said(
-        report, "warning"
+    assert (
+        "1 examples are in two splits when case, spaces and punctuation are ignored, the first in test and train"
+        in said(report, "warning")
     )
     assert "1 rows of val have the inputs of another of its rows." in said(report, "warning")
 
 
 class Idle(Paint):
-    """Calls one of its modules, and one that it makes on the way."""
+    """Calls one of its modules, and one that it makes in `forward`."""
 
     def forward(self, thing: str) -> Any:
         gist = dspy.Predict("thing -> idea")(thing=thing).idea
@@ -181,7 +182,7 @@ def test_a_predictor_that_is_not_called_and_one_made_inside_forward(checked: Che
 
 
 class Keeps(Paint):
-    """Keeps what belongs to one example where all of them look."""
+    """Keeps values of one example on the module, which all examples share."""
 
     def forward(self, thing: str) -> Any:
         self.thing = thing
@@ -193,7 +194,7 @@ def test_a_program_that_keeps_state_on_its_module(checked: Check) -> None:
 
 
 class Outside(Paint):
-    """Asks another LM by itself."""
+    """Calls another LM directly."""
 
     def forward(self, thing: str) -> Any:
         try:
@@ -209,7 +210,7 @@ def test_an_lm_outside_the_program(checked: Check) -> None:
 
 
 class Bare(Paint):
-    """Asks the run's own model, past its predictors."""
+    """Calls the run's own model directly, without a predictor."""
 
     def forward(self, thing: str) -> Any:
         (hint,) = dspy.settings.lm("hello")
@@ -217,7 +218,7 @@ class Bare(Paint):
         return super().forward(thing)
 
 
-def test_the_runs_own_model_called_by_itself(checked: Check) -> None:
+def test_direct_calls_of_the_runs_own_model_are_warnings(checked: Check) -> None:
     report = checked(program=Bare)
     assert {run.trace.error for run in report.runs} == {None}
     assert f"The program also calls bt/{report.model}, an LM outside its predictors" in said(report, "warning")
@@ -243,13 +244,13 @@ def test_answers_that_are_cut_or_empty(checked: Check) -> None:
 
 
 class Short(Scripted):
-    """An engine of little context."""
+    """An engine with a short context."""
 
     context_length = 40
 
 
 class TooShort(Scripted):
-    """An engine of too little context."""
+    """An engine whose context is too short for the prompts."""
 
     def _one(self, request: Request) -> Completion:
         return Completion("", 50, error="prompt and answer need 58 tokens, the model's context holds 40")

@@ -108,7 +108,7 @@ def test_defect_3_an_answer_that_parses_in_part_is_a_score_of_zero_and_aborts_no
     assert "skipped: 0 traces" in program.lineage[-1].outcome
 
 
-def test_defect_4_a_trace_below_the_threshold_is_not_learnt_from(
+def test_defect_4_a_trace_below_the_threshold_is_not_trained_on(
     tmp_path: Path, tiny_folder: Path, recorder: Recorder
 ) -> None:
     flow = Flow.start(tmp_path, tiny_folder, TOY, recorder, **FEW)
@@ -144,7 +144,7 @@ def test_defect_4_the_metric_learns_that_it_is_bootstrapping(
 
 def test_defect_5_a_module_called_twice_trains_on_its_own_rows() -> None:
     task = load_task("tests.core.toy:twice")
-    from bt_core.lm.binding import vanilla_states
+    from bt_core.lm.states import vanilla_states
 
     calls = (
         Call("shade", {"thing": "sky"}, {"dark": False}),
@@ -308,7 +308,7 @@ def test_defect_12_a_program_of_other_predictors_or_fields_is_refused(
             runner.run(replace(program, predictors=predictors), toy.rows()[:1])
 
 
-def test_traces_made_elsewhere_are_taken(tmp_path: Path, tiny_folder: Path, recorder: Recorder) -> None:
+def test_traces_made_elsewhere_are_accepted(tmp_path: Path, tiny_folder: Path, recorder: Recorder) -> None:
     flow = Flow.start(tmp_path, tiny_folder, TOY, recorder, **FEW)
     passing(flow)
     traces = read_traces(tmp_path / "traces")

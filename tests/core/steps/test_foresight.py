@@ -1,4 +1,4 @@
-"""Foresight: the predictions of the mixed model, and what they say of candidates and rows."""
+"""Foresight: the predictions of the mixed model for candidates and rows."""
 
 import random
 
@@ -40,12 +40,12 @@ def test_a_candidate_that_fails_on_one_answer_is_expected_to_go_on_failing_there
     assert expected(0, 7) < expected(0, 8) - 0.3
 
 
-def test_a_row_that_all_fail_is_hard_for_a_newcomer_too() -> None:
+def test_a_row_that_all_candidates_fail_is_expected_to_be_hard_for_a_new_one() -> None:
     seen = {(candidate, row): float(row != 3) for candidate in range(3) for row in range(10)}
     expected = Foresight(seen, STRATA)
     assert min(range(10), key=lambda row: expected(5, row)) == 3
 
 
-def test_without_scores_all_pairs_are_alike() -> None:
+def test_without_scores_all_predictions_are_equal() -> None:
     expected = Foresight({}, STRATA)
     assert len({expected(candidate, row) for candidate in range(3) for row in range(10)}) == 1

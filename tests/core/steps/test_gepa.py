@@ -76,7 +76,7 @@ def test_every_program_call_carries_the_adapter(begun: Flow, recorder: Recorder)
     assert made.lineage[-1].parent == program_sha256(begun.folder / "w")
 
 
-def test_demonstrations_from_traces_can_stand_in_every_candidate(begun: Flow) -> None:
+def test_demonstrations_from_traces_can_be_in_every_candidate(begun: Flow) -> None:
     flow = begun.going_on("g", max_demos=1, metric_calls=50)
     flow.g()
     rows = [line.split("|") for line in flow.last.note.splitlines()[2:]]
@@ -93,7 +93,7 @@ def test_a_budget_without_room_for_a_try_is_refused_before_anything_runs(begun: 
     assert not recorder.requests
 
 
-def test_reflections_over_the_context_length_are_told(begun: Flow) -> None:
+def test_reflections_over_the_context_length_are_reported(begun: Flow) -> None:
     flow = begun.going_on("g", minibatch=8, metric_calls=45)
     made = flow.g()
     assert made.predictors == read_program(begun.folder / "vanilla").predictors
@@ -137,5 +137,5 @@ def test_what_the_library_raises_becomes_one_sentence(begun: Flow, monkeypatch: 
 
     flow = begun.going_on("g")
     monkeypatch.setattr("gepa.optimize", broken)
-    with pytest.raises(WorldError, match=r"GEPA gave up in g \(ValueError: no such thing\)"):
+    with pytest.raises(WorldError, match=r"GEPA failed in g \(ValueError: no such thing\)"):
         flow.g()

@@ -1,4 +1,4 @@
-"""The gate before fine-tuning: what sampling reaches decides, and the report says so."""
+"""The gate before fine-tuning: the share that sampling solves decides, and the report says so."""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +7,9 @@ import pytest
 
 from bt_core.program import read_program
 from bt_core.records import Trace, read_jsonl, read_traces, row_id, write_traces
-from bt_core.steps.common import Stage
 from bt_core.steps.optimise.headroom import Headroom, measure
+from bt_core.steps.session import Session
+from bt_core.steps.stage import Stage
 from tests.core.conftest import Recorder
 from tests.core.flow import Flow
 from tests.core.steps.test_defects import FEW, TOY, passing, passing_trace
@@ -26,8 +27,8 @@ def test_headroom_counts_what_sampling_adds_to_greedy(tmp_path: Path, tiny_folde
     greedy = flow.bootstrap()
     rows = read_jsonl(tmp_path / "train.jsonl")
     recorder.requests.clear()
-    work = Stage.open("2.w", "w", tmp_path / "vanilla", flow.config, recorder)
-    found = measure(work, rows, greedy)
+    session = Session(Stage.open("2.w", "w", tmp_path / "vanilla", flow.config), recorder)
+    found = measure(session, rows, greedy)
     passed = {trace.example for trace in greedy if trace.score == 1.0}
     assert (found.rows, found.greedy) == (12, len(passed))
     assert 0 < found.more <= 12 - len(passed)
@@ -43,14 +44,12 @@ def _attempts(flow: Flow, attempts: int) -> Any:
     return flow.config.bootstrap.model_copy(update={"attempts": attempts})
 
 
-def test_a_pass_that_was_sampled_is_none_of_greedy_decoding(
-    tmp_path: Path, tiny_folder: Path, recorder: Recorder
-) -> None:
+def test_a_sampled_pass_does_not_count_as_greedy(tmp_path: Path, tiny_folder: Path, recorder: Recorder) -> None:
     flow = Flow.start(tmp_path, tiny_folder, TOY, recorder, **_gated())
     rows = read_jsonl(tmp_path / "train.jsonl")
     sampled = [Trace(row_id(row), 1.0, attempt=1) for row in rows[:3]]
-    work = Stage.open("2.w", "w", tmp_path / "vanilla", flow.config, recorder)
-    assert measure(work, rows, [*sampled, *map(passing_trace, rows[3:5])]).greedy == 2
+    session = Session(Stage.open("2.w", "w", tmp_path / "vanilla", flow.config), recorder)
+    assert measure(session, rows, [*sampled, *map(passing_trace, rows[3:5])]).greedy == 2
 
 
 def test_without_headroom_the_step_is_skipped_and_says_what_it_would_have_cost(
@@ -75,7 +74,7 @@ def test_force_trains_all_the_same(kept: int, tmp_path: Path, tiny_folder: Path,
     assert "w/skipped" not in flow.last.metrics
 
 
-def test_nothing_can_be_forced_from_no_trace(tmp_path: Path, tiny_folder: Path, recorder: Recorder) -> None:
+def test_force_does_not_train_without_a_trace(tmp_path: Path, tiny_folder: Path, recorder: Recorder) -> None:
     flow = Flow.start(tmp_path, tiny_folder, TOY, recorder, w={"force": True})
     write_traces(tmp_path / "traces", [])
     assert not flow.w().adapters

@@ -65,7 +65,7 @@ def test_the_same_inputs_give_the_same_bytes_and_minibatches_keep_the_budget(beg
     assert flow.last.note != flow.reports[-2].note, "the seed decides what is tried"
 
 
-def test_it_goes_on_with_what_came_in(begun: Flow, recorder: Recorder) -> None:
+def test_the_search_continues_from_the_incoming_program(begun: Flow, recorder: Recorder) -> None:
     """After `w` every program call carries the adapter; after `p` its program is among the candidates."""
     flow = begun.going_on("m", recorder, metric_calls=24)
     tuned = flow.w()
@@ -114,10 +114,10 @@ def test_a_budget_gives_a_number_of_trials() -> None:
 def test_answers_that_do_not_parse_end_the_step_with_a_sentence(
     tmp_path: Path, tiny_folder: Path, tiny_engine: TransformersEngine
 ) -> None:
-    """A random model does not keep to DSPy's chat format, which this task asks for."""
+    """A random model does not follow DSPy's chat format, which this task uses."""
     flow = Flow.start(tmp_path, tiny_folder, "tests.core.toy:chat", tiny_engine, m=SETTINGS)
     (tmp_path / "traces").write_text("")
-    with pytest.raises(WorldError, match=r"MIPROv2 gave up in m \(\w+: .*let a larger model write"):
+    with pytest.raises(WorldError, match=r"MIPROv2 failed in m \(\w+: .*let a larger model write"):
         flow.m()
     assert not (tmp_path / "m").exists()
 

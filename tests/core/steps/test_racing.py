@@ -1,4 +1,4 @@
-"""Exact racing gives the full grid's choice, always; the statistical race within its stated risk."""
+"""The exact race always has the winner of the full grid, the statistical race within its stated risk."""
 
 import math
 import random
@@ -33,14 +33,14 @@ def run(
 
 
 @given(TABLES, st.integers(1, 9), st.sets(st.integers(0, 8)))
-def test_the_winner_is_the_full_grids(table: list[list[float]], step: int, whole: set[int]) -> None:
+def test_the_winner_is_that_of_the_full_grid(table: list[list[float]], step: int, whole: set[int]) -> None:
     done = run(table, [candidate for candidate in whole if candidate < len(table)], step=step)
     assert done.winner == _best(table)
     assert len(done.scores[done.winner]) == len(table[0])
 
 
 @given(TABLES)
-def test_candidates_wanted_whole_are_scored_whole(table: list[list[float]]) -> None:
+def test_candidates_that_must_see_all_rows_see_all_rows(table: list[list[float]]) -> None:
     done = run(table, whole=[len(table) - 1])
     assert [done.scores[-1][row] for row in range(len(table[0]))] == table[-1]
 
@@ -61,7 +61,7 @@ def _best(table: Sequence[Sequence[float]]) -> int:
     return totals.index(max(totals))
 
 
-def test_two_hundred_random_tables_and_what_they_save() -> None:
+def test_two_hundred_random_tables_keep_their_winner_and_save_runs() -> None:
     saved = {1: 0.0, 2: 0.0, 7: 0.0}
     for table in _tables(200, 60, 0.6):
         for step in saved:
@@ -74,7 +74,7 @@ def test_two_hundred_random_tables_and_what_they_save() -> None:
 
 
 def _leaning(count: int) -> list[tuple[list[list[float]], list[list[float]], list[int]]]:
-    """Tables of candidates that lean towards some of five answers, how sure they are, and each row's answer."""
+    """Tables of candidates that favour some of five answers, their confidence, and the answer of each row."""
     rng = random.Random(1)
     found = []
     for _ in range(count):
@@ -91,7 +91,7 @@ def _leaning(count: int) -> list[tuple[list[list[float]], list[list[float]], lis
     return found
 
 
-def test_strata_and_confidence_each_spare_calls() -> None:
+def test_strata_and_confidence_each_save_calls() -> None:
     made = _leaning(40)
 
     def saved(**options: bool) -> float:

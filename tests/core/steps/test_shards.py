@@ -1,4 +1,4 @@
-"""Any number of shards gives the result of one."""
+"""Any number of shards gives the same result as one."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_a_shard_that_does_not_exist_or_has_no_row_is_refused() -> None:
 
 @pytest.fixture(scope="module")
 def flow(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, tiny_engine: TransformersEngine) -> Flow:
-    """Traces, and the program of `p`, made in one piece."""
+    """Traces, and the program of `p`, made without shards."""
     folder = tmp_path_factory.mktemp("shards")
     flow = Flow.start(folder, tiny_folder, "tests.core.toy:task", tiny_engine, **SETTINGS)
     tiny_engine.forget()
@@ -49,7 +49,7 @@ def flow(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, tiny_engin
 def shards_of(
     flow: Flow, shards: int, program: str, rows: str, bootstrapping: bool
 ) -> tuple[list[Path], list[StageReport]]:
-    """Run the shards, the last one first, since pods end in any order, each as on an engine of its own."""
+    """Run the shards from the last to the first, since pods end in any order, each with an engine of its own."""
     parts, reports = [], []
     flow.engine.forget()
     for shard in reversed(range(shards)):
@@ -79,7 +79,7 @@ def test_the_traces_are_those_of_one_bootstrap(flow: Flow, shards: int) -> None:
 
 
 def same(traces: list[Trace]) -> list[Trace]:
-    """Less the last digits of log-probabilities, which depend on how rows are batched."""
+    """Rounds log-probabilities, whose last digits depend on how rows are batched."""
 
     def rounded(logprobs: dict[str, float] | None) -> dict[str, float] | None:
         return logprobs and {label: round(value, 3) for label, value in logprobs.items()}
@@ -102,7 +102,7 @@ def test_the_evaluation_is_that_of_one_pod(flow: Flow, shards: int) -> None:
     assert (report.metrics, report.note, report.kind) == (whole.metrics, whole.note, "evaluate")
 
 
-def test_a_shard_that_is_missing_is_told(flow: Flow) -> None:
+def test_a_missing_shard_is_reported(flow: Flow) -> None:
     parts, reports = shards_of(flow, 3, "vanilla", "train", True)
     inputs = (flow.folder / "train.jsonl", flow.config, "1.bootstrap", flow.folder / "never")
     with pytest.raises(DataError, match="4 of 12 rows have no trace in the 2 shards"):

@@ -1,4 +1,4 @@
-"""A run that starts from a finished program: what it inherits, what it measures anew, and what does not fit."""
+"""A run that starts from a finished program: what it inherits, what it measures again, and what is refused."""
 
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,9 @@ def test_prepare_writes_the_program_that_a_run_starts_from(program: Path, tmp_pa
     assert begun.steps == ()
 
 
-def test_a_bundle_in_s3_is_as_good(program: Path, s3: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_starts_from_a_bundle_in_s3(
+    program: Path, s3: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     use(monkeypatch, s3.endpoint)
     monkeypatch.setenv("BT_CACHE", str(tmp_path / "cache"))
     address = f"s3://data/{tmp_path.name}/bundle"
@@ -58,7 +60,7 @@ def test_a_bundle_in_s3_is_as_good(program: Path, s3: Server, tmp_path: Path, mo
     assert begun.lineage[-1].config == {"start": address}
 
 
-def test_the_program_decodes_as_it_did_unless_told_otherwise(
+def test_the_program_keeps_its_decoding_unless_the_user_sets_another(
     program: Path, tiny_engine: TransformersEngine, tmp_path: Path
 ) -> None:
     _prepare(tmp_path, tiny_engine, start=str(program), decoding={"calibration": "train", "max_tokens": 7})

@@ -1,4 +1,4 @@
-"""The steps' own rules: pools, ties, skipping, calibration, attempts, selection, the sealed evaluation."""
+"""The rules of the stages: candidates, ties, skipping, calibration, attempts, selection, the sealed evaluation."""
 
 import json
 import re
@@ -12,8 +12,8 @@ import pytest
 from bt_core.config import resolve_config
 from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.errors import DataError, ProgramError, TaskError
-from bt_core.lm.binding import vanilla_states
 from bt_core.lm.runner import Runner
+from bt_core.lm.states import vanilla_states
 from bt_core.program import Field, LineageStep, Program, program_sha256, read_program, write_program
 from bt_core.records import Call, Trace, read_jsonl, write_traces
 from bt_core.steps.optimise.prompt_search import candidates
@@ -167,7 +167,9 @@ def test_the_vanilla_program_is_calibrated_when_it_is_prepared(
     assert report.metrics["test/difference"] == 0.0, "one program, evaluated against itself"
 
 
-def test_content_free_calibration_asks_about_nothing(tmp_path: Path, tiny_folder: Path, recorder: Recorder) -> None:
+def test_content_free_calibration_uses_inputs_without_content(
+    tmp_path: Path, tiny_folder: Path, recorder: Recorder
+) -> None:
     flow = Flow.start(tmp_path, tiny_folder, TOY, recorder, decoding={"calibration": "content_free"})
     runner = Runner(load_task(TOY), flow.config, recorder, tmp_path)
     (calibrated,) = runner.calibrate([read_program(tmp_path / "vanilla")], toy.rows())
@@ -177,7 +179,7 @@ def test_content_free_calibration_asks_about_nothing(tmp_path: Path, tiny_folder
     }  # fmt: skip
 
 
-def test_traces_of_a_single_answer_are_warned_of(tmp_path: Path, tiny_folder: Path, recorder: Recorder) -> None:
+def test_traces_of_a_single_answer_are_warned_about(tmp_path: Path, tiny_folder: Path, recorder: Recorder) -> None:
     flow = Flow.start(tmp_path, tiny_folder, TOY, recorder)
     flow.bootstrap()
     assert any("fine-tuning on them would collapse onto it" in warning for warning in flow.last.warnings)
@@ -208,7 +210,7 @@ def test_select_keeps_the_better_and_the_earlier_on_ties(
     assert report.metrics["val/score"] == (after if kept == "challenger" else before)
 
 
-def test_select_refuses_a_program_that_nobody_scored(tmp_path: Path, tiny_folder: Path) -> None:
+def test_select_refuses_a_program_without_a_validation_score(tmp_path: Path, tiny_folder: Path) -> None:
     flow = Flow.start(tmp_path, tiny_folder, TOY)
     with pytest.raises(ProgramError, match="no validation score in its lineage"):
         flow.select("vanilla", "vanilla")
@@ -244,7 +246,7 @@ def test_evaluation_pairs_the_programs_and_result_json_repeats_it(
 @pytest.mark.parametrize(
     ("answer", "shown"), [(None, "None"), ("good", "'good'"), (float("nan"), "nan"), (1.5, "1.5"), (-0.1, "-0.1")]
 )
-def test_a_metric_that_answers_nonsense_is_named(
+def test_a_metric_that_returns_no_score_is_refused(
     answer: Any, shown: str, tmp_path: Path, tiny_folder: Path, tiny_engine: TransformersEngine
 ) -> None:
     flow = Flow.start(tmp_path, tiny_folder, TOY)
@@ -297,7 +299,7 @@ def test_predict_checks_that_the_program_fits_before_it_loads_the_model(tmp_path
 
 
 def without_model(folder: Path) -> Program:
-    """The directory's program, made to name a model that does not exist."""
+    """Make the program of the directory name a model that does not exist."""
     program = replace(read_program(folder), model="/nowhere/model")
     write_program(program, folder)
     return program
@@ -314,7 +316,7 @@ def test_every_report_says_what_its_step_spent(tmp_path: Path, tiny_folder: Path
     assert 0 < flow.last.usage.seconds <= flow.last.ended - flow.last.started
 
 
-def test_a_trace_file_that_is_none_is_named(tmp_path: Path, tiny_folder: Path, recorder: Recorder) -> None:
+def test_a_file_that_holds_no_traces_is_refused(tmp_path: Path, tiny_folder: Path, recorder: Recorder) -> None:
     flow = Flow.start(tmp_path, tiny_folder, TOY, recorder)
     (tmp_path / "traces").write_text('{"example": "x"}\n')
     with pytest.raises(DataError, match="row 1: not a trace"):

@@ -1,0 +1,113 @@
+"""One run of a bound module on one example: all that it asks is recorded, and every failure becomes data."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import dspy
+
+from bt_core.engine.batcher import Batcher
+from bt_core.errors import BtError, ProgramError
+from bt_core.lm.modules import predictors_of
+from bt_core.lm.program_engine import ProgramEngine
+from bt_core.lm.recording import Recording
+from bt_core.lm.tracing import as_line, calls_of, run_program
+from bt_core.lm.values import fields_of
+from bt_core.records import Row, Trace, row_id
+from bt_core.task import Task, checked_score, metric_arity
+
+Watch = Callable[[Row, Recording, Any], None]
+"""Is called with an example, the recording of its run, and what the program returned."""
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """Records what bound modules ask while they run.
+
+    Attributes:
+        batcher: numbers the examples that are in flight.
+        refusals: why a program cannot be optimised, as the engines of the bound modules tell it.
+    """
+
+    batcher: Batcher
+    refusals: list[ProgramError] = field(default_factory=list)
+
+    @contextmanager
+    def recorded(self, module: Any, adapter: Any) -> Iterator[tuple[Recording, list[Any]]]:
+        """Open a DSPy context for one run; gives the recording, and the list in which DSPy keeps its trace.
+
+        Predictors that the program makes while it runs use the context's LM: they are answered, but not optimised.
+        """
+        recording, steps = Recording(self.batcher.job, ProgramEngine), list[Any]()
+        lm = next(iter(predictors_of(module).values())).lm
+        callbacks = [*(dspy.settings.get("callbacks") or ()), recording]
+        before = dict(vars(module))
+        with dspy.context(adapter=adapter, trace=steps, disable_history=True, lm=lm, callbacks=callbacks):
+            yield recording, steps
+        recording.kept = {
+            name for name, value in vars(module).items() if name not in before or before[name] is not value
+        }
+
+    def raise_refusal(self, recording: Recording) -> None:
+        """Check whether a call has shown that the program cannot be optimised.
+
+        Raises:
+            ProgramError: if so, even where the program caught the error itself.
+        """
+        refusal = recording.refusal or next(iter(self.refusals), None)
+        if refusal is not None:
+            raise refusal
+
+
+@dataclass(frozen=True)
+class ExampleRun:
+    """Runs modules on examples and scores the results; called with a module and an example, it returns the trace.
+
+    Attributes:
+        task: gives the metric and says which columns are inputs.
+        adapter: the prompt format.
+        recorder: records the runs.
+        bootstrapping: whether the metric gets the trace, so that it may be stricter.
+        attempt: the number of the attempt, for the trace.
+        watch: called after each run.
+    """
+
+    task: Task
+    adapter: Any
+    recorder: Recorder
+    bootstrapping: bool = False
+    attempt: int = 0
+    watch: Watch | None = None
+
+    def __call__(self, module: Any, row: Row) -> Trace:
+        name = row_id(row)
+        prediction, error, score = None, None, 0.0
+        with self.recorder.recorded(module, self.adapter) as (recording, steps):
+            try:
+                prediction = run_program(module, {key: row[key] for key in self.task.inputs})
+                error = "The program returned nothing." if prediction is None else None
+            except BtError:
+                raise
+            except Exception as failure:  # the user's program may raise anything; that is data, not a fault
+                error = as_line(failure)
+            self.recorder.raise_refusal(recording)
+            calls = calls_of(module, recording, steps)
+            if prediction is not None:
+                score, error = self._score(row, prediction, list(steps) if self.bootstrapping else None)
+        if self.watch is not None:
+            self.watch(row, recording, prediction)
+        fields = fields_of(prediction) if prediction is not None else {}
+        return Trace(name, score, calls, fields, error, self.attempt)
+
+    def _score(self, row: Row, prediction: Any, steps: list[Any] | None) -> tuple[float, str | None]:
+        """The metric's score, and the error where the metric raised."""
+        example = dspy.Example(**row).with_inputs(*self.task.inputs)
+        arguments = (example, prediction, steps)[: metric_arity(self.task.metric)]
+        try:
+            value = self.task.metric(*arguments)
+        except BtError:
+            raise
+        except Exception as failure:  # a metric that fails on an odd answer scores it 0, and the trace says so
+            return 0.0, f"metric: {as_line(failure)}"
+        return checked_score(value, row_id(row)), None
