@@ -1,25 +1,22 @@
-"""What every component does before and after its one stage function.
+"""What every component does after its stage function: show metrics, track the stage, and return its report.
 
-Installed in the image beside the components, since a component's body cannot reach module-level names.
+It is a module of the image, since the body of a component cannot reach the names of its own module.
 """
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from bt_core.config import merge, read_config
-from bt_core.errors import ConfigError, DataError
+from bt_core.config import read_config
+from bt_core.errors import DataError
 from bt_core.records import StageReport, canonical_json
 from bt_runtime.reports import write_report
 from bt_runtime.tracking import track_outcome, track_sweep, tracked
 
 if TYPE_CHECKING:
     from bt_core.steps.optimise.chain import Ended
-
-#: The number that stands for "the task's default".
-UNSET = -1
 
 _NO_DATA: Mapping[str, str] = MappingProxyType({})
 
@@ -30,46 +27,6 @@ class Metrics(Protocol):
     path: str
 
     def log_metric(self, metric: str, value: float) -> None: ...
-
-
-def overrides(
-    task: str, seeds: Sequence[Any], model: str, data: str, rows: Sequence[Any], config: str
-) -> dict[str, Any]:
-    """The settings that a person chose: pipeline parameters over the JSON in `config`, sentinels left out.
-
-    An empty string and -1 mean "the task's default", since a Kubeflow parameter cannot be None. `seeds` are that of
-    the run and that of the splits, which gives way to a `data_seed` in `config`.
-
-    Raises:
-        ConfigError: when `config` is no JSON object.
-    """
-    texts = {key: value for key, value in (("task", task), ("model", model), ("data", data)) if value}
-    seed, data_seed = _chosen(["seed"], seeds[:1]), _chosen(["data_seed"], seeds[1:])
-    chosen_rows = _chosen(("train", "val", "test"), rows)
-    return merge(data_seed, _json_object(config), texts, seed, {"rows": chosen_rows} if chosen_rows else {})
-
-
-def _chosen(names: Sequence[str], values: Sequence[Any]) -> dict[str, int]:
-    """Numbers by name, less those that are not set."""
-    # Kubeflow turns the elements of a list into strings: "60" on a cluster, "60.0" on this machine.
-    numbers = zip(names, (int(float(value)) for value in values), strict=True)
-    return {name: number for name, number in numbers if number != UNSET}
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    if not text.strip():
-        return {}
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ConfigError(
-            f"The parameter `config` is broken JSON ({error.msg}, column {error.colno}): mend it."
-        ) from None
-    if not isinstance(value, dict):
-        raise ConfigError(
-            f'The parameter `config` is a JSON {type(value).__name__}: give an object, `{{"key": value}}`.'
-        )
-    return value
 
 
 def finish(

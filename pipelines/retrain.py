@@ -17,8 +17,9 @@ from bt_components.gate.component import gate
 from bt_components.promote.component import promote
 from bt_components.record_outcome.component import record_outcome
 from bt_core.strategy import Strategy, format_strategy, strategy_slug
-from bt_pipelines.better_together import DEFAULT_OPTIONS, Options, Tasks, improve, legend
-from bt_pipelines.pods.pod_settings import pipeline_config
+from bt_pipelines.better_together import DEFAULT_OPTIONS, Options
+from bt_pipelines.pods.apply import pipeline_config
+from bt_pipelines.tasks import Tasks, improve, legend
 
 
 def build_retrain(strategy: Strategy, options: Options = DEFAULT_OPTIONS) -> Any:
@@ -28,7 +29,7 @@ def build_retrain(strategy: Strategy, options: Options = DEFAULT_OPTIONS) -> Any
     as JSON, those of `retrain` among them.
     """
     arrows = format_strategy(strategy)
-    tasks = Tasks(strategy_slug(strategy), options)
+    tasks = Tasks(strategy_slug(strategy), options.whole_profile)
 
     @dsl.pipeline(
         name="better-together-retrain",
@@ -73,5 +74,5 @@ def _challenge(tasks: Tasks, strategy: Strategy, data: Any) -> None:
 
 def _place(tasks: Tasks, task: Any, title: str) -> None:
     """A task that reads or changes what lies outside the pipeline, so that it is never answered from the cache."""
-    tasks.place(task, title)
+    tasks.configure(task, title)
     task.set_caching_options(False)

@@ -15,8 +15,8 @@ from bt_components.merge_evaluation.component import merge_evaluation
 from bt_components.merge_traces.component import merge_traces
 from bt_components.run_shard.component import run_shard
 
-Place = Callable[..., None]
-"""Gives a task a name and its surroundings: (task, display name, uses_model=...)."""
+Configure = Callable[..., None]
+"""`Tasks.configure`: names a task and gives its pod what it needs; (task, display name, uses_model=...)."""
 
 
 class Traces(NamedTuple):
@@ -33,22 +33,22 @@ class Results(NamedTuple):
     Output: str
 
 
-def sharded_bootstrap(shards: int, place: Place) -> Any:
+def sharded_bootstrap(shards: int, configure: Configure) -> Any:
     """A component in place of `bootstrap_traces`; no pipeline may be under construction."""
 
     @dsl.pipeline(name="sharded-bootstrap")
     def sharded_bootstrap(
         program: dsl.Input[dsl.Model], train: dsl.Input[dsl.Dataset], config: str, stage: str
     ) -> Traces:
-        parts, reports = _run(shards, place, "shard", program=program, rows=train, config=config, stage=stage)
+        parts, reports = _run(shards, configure, "shard", program=program, rows=train, config=config, stage=stage)
         merged = merge_traces(parts=parts, reports=reports, train=train, config=config, stage=stage)
-        place(merged, "traces of all shards")
+        configure(merged, "traces of all shards")
         return Traces(merged.outputs["traces"], merged.outputs["Output"])
 
     return sharded_bootstrap
 
 
-def sharded_evaluation(shards: int, place: Place) -> Any:
+def sharded_evaluation(shards: int, configure: Configure) -> Any:
     """A component in place of `evaluate`, likewise; every run looks at the test split itself."""
 
     @dsl.pipeline(name="sharded-evaluation")
@@ -62,16 +62,18 @@ def sharded_evaluation(shards: int, place: Place) -> Any:
         pairs = {}
         for name, one in (("vanilla", vanilla), ("final", program)):
             inputs = {"program": one, "rows": test, "config": config, "stage": f"evaluate.{name}"}
-            pairs[name], pairs[f"{name}_reports"] = _run(shards, place, f"evaluate.{name} shard", name, **inputs)
+            pairs[name], pairs[f"{name}_reports"] = _run(shards, configure, f"evaluate.{name} shard", name, **inputs)
         merged = merge_evaluation(**pairs, test=test, config=config, stage=stage)
-        place(merged, "on the test split")
+        configure(merged, "on the test split")
         merged.set_caching_options(False)
         return Results(merged.outputs["results"], merged.outputs["Output"])
 
     return sharded_evaluation
 
 
-def _run(shards: int, place: Place, title: str, tested: str = "", **inputs: Any) -> tuple[dsl.Collected, dsl.Collected]:
+def _run(
+    shards: int, configure: Configure, title: str, tested: str = "", **inputs: Any
+) -> tuple[dsl.Collected, dsl.Collected]:
     """Add the shards; their traces and their reports. `tested` names a program that sees the test split."""
     # Two tasks of one name in this pipeline would be renamed in no fixed order when the one around it takes them in.
     component = deepcopy(run_shard)
@@ -80,6 +82,6 @@ def _run(shards: int, place: Place, title: str, tested: str = "", **inputs: Any)
     with dsl.ParallelFor(items=list(range(shards))) as shard:
         task = component(**inputs, shard=shard, shards=shards, bootstrapping=not tested)
         task.component_spec = run_shard.component_spec  # by whose name the profile knows it
-        place(task, title, uses_model=True)
+        configure(task, title, uses_model=True)
         task.set_caching_options(not tested)
     return dsl.Collected(task.outputs["traces"]), dsl.Collected(task.outputs["Output"])

@@ -19,8 +19,9 @@ from bt_core.errors import ConfigError
 from bt_core.statistics import DEFAULT_MARGIN
 from bt_core.steps.sweep.tree import Place, check_sweep, tasks_a_seed
 from bt_core.strategy import Node, Strategy, format_strategy, prefix_tree
-from bt_pipelines.better_together import DEFAULT_OPTIONS, Options, Tasks, legend
-from bt_pipelines.pods.pod_settings import pipeline_config
+from bt_pipelines.better_together import DEFAULT_OPTIONS, Options
+from bt_pipelines.pods.apply import pipeline_config
+from bt_pipelines.tasks import Tasks, legend
 from bt_runtime.tracking import SWEEP
 
 #: Tasks whose reports compare_arms can be given: two copies, 300 to 400 bytes each, in one argument of 128 KB.
@@ -39,7 +40,7 @@ def build_sweep(strategies: Sequence[Strategy], seeds: Sequence[int], options: O
     """
     _check(strategies, seeds, options)
     arms = "; ".join(map(format_strategy, strategies))
-    tasks = Tasks(SWEEP, options)
+    tasks = Tasks(SWEEP, options.whole_profile)
 
     @dsl.pipeline(
         name="better-together-sweep",
@@ -59,10 +60,11 @@ def build_sweep(strategies: Sequence[Strategy], seeds: Sequence[int], options: O
         alpha: float = 0.05,
         command: str = "",
     ) -> None:
-        rows = [train_rows, val_rows, test_rows]
+        chosen = {"task": task, "model": model, "data": data, "config": config}
+        rows = {"train_rows": train_rows, "val_rows": val_rows, "test_rows": test_rows}
         prepared = []
         for seed in seeds:
-            begun = prepare_data(task=task, seeds=[seed, seeds[0]], model=model, data=data, rows=rows, config=config)
+            begun = prepare_data(seed=seed, data_seed=seeds[0], **chosen, **rows)
             prepared.append(tasks.prepared(begun, f"s{seed} prepare data"))
         _score(tasks, Place(seeds[0], (), "score"), prepared[0]["program"], prepared[0])
         for seed, outputs in zip(seeds, prepared, strict=True):
@@ -113,7 +115,7 @@ def _score(tasks: Tasks, place: Place, program: Any, data: Any) -> None:
 
 def _finish(tasks: Tasks, compared: Any, config: Any) -> None:
     compared.set_caching_options(False)  # its reports hold wall times and run ids
-    tasks.place(compared, "compare arms")
+    tasks.configure(compared, "compare arms")
     fetched = {
         name: _fetch(compared.outputs[output], kind, title)
         for name, output, kind, title in (
@@ -124,7 +126,7 @@ def _finish(tasks: Tasks, compared: Any, config: Any) -> None:
     }
     report = report_sweep(compared=compared.outputs["sweep"], config=config, **fetched)
     report.set_caching_options(False)
-    tasks.place(report, "report sweep")
+    tasks.configure(report, "report sweep")
 
 
 def _fetch(uri: Any, kind: type[dsl.Artifact], title: str) -> Any:

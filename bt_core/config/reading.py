@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bt_core.config.registry import config_model
 from bt_core.config.section import validated
 from bt_core.config.settings import Config
 from bt_core.errors import ConfigError
@@ -28,7 +29,7 @@ def resolve_config(*layers: Mapping[str, Any], source: str = "the configuration"
     Raises:
         ConfigError: with every mistake, each with its key, in one sentence.
     """
-    return validated(Config, merge(*layers), source, "docs/configuration.md lists every key")
+    return validated(config_model(), merge(*layers), source, "docs/configuration.md lists every key")
 
 
 def load_config_file(path: Path) -> dict[str, Any]:

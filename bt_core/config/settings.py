@@ -1,12 +1,19 @@
 """Every setting of a run."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
 from bt_core.config.engine import EngineConfig, TeacherConfig
-from bt_core.config.optimisers import GepaConfig, LoraConfig, MiproConfig, SearchConfig, TrainJobConfig
+from bt_core.config.optimisers.gepa_search import GEPA_SEARCH, GepaConfig
+from bt_core.config.optimisers.lora_finetune import LORA_FINETUNE, LoraConfig
+from bt_core.config.optimisers.mipro_search import MIPRO_SEARCH, MiproConfig
+from bt_core.config.optimisers.prompt_search import PROMPT_SEARCH, SearchConfig
 from bt_core.config.section import Section
+from bt_core.config.trainjob import TrainJobConfig
+from bt_core.errors import ConfigError
+
+SectionOf = TypeVar("SectionOf", bound=Section)
 
 
 class Rows(Section):
@@ -85,12 +92,24 @@ class Config(Section):
     rows: Rows = Rows()
     decoding: Decoding = Decoding()
     bootstrap: BootstrapConfig = BootstrapConfig()
-    p: SearchConfig = SearchConfig()
-    g: GepaConfig = GepaConfig()
-    m: MiproConfig = MiproConfig()
-    w: LoraConfig = LoraConfig()
+    # The built-in step kinds, each registered by its line: the name of the field is what a strategy says.
+    p: Annotated[SearchConfig, PROMPT_SEARCH] = SearchConfig()
+    g: Annotated[GepaConfig, GEPA_SEARCH] = GepaConfig()
+    m: Annotated[MiproConfig, MIPRO_SEARCH] = MiproConfig()
+    w: Annotated[LoraConfig, LORA_FINETUNE] = LoraConfig()
     trainjob: TrainJobConfig = TrainJobConfig()
     engine: EngineConfig = EngineConfig()
     teacher: TeacherConfig = TeacherConfig()
     retrain: RetrainConfig = RetrainConfig()
     select: Literal["best", "last"] = Field("best", description="stage that is shipped: best by validation, or last")
+
+    def section(self, name: str, kind: type[SectionOf]) -> SectionOf:
+        """The settings of a step kind from another package, whose field this class does not declare.
+
+        Raises:
+            ConfigError: when the configuration has no such section, since that package was not there to add it.
+        """
+        settings = getattr(self, name, None)
+        if not isinstance(settings, kind):
+            raise ConfigError(f"The configuration has no section `{name}`: install the package of that step kind.")
+        return settings

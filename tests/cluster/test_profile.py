@@ -12,7 +12,8 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from bt_core.errors import ConfigError
 from bt_pipelines.better_together import Options
 from bt_pipelines.compile import compile_retrain, compile_strategy, compile_sweep
-from bt_pipelines.pods.profile import COMPONENTS, Profile, Stage, component_defaults, component_names, read_profile
+from bt_pipelines.pods.pod_settings import PodSettings
+from bt_pipelines.pods.profile import COMPONENTS, Profile, component_defaults, component_names, read_profile
 from bt_runtime.images import DEFAULT_IMAGE
 from tests.cli.conftest import Bt
 from tests.cli.conftest import bt as bt
@@ -203,7 +204,7 @@ def test_places_are_merged_name_by_name(tmp_path: Path) -> None:
 def test_every_component_says_what_it_needs(component: str) -> None:
     assert (COMPONENTS / component / "component.py").is_file()
     needs = component_defaults(component)
-    assert needs != Stage()
+    assert needs != PodSettings()
     assert needs.cpu is not None
     assert needs.memory is not None
 

@@ -1,6 +1,6 @@
 """A whole strategy in one place, on one engine: what the pipeline otherwise does in a pod a stage.
 
-    per step: bootstrap -> optimise (p, w, g or m) -> select
+    per step: bootstrap -> optimise -> select
 
 Stages have the labels, inputs and files that they have in pods of their own, so that the programs are the same.
 """
@@ -10,11 +10,9 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-from bt_core.config import Config
+from bt_core.config import Config, step_kinds
 from bt_core.engine.lazy_engine import SharedEngine
 from bt_core.engine.training.job import RemoteTraining
 from bt_core.program import read_program
@@ -23,9 +21,6 @@ from bt_core.steps.bootstrap import bootstrap
 from bt_core.steps.common import open_engine
 from bt_core.steps.select import select
 from bt_core.strategy import parse_strategy
-
-#: Step kind -> the module of this folder that makes the step, by a function of its name.
-OPTIMISERS = {"p": "prompt_search", "w": "lora_finetune", "g": "gepa_search", "m": "mipro_search"}
 
 
 @dataclass(frozen=True)
@@ -73,29 +68,24 @@ def chain(
         BtError: as the stage that failed does.
     """
     steps = parse_strategy(strategy)
-    more: dict[str, dict[str, Any]] = {"w": {"remote": training(config)}} if "w" in steps else {}
+    kinds = step_kinds()
+    stage_functions = {name: kinds[name].load_stage() for name in dict.fromkeys(steps)}
+    remote = training(config) if any(kinds[name].trains for name in steps) else None
     shutil.rmtree(stages, ignore_errors=True)
     stages.mkdir(parents=True)
     best = program
     with closing(SharedEngine(partial(open_engine, read_program(program), config))) as engine:
-        for number, kind in enumerate(steps, start=1):
+        for number, name in enumerate(steps, start=1):
             if config.teacher.model and config.teacher.engine.kind != "server":
                 engine.close()
-            traces, optimised = stages / f"{number}.bootstrap", stages / f"{number}.{kind}"
+            traces, optimised = stages / f"{number}.bootstrap", stages / f"{number}.{name}"
             gathered = bootstrap(program, train, config, traces.name, traces, engine)
             yield Ended(gathered, {"traces.jsonl": traces}, {"train": train})
             engine.forget()
             inputs = program, traces, train, val, config, optimised.name, optimised, engine
-            improved = _optimiser(kind)(*inputs, **more.get(kind, {}))
+            improved = stage_functions[name](*inputs, **({"remote": remote} if kinds[name].trains else {}))
             yield Ended(improved, {"program": optimised}, {"train": train, "val": val})
             engine.forget()
             kept = selected if number == len(steps) else stages / f"{number}.select"
             yield Ended(select(best, optimised, config, f"{number}.select", kept), {}, {})
             program, best = optimised, kept
-
-
-def _optimiser(kind: str) -> Callable[..., StageReport]:
-    """Imported when it is needed, since searches load libraries of their own."""
-    name = OPTIMISERS[kind]
-    found: Callable[..., StageReport] = getattr(import_module(f"{__package__}.{name}"), name)
-    return found

@@ -2,13 +2,14 @@
 
 from collections.abc import Generator
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import pytest
 from transformers import AutoModelForCausalLM
 
-from bt_core.config import Config, EngineConfig
+from bt_core.config import Config, EngineConfig, step_kinds
 from bt_core.engine.base import Message, Request
 from bt_core.engine.curve import Curve
 from bt_core.engine.lazy_engine import SharedEngine
@@ -18,8 +19,7 @@ from bt_core.engine.training.job import TrainingJob
 from bt_core.engine.training.train import train_adapter
 from bt_core.models import BaseModel
 from bt_core.records import StageReport, Usage
-from bt_core.steps.optimise.chain import OPTIMISERS, Ended, chain
-from bt_core.strategy import STEP_KINDS
+from bt_core.steps.optimise.chain import Ended, chain
 from tests.core.flow import Flow
 from tests.core.steps.test_defects import FEW, TOY
 
@@ -171,5 +171,7 @@ def test_an_engine_that_forgets_computes_its_prefixes_again(tiny_engine: Transfo
     assert computed() == anew
 
 
-def test_every_step_kind_has_an_optimiser() -> None:
-    assert OPTIMISERS.keys() == STEP_KINDS.keys()
+def test_every_step_kind_has_a_stage_function() -> None:
+    inputs = {"program", "traces", "train", "val", "config", "stage", "optimised", "engine"}
+    for kind in step_kinds().values():
+        assert signature(kind.load_stage()).parameters.keys() == (inputs | {"remote"} if kind.trains else inputs)
