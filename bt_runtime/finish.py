@@ -16,7 +16,7 @@ from bt_runtime.reports import write_report
 from bt_runtime.tracking import track_outcome, track_sweep, tracked
 
 if TYPE_CHECKING:
-    from bt_core.steps.optimise.chain import Ended
+    from bt_core.steps.optimise.chain import FinishedStage
 
 _NO_DATA: Mapping[str, str] = MappingProxyType({})
 
@@ -37,38 +37,44 @@ def finish(
     data: Mapping[str, str] = _NO_DATA,
     outcome: Callable[[str | None], None] = lambda run_id: None,
 ) -> str:
-    """The common tail of every component, run when its outputs are on disk.
-
-    Shows the metrics in Kubeflow, tracks the stage in MLflow, and returns the report for the `register` component.
+    """End a component whose outputs are on disk: show its metrics in Kubeflow and track the stage in MLflow.
 
     Args:
         report: what the stage function returned.
-        config: the merged configuration.
+        config: the merged configuration as JSON.
         metrics: the component's metrics output.
-        artifacts: name in MLflow -> path of what the stage made.
+        artifacts: name in MLflow -> path of what the stage wrote.
         data: split -> path of the rows that the stage used.
-        outcome: records what the whole run came to, given the stage's MLflow run.
+        outcome: records the outcome of the whole run; it takes the id of the stage's MLflow run.
+
+    Returns:
+        The report as text, with the id of the stage's MLflow run.
     """
     _show(report.metrics, metrics)
     return write_report(tracked(report, read_config(config), _paths(artifacts), _paths(data), outcome))
 
 
-def finish_each(stages: Iterable["Ended"], config: str, metrics: Metrics) -> str:
-    """The tail of a component of several stages: each is tracked when it has ended, as `finish` does.
+def finish_each(stages: Iterable["FinishedStage"], config: str, metrics: Metrics) -> str:
+    """End a component of several stages, each of which is tracked as soon as it has ended.
 
-    Returns all reports as one text; numbers are shown under their stage's label (`1.p/val/score`).
+    Returns:
+        All reports as one text. The metrics are shown under the label of their stage (`1.p/val/score`).
     """
     reports: list[StageReport] = []
     shown: dict[str, float] = {}
     for stage in stages:
-        reports.append(tracked(stage.report, read_config(config), stage.made, stage.data, nested=True))
+        reports.append(tracked(stage.report, read_config(config), stage.artifacts, stage.data, nested=True))
         shown |= {f"{stage.report.stage}/{name}": value for name, value in stage.report.metrics.items()}
     _show(shown, metrics)
     return write_report(*reports)
 
 
-def hand_on(report: StageReport, metrics: Metrics) -> str:
-    """The tail of a part of a stage, which MLflow hears of as a whole: show the metrics and return the report."""
+def finish_shard(report: StageReport, metrics: Metrics) -> str:
+    """End a component that does a part of a stage: show its metrics. MLflow gets the whole stage after the merge.
+
+    Returns:
+        The report as text.
+    """
     _show(report.metrics, metrics)
     return write_report(report)
 
@@ -76,11 +82,11 @@ def hand_on(report: StageReport, metrics: Metrics) -> str:
 def _show(values: Mapping[str, float], metrics: Metrics) -> None:
     for name, value in values.items():
         metrics.log_metric(name, value)
-    # A Metrics output without a file never hits the cache.
+    # Kubeflow never takes a task from its cache whose Metrics output has no file.
     Path(metrics.path).write_text(canonical_json(dict(values)), encoding="utf-8")
 
 
-def conclude(
+def finish_run(
     report: StageReport,
     steps: Sequence[StageReport],
     config: str,
@@ -88,7 +94,19 @@ def conclude(
     metrics: Metrics,
     artifacts: Mapping[str, str],
 ) -> str:
-    """The tail of the last component: `finish`, and the outcome of the whole pipeline run from its steps."""
+    """End the last component of a strategy as `finish` does, and track the outcome of the whole pipeline run.
+
+    Args:
+        report: what the stage function returned.
+        steps: the reports of all stages before it.
+        config: the merged configuration as JSON.
+        strategy: as written, `p -> w -> p`.
+        metrics: the component's metrics output.
+        artifacts: name in MLflow -> path; `program` is the program that is shipped.
+
+    Returns:
+        The report as text.
+    """
 
     def outcome(run_id: str | None) -> None:
         track_outcome(report, steps, read_config(config), strategy, Path(artifacts["program"]), run_id)
@@ -97,7 +115,7 @@ def conclude(
 
 
 def publish(sweep: Path, html: Path, markdown: Path) -> None:
-    """Write the report of a sweep.json as a page and as Markdown.
+    """Write the report of a sweep as an HTML page and as Markdown.
 
     Raises:
         DataError: when the file is missing, is no JSON, or is of another schema.
@@ -112,8 +130,8 @@ def publish(sweep: Path, html: Path, markdown: Path) -> None:
     markdown.write_text(render_markdown(content), encoding="utf-8")
 
 
-def conclude_sweep(report: StageReport, config: str, metrics: Metrics, artifacts: Mapping[str, str]) -> str:
-    """The tail of a sweep's last component: `finish`, and the outcome of the whole sweep."""
+def finish_sweep(report: StageReport, config: str, metrics: Metrics, artifacts: Mapping[str, str]) -> str:
+    """End the last component of a sweep as `finish` does, and track the outcome of the whole sweep."""
 
     def outcome(run_id: str | None) -> None:
         track_sweep(report, read_config(config), _paths(artifacts), run_id)

@@ -64,7 +64,7 @@ def _challenge(tasks: Tasks, strategy: Strategy, data: Any) -> None:
     compared.set_caching_options(False)  # every run looks at the sealed rows itself
     settled = promote(
         program=best,
-        begun=data["report"],
+        data_report=data["report"],
         comparison=compared.outputs["Output"],
         incumbent=data["incumbent"],
         config=data["config"],

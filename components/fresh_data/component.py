@@ -22,7 +22,7 @@ def fresh_data(
     champion: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ) -> NamedTuple("Outputs", [("config", str), ("report", str), ("incumbent", str)]):  # type: ignore[valid-type]
-    """Read the newest data, keep sealed rows sealed, and say whether there is enough to do."""
+    """Read the newest data, keep sealed rows sealed, and report whether there is enough to do."""
     from pathlib import Path
 
     from bt_core.errors import one_sentence
@@ -34,7 +34,7 @@ def fresh_data(
     with one_sentence():
         settings = overrides(config, task, model, data, seed)
         splits = {"train": train.path, "val": val.path, "test": test.path}
-        places = Path(program.path), Path(champion.path), Path(rows.path)
-        resolved, report, incumbent = begin(settings, {name: Path(path) for name, path in splits.items()}, *places)
+        folders = Path(program.path), Path(champion.path), Path(rows.path)
+        resolved, report, incumbent = begin(settings, {name: Path(path) for name, path in splits.items()}, *folders)
         merged = resolved.model_dump_json()
         return merged, finish(report, merged, metrics, {ROLES: f"{rows.path}/{ROLES}"}, splits), incumbent

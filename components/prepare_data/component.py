@@ -1,4 +1,4 @@
-"""Component: settings in, checked splits and the vanilla program out."""
+"""Component: turn settings into checked splits and the vanilla program."""
 
 from typing import NamedTuple
 

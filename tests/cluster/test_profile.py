@@ -190,14 +190,14 @@ def test_places_are_merged_name_by_name(tmp_path: Path) -> None:
         model_stages: {labels: {b: y}, accelerator: {}, memory: {limit: 3Gi}}
         stages: {evaluate: {labels: {c: z}, env: {TWO: "2"}, accelerator: null, timeout: 2m}}
     """
-    stage = _profile(tmp_path, text).stage("evaluate", loads_model=True)
-    assert stage.labels == {"a": "x", "b": "y", "c": "z"}
-    assert stage.env == {"ONE": "1", "TWO": "2"}
-    assert (stage.timeout, stage.accelerator) == (120, None)
-    assert stage.memory is not None
-    assert (stage.memory.request, stage.memory.limit) == (None, "3Gi")
-    assert _profile(tmp_path, text).stage("prompt_search", loads_model=True).accelerator is not None
-    assert _profile(tmp_path, text).stage("prompt_search", loads_model=False).labels == {"a": "x", "b": "x"}
+    settings = _profile(tmp_path, text).pod_settings("evaluate", loads_model=True)
+    assert settings.labels == {"a": "x", "b": "y", "c": "z"}
+    assert settings.env == {"ONE": "1", "TWO": "2"}
+    assert (settings.timeout, settings.accelerator) == (120, None)
+    assert settings.memory is not None
+    assert (settings.memory.request, settings.memory.limit) == (None, "3Gi")
+    assert _profile(tmp_path, text).pod_settings("prompt_search", loads_model=True).accelerator is not None
+    assert _profile(tmp_path, text).pod_settings("prompt_search", loads_model=False).labels == {"a": "x", "b": "x"}
 
 
 @pytest.mark.parametrize("component", component_names())

@@ -1,8 +1,8 @@
-"""A whole strategy in one place, on one engine: what the pipeline otherwise does in a pod a stage.
+"""A whole strategy in one process, on one engine; otherwise each of its stages has a pod of its own.
 
     per step: bootstrap -> optimise -> select
 
-Stages have the labels, inputs and files that they have in pods of their own, so that the programs are the same.
+The stages have the labels, inputs and files that they have in pods of their own, so that the programs are the same.
 """
 
 import shutil
@@ -20,21 +20,21 @@ from bt_core.records import StageReport
 from bt_core.steps.bootstrap import bootstrap
 from bt_core.steps.common import open_engine
 from bt_core.steps.select import select
-from bt_core.strategy import parse_strategy
+from bt_core.strategy import Strategy, parse_strategy
 
 
 @dataclass(frozen=True)
-class Ended:
+class FinishedStage:
     """A stage that has ended.
 
     Attributes:
-        report: what it tells.
-        made: its files and folders, by what they are called in MLflow.
-        data: the rows that it used, by their split.
+        report: what the stage function returned.
+        artifacts: name in MLflow -> path of what the stage wrote.
+        data: split -> path of the rows that the stage used.
     """
 
     report: StageReport
-    made: Mapping[str, Path]
+    artifacts: Mapping[str, Path]
     data: Mapping[str, Path]
 
 
@@ -47,30 +47,28 @@ def chain(
     stages: Path,
     selected: Path,
     training: Callable[[Config], RemoteTraining | None] = lambda config: None,
-) -> Generator[Ended, None, None]:
+) -> Generator[FinishedStage, None, None]:
     """Run every step of a strategy, and write the best program by validation.
 
-    The model is loaded once, and again after each training and each teacher in this process, who get its memory.
+    The model is loaded once, and again after each training and each teacher in this process, which need its memory.
 
     Args:
         program: the program directory to start from.
         train, val: JSONL.
         config: the run's merged configuration.
         strategy: as written, `p -> w -> p`.
-        stages: folder to write for what each stage makes, by its label.
+        stages: the folder to write; it holds the output of each stage under the stage's label.
         selected: the program directory to write.
-        training: says what trains elsewhere, if anything; asked where the strategy trains.
+        training: returns what trains outside this process, or None; called only where the strategy tunes weights.
 
     Yields:
         Each stage when it has ended, before the next one begins.
 
     Raises:
-        BtError: as the stage that failed does.
+        BtError: when a stage fails.
     """
     steps = parse_strategy(strategy)
-    kinds = step_kinds()
-    stage_functions = {name: kinds[name].load_stage() for name in dict.fromkeys(steps)}
-    remote = training(config) if any(kinds[name].trains for name in steps) else None
+    optimisers = _optimisers(steps, config, training)
     shutil.rmtree(stages, ignore_errors=True)
     stages.mkdir(parents=True)
     best = program
@@ -79,13 +77,24 @@ def chain(
             if config.teacher.model and config.teacher.engine.kind != "server":
                 engine.close()
             traces, optimised = stages / f"{number}.bootstrap", stages / f"{number}.{name}"
-            gathered = bootstrap(program, train, config, traces.name, traces, engine)
-            yield Ended(gathered, {"traces.jsonl": traces}, {"train": train})
+            report = bootstrap(program, train, config, traces.name, traces, engine)
+            yield FinishedStage(report, {"traces.jsonl": traces}, {"train": train})
             engine.forget()
             inputs = program, traces, train, val, config, optimised.name, optimised, engine
-            improved = stage_functions[name](*inputs, **({"remote": remote} if kinds[name].trains else {}))
-            yield Ended(improved, {"program": optimised}, {"train": train, "val": val})
+            report = optimisers[name](*inputs)
+            yield FinishedStage(report, {"program": optimised}, {"train": train, "val": val})
             engine.forget()
             kept = selected if number == len(steps) else stages / f"{number}.select"
-            yield Ended(select(best, optimised, config, f"{number}.select", kept), {}, {})
+            yield FinishedStage(select(best, optimised, config, f"{number}.select", kept), {}, {})
             program, best = optimised, kept
+
+
+def _optimisers(
+    steps: Strategy, config: Config, training: Callable[[Config], RemoteTraining | None]
+) -> dict[str, Callable[..., StageReport]]:
+    """The stage function of each step kind in the strategy; those that tune weights have their `remote` already."""
+    kinds = {name: step_kinds()[name] for name in steps}
+    remote = training(config) if any(kind.trains for kind in kinds.values()) else None
+    functions = {name: kind.load_stage() for name, kind in kinds.items()}
+    tuning = {name: partial(function, remote=remote) for name, function in functions.items() if kinds[name].trains}
+    return functions | tuning

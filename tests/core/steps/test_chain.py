@@ -19,7 +19,7 @@ from bt_core.engine.training.job import TrainingJob
 from bt_core.engine.training.train import train_adapter
 from bt_core.models import BaseModel
 from bt_core.records import StageReport, Usage
-from bt_core.steps.optimise.chain import Ended, chain
+from bt_core.steps.optimise.chain import FinishedStage, chain
 from tests.core.flow import Flow
 from tests.core.steps.test_defects import FEW, TOY
 
@@ -38,7 +38,7 @@ def start(folder: Path, model: Path) -> Flow:
     return Flow.start(folder, model, TOY, **SETTINGS)
 
 
-def chained(flow: Flow, strategy: str, out: str = "chain", **options: Any) -> Generator[Ended, None, None]:
+def chained(flow: Flow, strategy: str, out: str = "chain", **options: Any) -> Generator[FinishedStage, None, None]:
     inputs = flow.folder / "vanilla", flow.folder / "train.jsonl", flow.folder / "val.jsonl"
     return chain(*inputs, flow.config, strategy, flow.folder / out, flow.folder / f"{out}.selected", **options)
 
@@ -81,14 +81,14 @@ def test_the_chain_makes_what_its_stages_make(tmp_path: Path, tiny_folder: Path,
     together = list(chained(flow, "p -> w -> p"))
 
     labels = [f"{n}.{stage}" for n, kind in enumerate("pwp", start=1) for stage in ("bootstrap", kind, "select")]
-    assert [ended.report.stage for ended in together] == labels
+    assert [finished.report.stage for finished in together] == labels
     renamed = [replace(report, stage=label) for report, label in zip(apart, labels, strict=True)]
-    assert [timeless(ended.report) for ended in together] == list(map(timeless, renamed))
+    assert [timeless(finished.report) for finished in together] == list(map(timeless, renamed))
     for label in labels[:-1]:
-        made, expected = flow.folder / "chain" / label, flow.folder / label
-        assert (files(made) or made.read_bytes()) == (files(expected) or expected.read_bytes())
+        output, expected = flow.folder / "chain" / label, flow.folder / label
+        assert (files(output) or output.read_bytes()) == (files(expected) or expected.read_bytes())
     assert files(flow.folder / "chain.selected") == files(flow.folder / "3.select")
-    assert [(*ended.made.items(), *ended.data) for ended in together[:3]] == [
+    assert [(*finished.artifacts.items(), *finished.data) for finished in together[:3]] == [
         (("traces.jsonl", flow.folder / "chain" / "1.bootstrap"), "train"),
         (("program", flow.folder / "chain" / "1.p"), "train", "val"),
         (),
@@ -124,7 +124,7 @@ def test_training_elsewhere_is_asked_for_where_the_strategy_trains(tmp_path: Pat
         jobs.append(job)
         return train_adapter(job.base, job.rows, job.held_out, job.settings, job.engine, job.seed, folder)
 
-    stages = [ended.report.stage for ended in chained(flow, "w", training=lambda config: elsewhere)]
+    stages = [finished.report.stage for finished in chained(flow, "w", training=lambda config: elsewhere)]
     assert stages == ["1.bootstrap", "1.w", "1.select"]
     assert [job.label for job in jobs] == ["1.w adapter"]
     assert next(chained(flow, "p", training=_never)).report.stage == "1.bootstrap"
