@@ -35,7 +35,7 @@ def finish(
     metrics: Metrics,
     artifacts: Mapping[str, str],
     data: Mapping[str, str] = _NO_DATA,
-    outcome: Callable[[str | None], None] = lambda run_id: None,
+    record_result: Callable[[str | None], None] = lambda run_id: None,
 ) -> str:
     """End a component whose outputs are on disk: show its metrics in Kubeflow and track the stage in MLflow.
 
@@ -45,13 +45,13 @@ def finish(
         metrics: the component's metrics output.
         artifacts: name in MLflow -> path of what the stage wrote.
         data: split -> path of the rows that the stage used.
-        outcome: records the outcome of the whole run; it takes the id of the stage's MLflow run.
+        record_result: records the result of the whole run; it takes the id of the stage's MLflow run.
 
     Returns:
         The report as text, with the id of the stage's MLflow run.
     """
     _show(report.metrics, metrics)
-    return write_report(tracked(report, read_config(config), _paths(artifacts), _paths(data), outcome))
+    return write_report(tracked(report, read_config(config), _paths(artifacts), _paths(data), record_result))
 
 
 def finish_each(stages: Iterable["FinishedStage"], config: str, metrics: Metrics) -> str:
@@ -94,7 +94,7 @@ def finish_run(
     metrics: Metrics,
     artifacts: Mapping[str, str],
 ) -> str:
-    """End the last component of a strategy as `finish` does, and track the outcome of the whole pipeline run.
+    """End the last component of a strategy as `finish` does, and track the result of the whole pipeline run.
 
     Args:
         report: what the stage function returned.
@@ -108,10 +108,10 @@ def finish_run(
         The report as text.
     """
 
-    def outcome(run_id: str | None) -> None:
+    def record_result(run_id: str | None) -> None:
         track_outcome(report, steps, read_config(config), strategy, Path(artifacts["program"]), run_id)
 
-    return finish(report, config, metrics, artifacts, outcome=outcome)
+    return finish(report, config, metrics, artifacts, record_result=record_result)
 
 
 def publish(sweep: Path, html: Path, markdown: Path) -> None:
@@ -131,12 +131,12 @@ def publish(sweep: Path, html: Path, markdown: Path) -> None:
 
 
 def finish_sweep(report: StageReport, config: str, metrics: Metrics, artifacts: Mapping[str, str]) -> str:
-    """End the last component of a sweep as `finish` does, and track the outcome of the whole sweep."""
+    """End the last component of a sweep as `finish` does, and track the result of the whole sweep."""
 
-    def outcome(run_id: str | None) -> None:
+    def record_result(run_id: str | None) -> None:
         track_sweep(report, read_config(config), _paths(artifacts), run_id)
 
-    return finish(report, config, metrics, artifacts, outcome=outcome)
+    return finish(report, config, metrics, artifacts, record_result=record_result)
 
 
 def _paths(paths: Mapping[str, str]) -> dict[str, Path]:

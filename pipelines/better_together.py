@@ -2,8 +2,8 @@
 
     prepare -> per step k: bootstrap -> optimise -> select -> ... -> evaluate -> register
 
-A step continues from the program of the step before it; `select` keeps the best program so far, and that one is
-evaluated and shipped.
+A step starts from the program of the step before it. `select` keeps the best program so far by validation, and the
+last one that it keeps is evaluated and shipped.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from bt_core.strategy import Strategy, format_strategy, strategy_slug
 from bt_pipelines.pods.apply import pipeline_config
 from bt_pipelines.pods.profile import MOST_SHARDS, Profile
 from bt_pipelines.pods.values import CREDENTIALS
-from bt_pipelines.tasks import Tasks, improve, legend
+from bt_pipelines.tasks import Tasks, add_steps, legend
 from bt_runtime.parameters import UNSET
 
 
@@ -27,13 +27,16 @@ class Options:
     """What is fixed when a pipeline is compiled, besides its strategy.
 
     Attributes:
-        image: the container image of every task; empty for the profile's, else `bt_runtime.images.IMAGE`.
+        image: the container image of every task; empty: that of the profile, else `bt_runtime.images.IMAGE`.
         tracking_uri: MLflow's address, for clusters that do not set MLFLOW_TRACKING_URI themselves.
-        gpus: accelerators for each task that loads the model; 0 for what the profile says.
+        gpus: accelerators of each task that loads the model; 0: as many as the profile says.
         fresh_data: read the data again in every run, for scheduled runs over a file that changes.
-        profile: what pods ask of the cluster, below the options above; None for nothing at all.
+        profile: what the pods ask of the cluster; the other options win over it. None: they ask for nothing.
         fuse: run all steps of a strategy in one pod, which loads the model once.
-        shards: pods that share the rows of a bootstrap or of the evaluation; 0 for what the profile says, else 1.
+        shards: pods that share the rows of a bootstrap or of the evaluation; 0: as many as the profile says, else 1.
+
+    Raises:
+        ConfigError: when options contradict each other, or the tracking URI holds a password.
     """
 
     image: str = ""
@@ -57,13 +60,13 @@ class Options:
 
     @property
     def whole_profile(self) -> Profile:
-        """The profile with the other options in it."""
+        """The profile after the other options were applied to it."""
         profile = self.profile or Profile(component_defaults=False)
-        return profile.chosen(self.image, self.tracking_uri, self.gpus, self.fresh_data, self.shards, self.fuse)
+        return profile.with_options(self.image, self.tracking_uri, self.gpus, self.fresh_data, self.shards, self.fuse)
 
     @property
-    def where(self) -> str:
-        """What a title adds to a strategy whose steps share a pod."""
+    def suffix(self) -> str:
+        """What a description adds to a strategy whose steps share a pod."""
         return " in one pod" if self.whole_profile.fuse else ""
 
 
@@ -73,8 +76,8 @@ DEFAULT_OPTIONS = Options()
 def build(strategy: Strategy, options: Options = DEFAULT_OPTIONS) -> Any:
     """The pipeline of a strategy, ready to compile.
 
-    Its parameters have sentinel defaults ("" and -1) that mean "the task's default", since a Kubeflow parameter
-    cannot be None; `config` takes any other setting as JSON.
+    Its parameters default to "" and -1, which stand for "the task's default", since a Kubeflow parameter cannot be
+    None; `config` takes any other setting as JSON.
     """
     arrows = format_strategy(strategy)
     tasks = Tasks(strategy_slug(strategy), options.whole_profile)
@@ -83,7 +86,7 @@ def build(strategy: Strategy, options: Options = DEFAULT_OPTIONS) -> Any:
         name=f"better-together-{strategy_slug(strategy)}",
         pipeline_config=pipeline_config(options.whole_profile),
         display_name=f"BetterTogether {arrows}",
-        description=f"Optimises an LM program by the strategy {arrows} ({legend([strategy])}){options.where} "
+        description=f"Optimises an LM program by the strategy {arrows} ({legend([strategy])}){options.suffix} "
         "and tests it once.",
     )
     def better_together(
@@ -107,16 +110,16 @@ def build(strategy: Strategy, options: Options = DEFAULT_OPTIONS) -> Any:
             test_rows=test_rows,
             config=config,
         )
-        _unroll(tasks, strategy, tasks.prepared(prepared, "prepare data"))
+        _add_tasks(tasks, strategy, tasks.add_prepared(prepared, "prepare data"))
 
     return better_together
 
 
-def _unroll(tasks: Tasks, strategy: Strategy, data: Any) -> None:
-    """Add every step, then the evaluation and the summary."""
+def _add_tasks(tasks: Tasks, strategy: Strategy, data: Any) -> None:
+    """Add every step, the evaluation and the summary."""
     config = data["config"]
-    best = improve(tasks, strategy, data)
-    results = tasks.evaluation(best, data)
+    best = add_steps(tasks, strategy, data)
+    results = tasks.add_evaluation(best, data)
     summary = register(
         program=best,
         results=results,

@@ -1,7 +1,7 @@
-"""The one configuration of a run: typed, every mistake named at once, importable without a heavy library.
+"""The configuration of a run: typed, with all mistakes named at once, importable without a heavy library.
 
-Precedence, later wins: the defaults here, the task's own `config`, the user's file, single values given on
-the command line or as pipeline parameters. `resolve_config` merges them; steps read the merged JSON.
+The later one wins: the defaults here, the task's own `config`, the user's file, single values from the command line
+or from pipeline parameters. `resolve_config` merges them; steps read the merged JSON.
 """
 
 from bt_core.config.engine import EngineConfig, TeacherConfig

@@ -19,7 +19,7 @@ class MemoryAmount(Section):
 
 
 class Accelerator(Section):
-    type: str = Field("nvidia.com/gpu", min_length=1, description="the cluster's name of it")
+    type: str = Field("nvidia.com/gpu", min_length=1, description="the name that the cluster gives it")
     count: int = Field(1, ge=0)
 
 
@@ -28,12 +28,12 @@ class Toleration(Section):
     operator: Literal["Equal", "Exists"] = "Equal"
     value: str | None = None
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    seconds: int | None = Field(None, ge=0, description="how long, where the effect is NoExecute")
+    seconds: int | None = Field(None, ge=0, description="how long the pod stays, where the effect is NoExecute")
 
     @model_validator(mode="after")
     def _consistent(self) -> "Toleration":
         if self.operator == "Exists" and self.value is not None:
-            raise refuse("has a value, which `operator: Exists` does not look at: leave one of them out")
+            raise refuse("has a value, which `operator: Exists` does not read: leave one of them out")
         if self.operator == "Equal" and self.key is None:
             raise refuse("has no key: name one, or write `operator: Exists`")
         if self.seconds is not None and self.effect != "NoExecute":  # Kubernetes refuses such a pod
@@ -44,7 +44,7 @@ class Toleration(Section):
 class Retries(Section):
     count: int = Field(ge=0, le=20)
     backoff: Seconds = Field(30, description="wait before the first retry")
-    factor: float = Field(2.0, ge=1.0, description="each wait is this many times the last")
+    factor: float = Field(2.0, ge=1.0, description="each wait is this many times the one before")
     longest: Seconds = Field(600, description="no wait is longer")
 
 

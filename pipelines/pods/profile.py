@@ -1,10 +1,10 @@
 """A profile: what the pods of a pipeline ask of the cluster, as one typed YAML file (docs/kubeflow.md).
 
-Settings of a stage come from four places, later wins: the component's own metadata.yaml, `every_stage`,
-`model_stages` for components that load the model, and `stages` under the component's name. Mappings of names
-(environment, labels, selectors) are merged name by name, everything else is replaced whole.
+The settings of a pod come from four places, and the later one wins: the metadata.yaml of its component, `every_stage`,
+`model_stages` for components that load the model, and `stages` under the name of the component. Mappings of names
+(environment, labels, selectors) are merged name by name; every other setting is replaced whole.
 
-A profile names secrets of the cluster and never holds one.
+A profile names secrets of the cluster and never holds their values.
 """
 
 from collections.abc import Iterator
@@ -20,8 +20,8 @@ from bt_pipelines.pods.pod_settings import Accelerator, PodSettings
 from bt_pipelines.pods.values import OWN_VARIABLES, FolderPath, Name, Seconds, Uri, Variable, refuse
 
 COMPONENTS = Path(bt_components.__file__).parent
-#: Shards of both programs whose traces and reports the merge of the evaluation can be given: up to 2 KB each, in one
-#: argument, which Linux ends at 128 KB.
+#: The most shards: the merge of the evaluation takes the traces and reports of both programs' shards, up to 2 KB each,
+#: in one argument, which Linux limits to 128 KB.
 MOST_SHARDS = 50
 
 
@@ -41,7 +41,7 @@ class ModelCache(Section):
     sub_path: str = ""
 
 
-def _known(stages: dict[str, PodSettings]) -> dict[str, PodSettings]:
+def _check_names(stages: dict[str, PodSettings]) -> dict[str, PodSettings]:
     unknown = sorted(stages.keys() - component_names())
     if unknown:
         raise refuse(f"has {', '.join(unknown)}, but the stages are {', '.join(component_names())}")
@@ -49,9 +49,9 @@ def _known(stages: dict[str, PodSettings]) -> dict[str, PodSettings]:
 
 
 class Profile(Section):
-    """See the module's docstring."""
+    """What the pods of a pipeline ask of the cluster; see the docstring of this module."""
 
-    image: str = Field("", description="of every task")
+    image: str = Field("", description="container image of every task")
     image_pull_policy: Literal["", "Always", "IfNotPresent", "Never"] = ""
     image_pull_secrets: tuple[Name, ...] = ()
     tracking_uri: Uri = Field("", description="MLflow's address, as pods see it")
@@ -68,10 +68,10 @@ class Profile(Section):
     component_defaults: bool = Field(True, description="start from each component's metadata.yaml")
     every_stage: PodSettings = PodSettings()
     model_stages: PodSettings = PodSettings()
-    stages: Annotated[dict[str, PodSettings], AfterValidator(_known)] = Field(default_factory=dict)
+    stages: Annotated[dict[str, PodSettings], AfterValidator(_check_names)] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _one_meaning(self) -> "Profile":
+    def _set_once(self) -> "Profile":
         named = [name for source in (*self.secrets, *self.config_maps) for name in source.env]
         plain = {name for stage in (self.every_stage, self.model_stages, *self.stages.values()) for name in stage.env}
         twice = sorted({name for name in named if named.count(name) > 1 or name in plain or name in OWN_VARIABLES})
@@ -79,8 +79,10 @@ class Profile(Section):
             raise refuse(f"{', '.join(twice)} would be set twice: keep one of the places")
         return self
 
-    def chosen(self, image: str, tracking_uri: str, gpus: int, fresh_data: bool, shards: int, fuse: bool) -> "Profile":
-        """This profile under options of the command line, which win where they say something."""
+    def with_options(
+        self, image: str, tracking_uri: str, gpus: int, fresh_data: bool, shards: int, fuse: bool
+    ) -> "Profile":
+        """This profile with options of the command line in it, which win where they are set."""
         changes: dict[str, Any] = {"fresh_data": self.fresh_data or fresh_data, "fuse": self.fuse or fuse}
         if image:
             changes["image"] = image
@@ -131,7 +133,7 @@ def _components_of_kinds() -> Iterator[tuple[str, str]]:
     """The component of each step kind: the name of its function, and the file of its module."""
     for kind in step_kinds().values():
         module, _, function = kind.component.partition(":")
-        spec = find_spec(module)  # imports the packages above the module, and not the module
+        spec = find_spec(module)  # imports the packages above the module, not the module
         yield function, spec.origin if spec and spec.origin else module
 
 

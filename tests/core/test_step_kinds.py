@@ -8,7 +8,6 @@ import pytest
 from bt_core.config import Config, StepKind, built_in_kinds, read_config, resolve_config, step_kinds
 from bt_core.config.registry import config_model
 from bt_core.errors import ConfigError
-from bt_core.steps.sweep.tree import Place
 from bt_core.strategy import parse_strategy
 
 MODULE = """
@@ -75,7 +74,6 @@ def test_without_other_packages_the_configuration_is_the_declared_one() -> None:
 def test_a_kind_of_another_package_is_a_step_and_a_section(install: Install) -> None:
     install(x="more_steps_of_a_test:KIND")
     assert parse_strategy("p -> x") == ("p", "x")
-    assert Place.of("s0.p.x.score") == Place(0, ("p", "x"), "score")
     settings = step_kinds()["x"].settings
     config = resolve_config({"task": "iris", "x": {"count": "7"}})
     assert config.section("x", settings).model_dump() == {"count": 7}

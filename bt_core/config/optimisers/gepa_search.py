@@ -9,11 +9,11 @@ from bt_core.config.step_kind import StepKind
 class GepaConfig(WriterConfig):
     """`g`: GEPA, instructions that evolve by reflection (arXiv 2507.19457)."""
 
-    metric_calls: int = Field(400, ge=1, description="program runs that the search may spend, at most")
+    metric_calls: int = Field(400, ge=1, description="most program runs that the search may spend")
     minibatch: int = Field(3, ge=1, description="train examples that a new instruction is reflected on")
     merge: bool = Field(True, description="also merge candidates that are best on different validation rows")
     max_demos: int = Field(
-        0, ge=0, description="demonstrations per predictor from traces, in every candidate; 0: those it came with"
+        0, ge=0, description="demos per predictor from traces, in every candidate; 0: those of the incoming program"
     )
 
 

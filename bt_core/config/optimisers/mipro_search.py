@@ -7,15 +7,17 @@ from bt_core.config.step_kind import StepKind
 
 
 class MiproConfig(WriterConfig):
-    """`m`: MIPROv2, proposed instructions and bootstrapped demonstrations chosen together (arXiv 2406.11695)."""
+    """`m`: MIPROv2, proposed instructions and bootstrapped demos chosen together (arXiv 2406.11695)."""
 
-    metric_calls: int = Field(400, ge=1, description="program runs that the search may spend, at most")
+    metric_calls: int = Field(400, ge=1, description="most program runs that the search may spend")
     candidates: int = Field(6, ge=2, description="instructions and demo sets to choose from, per predictor")
-    max_demos: int = Field(3, ge=0, description="demonstrations per predictor, at most; 0: instructions alone")
+    max_demos: int = Field(3, ge=0, description="most demos per predictor; 0: instructions alone")
     minibatch: int = Field(
-        0, ge=0, description="validation rows of a trial, the best of five seeing all; 0: all rows in every trial"
+        0,
+        ge=0,
+        description="validation rows of a trial; the best of five trials gets all rows; 0: all rows in every trial",
     )
-    read_program: bool = Field(True, description="whether who writes instructions reads the program's source")
+    read_program: bool = Field(True, description="show the program's source to the LM that writes instructions")
 
 
 MIPRO_SEARCH = StepKind(

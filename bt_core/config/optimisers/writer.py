@@ -13,5 +13,5 @@ class WriterConfig(Section):
     writer: Literal["base", "teacher"] = Field(
         "base", description="who writes instructions: the program's base model, or `teacher.model`"
     )
-    temperature: float = Field(1.0, ge=0.0, le=2.0, description="at which instructions are written")
+    temperature: float = Field(1.0, ge=0.0, le=2.0, description="temperature of the LM that writes instructions")
     max_tokens: int = Field(256, ge=1, description="tokens that a written instruction may have")
