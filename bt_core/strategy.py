@@ -1,21 +1,13 @@
 """Strategies: sequences of optimisation steps, and the prefix tree that several of them share.
 
-A strategy is written `p -> w -> p`; `p->w->p` is the same one. A step kind is an entry in `STEP_KINDS`,
-so a new optimiser is one line here, one file in `bt_core/steps/optimise` and one component.
+A strategy is written `p -> w -> p`; `p->w->p` is the same one. Its steps are those of `bt_core.config.step_kinds`.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bt_core.config import step_kinds
 from bt_core.errors import ConfigError
-
-#: Step kinds by their letter, with what a person reads in help texts and tables.
-STEP_KINDS = {
-    "p": "prompt search over demonstrations that the program bootstraps from itself",
-    "w": "LoRA fine-tuning of the weights on the program's own successful traces",
-    "g": "GEPA, instructions that evolve by reflection on failed examples",
-    "m": "MIPROv2, proposed instructions and bootstrapped demonstrations chosen together",
-}
 
 Strategy = tuple[str, ...]
 
@@ -24,14 +16,16 @@ def parse_strategy(text: str) -> Strategy:
     """Read a strategy such as `p -> w -> p`.
 
     Raises:
-        ConfigError: when the strategy is empty or names a step kind that is not registered.
+        ConfigError: when the strategy is empty or names a step kind that is not registered, or an installed package
+            registers one that cannot be used.
     """
-    known = ", ".join(f"`{kind}` ({what})" for kind, what in STEP_KINDS.items())
+    kinds = step_kinds()
+    known = ", ".join(f"`{name}` ({kind.description})" for name, kind in kinds.items())
     if not text.strip():
         raise ConfigError(f"The strategy is empty: write steps joined by `->`, from {known}.")
     steps = [part.strip() for part in text.split("->")]
     for position, step in enumerate(steps, start=1):
-        if step not in STEP_KINDS:
+        if step not in kinds:
             named = f"is `{step}`, which is no step kind" if step else "is empty"
             raise ConfigError(f"Step {position} of strategy `{text}` {named}: use {known}.")
     return tuple(steps)

@@ -4,7 +4,8 @@
 
 FD is a Unix socket, whose other end the runner of the pipeline holds (`bt_runner.task_client`). Every message on it is
 one byte and two file descriptors: where the task's output goes, and a connection of its own that brings one line of
-JSON (`source`, `arguments`, `environment`) and takes back a line when the task has started and one with its exit status.
+JSON (`source`, `arguments`, `environment`) and takes back a line when the task has started and one with its
+exit status.
 
 A task is a process like any other: it has the environment, the arguments and the `__main__` of a fresh interpreter,
 imports the user's modules itself, and ends as an interpreter does. The server only imports. It starts no threads,

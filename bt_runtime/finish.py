@@ -1,25 +1,22 @@
-"""What every component does before and after its one stage function.
+"""What every component does after its stage function: show metrics, track the stage, and return its report.
 
-Installed in the image beside the components, since a component's body cannot reach module-level names.
+It is a module of the image, since the body of a component cannot reach the names of its own module.
 """
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from bt_core.config import merge, read_config
-from bt_core.errors import ConfigError, DataError
+from bt_core.config import read_config
+from bt_core.errors import DataError
 from bt_core.records import StageReport, canonical_json
 from bt_runtime.reports import write_report
 from bt_runtime.tracking import track_outcome, track_sweep, tracked
 
 if TYPE_CHECKING:
-    from bt_core.steps.optimise.chain import Ended
-
-#: The number that stands for "the task's default".
-UNSET = -1
+    from bt_core.steps.optimise.chain import FinishedStage
 
 _NO_DATA: Mapping[str, str] = MappingProxyType({})
 
@@ -32,86 +29,52 @@ class Metrics(Protocol):
     def log_metric(self, metric: str, value: float) -> None: ...
 
 
-def overrides(
-    task: str, seeds: Sequence[Any], model: str, data: str, rows: Sequence[Any], config: str
-) -> dict[str, Any]:
-    """The settings that a person chose: pipeline parameters over the JSON in `config`, sentinels left out.
-
-    An empty string and -1 mean "the task's default", since a Kubeflow parameter cannot be None. `seeds` are that of
-    the run and that of the splits, which gives way to a `data_seed` in `config`.
-
-    Raises:
-        ConfigError: when `config` is no JSON object.
-    """
-    texts = {key: value for key, value in (("task", task), ("model", model), ("data", data)) if value}
-    seed, data_seed = _chosen(["seed"], seeds[:1]), _chosen(["data_seed"], seeds[1:])
-    chosen_rows = _chosen(("train", "val", "test"), rows)
-    return merge(data_seed, _json_object(config), texts, seed, {"rows": chosen_rows} if chosen_rows else {})
-
-
-def _chosen(names: Sequence[str], values: Sequence[Any]) -> dict[str, int]:
-    """Numbers by name, less those that are not set."""
-    # Kubeflow turns the elements of a list into strings: "60" on a cluster, "60.0" on this machine.
-    numbers = zip(names, (int(float(value)) for value in values), strict=True)
-    return {name: number for name, number in numbers if number != UNSET}
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    if not text.strip():
-        return {}
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ConfigError(
-            f"The parameter `config` is broken JSON ({error.msg}, column {error.colno}): mend it."
-        ) from None
-    if not isinstance(value, dict):
-        raise ConfigError(
-            f'The parameter `config` is a JSON {type(value).__name__}: give an object, `{{"key": value}}`.'
-        )
-    return value
-
-
 def finish(
     report: StageReport,
     config: str,
     metrics: Metrics,
     artifacts: Mapping[str, str],
     data: Mapping[str, str] = _NO_DATA,
-    outcome: Callable[[str | None], None] = lambda run_id: None,
+    record_result: Callable[[str | None], None] = lambda run_id: None,
 ) -> str:
-    """The common tail of every component, run when its outputs are on disk.
-
-    Shows the metrics in Kubeflow, tracks the stage in MLflow, and returns the report for the `register` component.
+    """End a component whose outputs are on disk: show its metrics in Kubeflow and track the stage in MLflow.
 
     Args:
         report: what the stage function returned.
-        config: the merged configuration.
+        config: the merged configuration as JSON.
         metrics: the component's metrics output.
-        artifacts: name in MLflow -> path of what the stage made.
+        artifacts: name in MLflow -> path of what the stage wrote.
         data: split -> path of the rows that the stage used.
-        outcome: records what the whole run came to, given the stage's MLflow run.
+        record_result: records the result of the whole run; it takes the id of the stage's MLflow run.
+
+    Returns:
+        The report as text, with the id of the stage's MLflow run.
     """
     _show(report.metrics, metrics)
-    return write_report(tracked(report, read_config(config), _paths(artifacts), _paths(data), outcome))
+    return write_report(tracked(report, read_config(config), _paths(artifacts), _paths(data), record_result))
 
 
-def finish_each(stages: Iterable["Ended"], config: str, metrics: Metrics) -> str:
-    """The tail of a component of several stages: each is tracked when it has ended, as `finish` does.
+def finish_each(stages: Iterable["FinishedStage"], config: str, metrics: Metrics) -> str:
+    """End a component of several stages, each of which is tracked as soon as it has ended.
 
-    Returns all reports as one text; numbers are shown under their stage's label (`1.p/val/score`).
+    Returns:
+        All reports as one text. The metrics are shown under the label of their stage (`1.p/val/score`).
     """
     reports: list[StageReport] = []
     shown: dict[str, float] = {}
     for stage in stages:
-        reports.append(tracked(stage.report, read_config(config), stage.made, stage.data, nested=True))
+        reports.append(tracked(stage.report, read_config(config), stage.artifacts, stage.data, nested=True))
         shown |= {f"{stage.report.stage}/{name}": value for name, value in stage.report.metrics.items()}
     _show(shown, metrics)
     return write_report(*reports)
 
 
-def hand_on(report: StageReport, metrics: Metrics) -> str:
-    """The tail of a part of a stage, which MLflow hears of as a whole: show the metrics and return the report."""
+def finish_shard(report: StageReport, metrics: Metrics) -> str:
+    """End a component that does a part of a stage: show its metrics. MLflow gets the whole stage after the merge.
+
+    Returns:
+        The report as text.
+    """
     _show(report.metrics, metrics)
     return write_report(report)
 
@@ -119,11 +82,11 @@ def hand_on(report: StageReport, metrics: Metrics) -> str:
 def _show(values: Mapping[str, float], metrics: Metrics) -> None:
     for name, value in values.items():
         metrics.log_metric(name, value)
-    # A Metrics output without a file never hits the cache.
+    # Kubeflow never takes a task from its cache whose Metrics output has no file.
     Path(metrics.path).write_text(canonical_json(dict(values)), encoding="utf-8")
 
 
-def conclude(
+def finish_run(
     report: StageReport,
     steps: Sequence[StageReport],
     config: str,
@@ -131,16 +94,28 @@ def conclude(
     metrics: Metrics,
     artifacts: Mapping[str, str],
 ) -> str:
-    """The tail of the last component: `finish`, and the outcome of the whole pipeline run from its steps."""
+    """End the last component of a strategy as `finish` does, and track the result of the whole pipeline run.
 
-    def outcome(run_id: str | None) -> None:
+    Args:
+        report: what the stage function returned.
+        steps: the reports of all stages before it.
+        config: the merged configuration as JSON.
+        strategy: as written, `p -> w -> p`.
+        metrics: the component's metrics output.
+        artifacts: name in MLflow -> path; `program` is the program that is shipped.
+
+    Returns:
+        The report as text.
+    """
+
+    def record_result(run_id: str | None) -> None:
         track_outcome(report, steps, read_config(config), strategy, Path(artifacts["program"]), run_id)
 
-    return finish(report, config, metrics, artifacts, outcome=outcome)
+    return finish(report, config, metrics, artifacts, record_result=record_result)
 
 
 def publish(sweep: Path, html: Path, markdown: Path) -> None:
-    """Write the report of a sweep.json as a page and as Markdown.
+    """Write the report of a sweep as an HTML page and as Markdown.
 
     Raises:
         DataError: when the file is missing, is no JSON, or is of another schema.
@@ -155,13 +130,13 @@ def publish(sweep: Path, html: Path, markdown: Path) -> None:
     markdown.write_text(render_markdown(content), encoding="utf-8")
 
 
-def conclude_sweep(report: StageReport, config: str, metrics: Metrics, artifacts: Mapping[str, str]) -> str:
-    """The tail of a sweep's last component: `finish`, and the outcome of the whole sweep."""
+def finish_sweep(report: StageReport, config: str, metrics: Metrics, artifacts: Mapping[str, str]) -> str:
+    """End the last component of a sweep as `finish` does, and track the result of the whole sweep."""
 
-    def outcome(run_id: str | None) -> None:
+    def record_result(run_id: str | None) -> None:
         track_sweep(report, read_config(config), _paths(artifacts), run_id)
 
-    return finish(report, config, metrics, artifacts, outcome=outcome)
+    return finish(report, config, metrics, artifacts, record_result=record_result)
 
 
 def _paths(paths: Mapping[str, str]) -> dict[str, Path]:

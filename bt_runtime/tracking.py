@@ -8,11 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import bt_tracking
-from bt_core.config import Config
+from bt_core.config import Config, step_kinds
 from bt_core.errors import TrackingError
 from bt_core.program import program_sha256, read_program
 from bt_core.records import StageReport
-from bt_core.strategy import STEP_KINDS
 from bt_runtime.reports import RUN_ID
 from bt_tracking.retraining.ledger import ROLES_FILE, ledger_tags
 
@@ -88,7 +87,7 @@ def track_outcome(
     report: StageReport, steps: Sequence[StageReport], config: Config, strategy: str, program: Path, run_id: str | None
 ) -> None:
     """Put the outcome on the pipeline run, and the shipped program and its prompts into MLflow's registries."""
-    optimised = [step.metrics for step in steps if step.kind in STEP_KINDS]
+    optimised = [step.metrics for step in steps if step.kind in step_kinds()]
     scores = [optimised[0]["val/score_before"], *(metrics["val/score"] for metrics in optimised)]  # 0: vanilla
     test = {name: value for step in steps for name, value in step.metrics.items() if name.startswith("test/")}
     sha256 = {"program.sha256": program_sha256(program)}

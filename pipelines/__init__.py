@@ -1,1 +1,1 @@
-"""Strategies as Kubeflow pipelines: build, compile, and run them on this machine."""
+"""Strategies, sweeps and retraining as Kubeflow pipelines, compiled to files."""

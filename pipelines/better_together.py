@@ -1,45 +1,25 @@
 """One strategy as a pipeline, unrolled while it is compiled.
 
-    prepare -> per step k: bootstrap -> optimise (p, w, g or m) -> select -> ... -> evaluate -> register
+    prepare -> per step k: bootstrap -> optimise -> select -> ... -> evaluate -> register
 
-A step continues from the program of the step before it; `select` keeps the best program so far, and that one is
-evaluated and shipped.
+A step starts from the program of the step before it. `select` keeps the best program so far by validation, and the
+last one that it keeps is evaluated and shipped.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
-from kfp import dsl, kubernetes
+from kfp import dsl
 
-from bt_components.bootstrap_traces.component import bootstrap_traces
-from bt_components.evaluate.component import evaluate
-from bt_components.gepa_search.component import gepa_search
-from bt_components.lora_finetune.component import lora_finetune
-from bt_components.mipro_search.component import mipro_search
-from bt_components.optimise.component import optimise
 from bt_components.prepare_data.component import prepare_data
-from bt_components.prompt_search.component import prompt_search
 from bt_components.register.component import register
-from bt_components.select_program.component import select_program
 from bt_core.errors import ConfigError
 from bt_core.strategy import Strategy, format_strategy, strategy_slug
-from bt_pipelines.pods.pod_settings import furnish, pipeline_config
+from bt_pipelines.pods.apply import pipeline_config
 from bt_pipelines.pods.profile import MOST_SHARDS, Profile
 from bt_pipelines.pods.values import CREDENTIALS
-from bt_pipelines.shards import sharded_bootstrap, sharded_evaluation
-from bt_runtime.finish import UNSET
-
-#: Step kind -> (component, what a person reads beside the stage label). A new optimiser is one line here.
-OPTIMISERS: dict[str, tuple[Callable[..., Any], str]] = {
-    "p": (prompt_search, "prompt search"),
-    "w": (lora_finetune, "LoRA fine-tuning"),
-    "g": (gepa_search, "GEPA"),
-    "m": (mipro_search, "MIPROv2"),
-}
-
-STRATEGY_LABEL = "bettertogether/strategy"
+from bt_pipelines.tasks import Tasks, add_steps, legend
+from bt_runtime.parameters import UNSET
 
 
 @dataclass(frozen=True)
@@ -47,13 +27,16 @@ class Options:
     """What is fixed when a pipeline is compiled, besides its strategy.
 
     Attributes:
-        image: the container image of every task; empty for the profile's, else `bt_runtime.images.IMAGE`.
+        image: the container image of every task; empty: that of the profile, else `bt_runtime.images.IMAGE`.
         tracking_uri: MLflow's address, for clusters that do not set MLFLOW_TRACKING_URI themselves.
-        gpus: accelerators for each task that loads the model; 0 for what the profile says.
+        gpus: accelerators of each task that loads the model; 0: as many as the profile says.
         fresh_data: read the data again in every run, for scheduled runs over a file that changes.
-        profile: what pods ask of the cluster, below the options above; None for nothing at all.
+        profile: what the pods ask of the cluster; the other options win over it. None: they ask for nothing.
         fuse: run all steps of a strategy in one pod, which loads the model once.
-        shards: pods that share the rows of a bootstrap or of the evaluation; 0 for what the profile says, else 1.
+        shards: pods that share the rows of a bootstrap or of the evaluation; 0: as many as the profile says, else 1.
+
+    Raises:
+        ConfigError: when options contradict each other, or the tracking URI holds a password.
     """
 
     image: str = ""
@@ -77,13 +60,13 @@ class Options:
 
     @property
     def whole_profile(self) -> Profile:
-        """The profile with the other options in it."""
+        """The profile after the other options were applied to it."""
         profile = self.profile or Profile(component_defaults=False)
-        return profile.chosen(self.image, self.tracking_uri, self.gpus, self.fresh_data, self.shards, self.fuse)
+        return profile.with_options(self.image, self.tracking_uri, self.gpus, self.fresh_data, self.shards, self.fuse)
 
     @property
-    def where(self) -> str:
-        """What a title adds to a strategy whose steps share a pod."""
+    def suffix(self) -> str:
+        """What a description adds to a strategy whose steps share a pod."""
         return " in one pod" if self.whole_profile.fuse else ""
 
 
@@ -93,17 +76,17 @@ DEFAULT_OPTIONS = Options()
 def build(strategy: Strategy, options: Options = DEFAULT_OPTIONS) -> Any:
     """The pipeline of a strategy, ready to compile.
 
-    Its parameters have sentinel defaults ("" and -1) that mean "the task's default", since a Kubeflow parameter
-    cannot be None; `config` takes any other setting as JSON.
+    Its parameters default to "" and -1, which stand for "the task's default", since a Kubeflow parameter cannot be
+    None; `config` takes any other setting as JSON.
     """
     arrows = format_strategy(strategy)
-    tasks = Tasks(strategy_slug(strategy), options)
+    tasks = Tasks(strategy_slug(strategy), options.whole_profile)
 
     @dsl.pipeline(
         name=f"better-together-{strategy_slug(strategy)}",
         pipeline_config=pipeline_config(options.whole_profile),
         display_name=f"BetterTogether {arrows}",
-        description=f"Optimises an LM program by the strategy {arrows} ({legend([strategy])}){options.where} "
+        description=f"Optimises an LM program by the strategy {arrows} ({legend([strategy])}){options.suffix} "
         "and tests it once.",
     )
     def better_together(
@@ -116,114 +99,27 @@ def build(strategy: Strategy, options: Options = DEFAULT_OPTIONS) -> Any:
         test_rows: int = -1,
         config: str = "",
     ) -> None:
-        rows = [train_rows, val_rows, test_rows]
-        prepared = prepare_data(task=task, seeds=[seed, UNSET], model=model, data=data, rows=rows, config=config)
-        _unroll(tasks, strategy, tasks.prepared(prepared, "prepare data"))
+        prepared = prepare_data(
+            task=task,
+            seed=seed,
+            data_seed=UNSET,
+            model=model,
+            data=data,
+            train_rows=train_rows,
+            val_rows=val_rows,
+            test_rows=test_rows,
+            config=config,
+        )
+        _add_tasks(tasks, strategy, tasks.add_prepared(prepared, "prepare data"))
 
     return better_together
 
 
-def legend(strategies: Sequence[Strategy]) -> str:
-    """What the letters in the strategies stand for, `p: prompt search, w: LoRA fine-tuning`."""
-    return ", ".join(f"{kind}: {title}" for kind, (_, title) in OPTIMISERS.items() if kind in chain(*strategies))
-
-
-class Tasks:
-    """Adds tasks to the pipeline that is being built, each with its label and its surroundings.
-
-    Made before that pipeline is begun: stages that run in shards are pipelines of their own.
-
-    Attributes:
-        reports: the report outputs of the tasks so far, in order.
-        fuse: whether all steps of a strategy are one task.
-    """
-
-    def __init__(self, strategy: str, options: Options) -> None:
-        """`strategy` is the slug that every pod carries, `p-w-p`."""
-        self._strategy = strategy
-        self._profile = options.whole_profile
-        self._bootstrap, self._evaluate = bootstrap_traces, evaluate
-        if self._profile.shards > 1:
-            self._bootstrap = sharded_bootstrap(self._profile.shards, self.place)
-            self._evaluate = sharded_evaluation(self._profile.shards, self.place)
-        self.fuse = self._profile.fuse
-        self.reports: list[Any] = []
-
-    def prepared(self, task: Any, display_name: str) -> Any:
-        """Take in a task of `prepare_data`, and return its outputs."""
-        self.reports.append(task.outputs["report"])
-        self.place(task, display_name)
-        task.set_caching_options(not self._profile.fresh_data)
-        return task.outputs
-
-    def add(
-        self, component: Callable[..., Any], stage: str, title: str, uses_model: bool = False, **inputs: Any
-    ) -> Any:
-        """Add the task of a stage."""
-        task = component(**inputs, stage=stage)
-        self.reports.append(task.outputs["Output"])
-        self.place(task, f"{stage} {title}", uses_model)
-        return task
-
-    def traces(self, stage: str, program: Any, data: Any) -> Any:
-        """Add the task that runs a program on the train split, and return its traces.
-
-        `data` are the outputs of `prepared`, here and below.
-        """
-        inputs = {"program": program, "train": data["train"], "config": data["config"]}
-        return self.add(self._bootstrap, stage, "traces", uses_model=True, **inputs).outputs["traces"]
-
-    def evaluation(self, program: Any, data: Any) -> Any:
-        """Add the stage that sees the test split, and return its results."""
-        inputs = {"vanilla": data["program"], "program": program, "test": data["test"], "config": data["config"]}
-        evaluated = self.add(self._evaluate, "evaluate", "on the test split", uses_model=True, **inputs)
-        evaluated.set_caching_options(False)  # every run looks at the test split itself
-        return evaluated.outputs["results"]
-
-    def step(self, stage: str, kind: str, program: Any, traces: Any, data: Any) -> Any:
-        """Add an optimisation step, and return the program that it makes."""
-        optimiser, title = OPTIMISERS[kind]
-        inputs = {"program": program, "traces": traces} | {name: data[name] for name in ("train", "val", "config")}
-        return self.add(optimiser, stage, title, uses_model=True, **inputs).outputs["optimised"]
-
-    def chain(self, strategy: Strategy, data: Any) -> Any:
-        """Add one task that takes every step of a strategy, and return the best program by validation."""
-        inputs = {name: data[name] for name in ("program", "train", "val", "config")}
-        task = optimise(**inputs, strategy=format_strategy(strategy))
-        self.reports.append(task.outputs["Output"])
-        self.place(task, f"{format_strategy(strategy)} in one pod", uses_model=True)
-        return task.outputs["selected"]
-
-    def place(self, task: Any, display_name: str, uses_model: bool = False) -> None:
-        """Name the task and give it its surroundings: what the profile says, run id, strategy."""
-        task.set_display_name(display_name)
-        if task.pipeline_spec is not None:  # a pipeline inside this one, whose tasks are placed already
-            return
-        furnish(task, self._profile, uses_model)
-        # As environment, read off the pod: among the inputs, a run id would miss the cache at every step.
-        kubernetes.add_pod_label(task, STRATEGY_LABEL, self._strategy)
-        for name, label in (("KFP_RUN_ID", "pipeline/runid"), ("BT_STRATEGY", STRATEGY_LABEL)):
-            kubernetes.use_field_path_as_env(task, env_name=name, field_path=f"metadata.labels['{label}']")
-
-
-def improve(tasks: Tasks, strategy: Strategy, data: Any) -> Any:
-    """Add every step of a strategy, and return the best program by validation."""
-    if tasks.fuse:
-        return tasks.chain(strategy, data)
-    program = best = data["program"]
-    for number, kind in enumerate(strategy, start=1):
-        traces = tasks.traces(f"{number}.bootstrap", program, data)
-        program = tasks.step(f"{number}.{kind}", kind, program, traces, data)
-        rivals = {"incumbent": best, "challenger": program, "config": data["config"]}
-        best = tasks.add(select_program, f"{number}.select", "best so far", **rivals).outputs["selected"]
-    return best
-
-
-def _unroll(tasks: Tasks, strategy: Strategy, data: Any) -> None:
-    """Add every step, then the evaluation and the summary."""
+def _add_tasks(tasks: Tasks, strategy: Strategy, data: Any) -> None:
+    """Add every step, the evaluation and the summary."""
     config = data["config"]
-    best = improve(tasks, strategy, data)
-    results = tasks.evaluation(best, data)
+    best = add_steps(tasks, strategy, data)
+    results = tasks.add_evaluation(best, data)
     summary = register(
         program=best,
         results=results,
@@ -232,4 +128,4 @@ def _unroll(tasks: Tasks, strategy: Strategy, data: Any) -> None:
         strategy=format_strategy(strategy),
     )
     summary.set_caching_options(False)  # its reports hold wall times and run ids
-    tasks.place(summary, "register result")
+    tasks.configure(summary, "register result")

@@ -23,8 +23,15 @@ def compile_strategy(
 ) -> Path:
     """Write the pipeline of a strategy to a YAML file, for upload or for a run on this machine.
 
-    `parameters` replaces defaults of the pipeline's parameters, so that a run started without any does the right
-    thing (`{"task": "my_package.tasks:triage"}`).
+    Args:
+        strategy: the steps.
+        path: the file to write; it is left as it is where compilation fails.
+        options: what is fixed at compile time besides the strategy.
+        parameters: defaults for the pipeline's parameters, for runs that are started without any
+            (`{"task": "my_package.tasks:triage"}`).
+
+    Raises:
+        ConfigError: when an address in the settings or the profile holds a password.
     """
     return _compile(build(strategy, options), path, parameters)
 
@@ -36,10 +43,11 @@ def compile_sweep(
     options: Options = DEFAULT_OPTIONS,
     parameters: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write the pipeline of a sweep to a YAML file; `parameters` as for one strategy.
+    """Write the pipeline of a sweep to a YAML file; the other arguments are those of `compile_strategy`.
 
     Raises:
-        ConfigError: when there is no strategy or no seed, one is named twice, or there are too many.
+        ConfigError: as `compile_strategy`, and when there is no strategy or no seed, one is named twice, or there are
+            too many.
     """
     return _compile(build_sweep(strategies, seeds, options), path, parameters)
 
@@ -50,7 +58,7 @@ def compile_retrain(
     options: Options = DEFAULT_OPTIONS,
     parameters: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write the retraining pipeline of a strategy to a YAML file; `parameters` as for one strategy."""
+    """Write the retraining pipeline of a strategy to a YAML file; arguments and errors as of `compile_strategy`."""
     return _compile(build_retrain(strategy, options), path, parameters)
 
 

@@ -1,8 +1,10 @@
 """Bootstrap and evaluation over several pods: a ParallelFor over shards of the rows, and a merge (docs/shards.md).
 
-Loop and merge are a pipeline of their own that is made before the one around it, and used there as a component is. In a
-flat pipeline `kfp.local` (2.17) gives the loop's item in place of every parameter that a loop takes from a task; what
-comes from the inputs of the loop's own pipeline, it leaves alone.
+Loop and merge are a pipeline of their own, which is built before the one around it and used there like a component. In
+a flat pipeline, `kfp.local` (2.17) replaces every parameter that a loop takes from a task by the item of the loop; it
+does not touch those that come from the inputs of the loop's own pipeline.
+
+`_run` sets `component_spec` of a component and of a task, which Kubeflow's SDK (2.17) does not document.
 """
 
 from collections.abc import Callable
@@ -15,41 +17,41 @@ from bt_components.merge_evaluation.component import merge_evaluation
 from bt_components.merge_traces.component import merge_traces
 from bt_components.run_shard.component import run_shard
 
-Place = Callable[..., None]
-"""Gives a task a name and its surroundings: (task, display name, uses_model=...)."""
+Configure = Callable[..., None]
+"""`bt_pipelines.tasks.Tasks.configure`, which names a task and gives its pod what it needs."""
 
 
 class Traces(NamedTuple):
-    """What `sharded_bootstrap` gives, as `bootstrap_traces` does."""
+    """The outputs of `sharded_bootstrap`, which are those of `bootstrap_traces`."""
 
     traces: dsl.Dataset
     Output: str
 
 
 class Results(NamedTuple):
-    """What `sharded_evaluation` gives, as `evaluate` does."""
+    """The outputs of `sharded_evaluation`, which are those of `evaluate`."""
 
     results: dsl.Dataset
     Output: str
 
 
-def sharded_bootstrap(shards: int, place: Place) -> Any:
-    """A component in place of `bootstrap_traces`; no pipeline may be under construction."""
+def sharded_bootstrap(shards: int, configure: Configure) -> Any:
+    """A component in place of `bootstrap_traces`; call this while no other pipeline is being built."""
 
     @dsl.pipeline(name="sharded-bootstrap")
     def sharded_bootstrap(
         program: dsl.Input[dsl.Model], train: dsl.Input[dsl.Dataset], config: str, stage: str
     ) -> Traces:
-        parts, reports = _run(shards, place, "shard", program=program, rows=train, config=config, stage=stage)
+        parts, reports = _run(shards, configure, "shard", program=program, rows=train, config=config, stage=stage)
         merged = merge_traces(parts=parts, reports=reports, train=train, config=config, stage=stage)
-        place(merged, "traces of all shards")
+        configure(merged, "traces of all shards")
         return Traces(merged.outputs["traces"], merged.outputs["Output"])
 
     return sharded_bootstrap
 
 
-def sharded_evaluation(shards: int, place: Place) -> Any:
-    """A component in place of `evaluate`, likewise; every run looks at the test split itself."""
+def sharded_evaluation(shards: int, configure: Configure) -> Any:
+    """A component in place of `evaluate`; call this while no other pipeline is being built. It is never cached."""
 
     @dsl.pipeline(name="sharded-evaluation")
     def sharded_evaluation(
@@ -60,26 +62,36 @@ def sharded_evaluation(shards: int, place: Place) -> Any:
         stage: str,
     ) -> Results:
         pairs = {}
-        for name, one in (("vanilla", vanilla), ("final", program)):
-            inputs = {"program": one, "rows": test, "config": config, "stage": f"evaluate.{name}"}
-            pairs[name], pairs[f"{name}_reports"] = _run(shards, place, f"evaluate.{name} shard", name, **inputs)
+        for name, scored in (("vanilla", vanilla), ("final", program)):
+            inputs = {"program": scored, "rows": test, "config": config, "stage": f"evaluate.{name}"}
+            pairs[name], pairs[f"{name}_reports"] = _run(shards, configure, f"evaluate.{name} shard", name, **inputs)
         merged = merge_evaluation(**pairs, test=test, config=config, stage=stage)
-        place(merged, "on the test split")
+        configure(merged, "on the test split")
         merged.set_caching_options(False)
         return Results(merged.outputs["results"], merged.outputs["Output"])
 
     return sharded_evaluation
 
 
-def _run(shards: int, place: Place, title: str, tested: str = "", **inputs: Any) -> tuple[dsl.Collected, dsl.Collected]:
-    """Add the shards; their traces and their reports. `tested` names a program that sees the test split."""
-    # Two tasks of one name in this pipeline would be renamed in no fixed order when the one around it takes them in.
+def _run(
+    shards: int, configure: Configure, title: str, tested: str = "", **inputs: Any
+) -> tuple[dsl.Collected, dsl.Collected]:
+    """Add the shards, and return their traces and their reports.
+
+    Args:
+        shards: how many there are.
+        configure: gives each shard's pod what it needs.
+        title: display name of a shard.
+        tested: name of the program that runs on the test split; empty for a bootstrap.
+        inputs: the other inputs of `run_shard`.
+    """
+    # The SDK renames two tasks of one name in no fixed order when the pipeline around this one takes them in.
     component = deepcopy(run_shard)
     component.component_spec.name = f"run-shard-{tested}".rstrip("-")
-    # Without a name: Kubeflow looks for what a named loop has collected under another name, and finds nothing.
+    # The loop has no name: Kubeflow looks for the outputs of a named loop under another name and does not find them.
     with dsl.ParallelFor(items=list(range(shards))) as shard:
         task = component(**inputs, shard=shard, shards=shards, bootstrapping=not tested)
-        task.component_spec = run_shard.component_spec  # by whose name the profile knows it
-        place(task, title, uses_model=True)
+        task.component_spec = run_shard.component_spec  # the profile knows it by this name
+        configure(task, title, uses_model=True)
         task.set_caching_options(not tested)
     return dsl.Collected(task.outputs["traces"]), dsl.Collected(task.outputs["Output"])

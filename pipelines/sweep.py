@@ -1,9 +1,9 @@
-"""Several strategies under several seeds as one pipeline: their prefix tree, unrolled while it is compiled.
+"""Several strategies under several seeds as one pipeline: their prefix tree, unrolled when it is compiled.
 
     per seed:  prepare -> per node of the tree: bootstrap (shared by its children) -> optimise -> per arm: score
     then:      compare -> the winner's files, fetched by their URIs -> report
 
-An arm is the last program of its strategy. The vanilla program is the same under every seed, and is scored once.
+An arm is the last program of its strategy. The vanilla program is the same under every seed and is scored once.
 """
 
 from collections.abc import Sequence
@@ -19,27 +19,28 @@ from bt_core.errors import ConfigError
 from bt_core.statistics import DEFAULT_MARGIN
 from bt_core.steps.sweep.tree import Place, check_sweep, tasks_a_seed
 from bt_core.strategy import Node, Strategy, format_strategy, prefix_tree
-from bt_pipelines.better_together import DEFAULT_OPTIONS, Options, Tasks, legend
-from bt_pipelines.pods.pod_settings import pipeline_config
+from bt_pipelines.better_together import DEFAULT_OPTIONS, Options
+from bt_pipelines.pods.apply import pipeline_config
+from bt_pipelines.tasks import Tasks, legend
 from bt_runtime.tracking import SWEEP
 
-#: Tasks whose reports compare_arms can be given: two copies, 300 to 400 bytes each, in one argument of 128 KB.
+#: The most reports that compare_arms can take: two copies, 300 to 400 bytes each, in one argument of 128 KB.
 MOST_REPORTS = 150
 
 
 def build_sweep(strategies: Sequence[Strategy], seeds: Sequence[int], options: Options = DEFAULT_OPTIONS) -> Any:
     """The pipeline of a sweep, ready to compile.
 
-    Its parameters are those of a single strategy less the seed, and what the comparison needs. The splits of all
-    seeds are those of the first one, unless `config` has a `data_seed`.
+    Its parameters are those of a single strategy without the seed, and those of the comparison. All seeds have the
+    splits of the first one, unless `config` has a `data_seed`.
 
     Raises:
-        ConfigError: when there is no strategy or no seed, one is named twice, or there are too many, or all steps are
-            to share a pod.
+        ConfigError: when there is no strategy or no seed, one is named twice, there are too many, or the steps are to
+            share a pod.
     """
     _check(strategies, seeds, options)
     arms = "; ".join(map(format_strategy, strategies))
-    tasks = Tasks(SWEEP, options)
+    tasks = Tasks(SWEEP, options.whole_profile)
 
     @dsl.pipeline(
         name="better-together-sweep",
@@ -59,19 +60,20 @@ def build_sweep(strategies: Sequence[Strategy], seeds: Sequence[int], options: O
         alpha: float = 0.05,
         command: str = "",
     ) -> None:
-        rows = [train_rows, val_rows, test_rows]
+        chosen = {"task": task, "model": model, "data": data, "config": config}
+        rows = {"train_rows": train_rows, "val_rows": val_rows, "test_rows": test_rows}
         prepared = []
         for seed in seeds:
-            begun = prepare_data(task=task, seeds=[seed, seeds[0]], model=model, data=data, rows=rows, config=config)
-            prepared.append(tasks.prepared(begun, f"s{seed} prepare data"))
-        _score(tasks, Place(seeds[0], (), "score"), prepared[0]["program"], prepared[0])
+            task_of_seed = prepare_data(seed=seed, data_seed=seeds[0], **chosen, **rows)
+            prepared.append(tasks.add_prepared(task_of_seed, f"s{seed} prepare data"))
+        _add_score(tasks, Place(seeds[0], (), "score"), prepared[0]["program"], prepared[0])
         for seed, outputs in zip(seeds, prepared, strict=True):
-            _grow(tasks, seed, prefix_tree(strategies), outputs)
+            _add_tree(tasks, seed, prefix_tree(strategies), outputs)
         names = list(map(format_strategy, strategies))
         rules = {"strategies": names, "margin": margin, "alpha": alpha, "command": command}
-        _finish(
-            tasks, compare_arms(reports=tasks.reports, config=prepared[0]["config"], **rules), prepared[0]["config"]
-        )
+        config_of_first = prepared[0]["config"]
+        compared = compare_arms(reports=tasks.reports, config=config_of_first, **rules)
+        _add_report(tasks, compared, config_of_first)
 
     return better_together_sweep
 
@@ -91,29 +93,29 @@ def _check(strategies: Sequence[Strategy], seeds: Sequence[int], options: Option
         )
 
 
-def _grow(tasks: Tasks, seed: int, nodes: Sequence[Node], data: Any) -> None:
-    """Add one seed's tree, and a score for each of its arms."""
+def _add_tree(tasks: Tasks, seed: int, nodes: Sequence[Node], data: Any) -> None:
+    """Add the tree of one seed, and a score for each of its arms."""
     programs: dict[Strategy, Any] = {(): data["program"]}
     traces: dict[Strategy, Any] = {}
     for node in nodes:
         parent = node.parent
         if parent not in traces:
-            traces[parent] = tasks.traces(Place(seed, parent, "bootstrap").stage, programs[parent], data)
+            traces[parent] = tasks.add_bootstrap(Place(seed, parent, "bootstrap").stage, programs[parent], data)
         stage = Place(seed, node.prefix).stage
-        programs[node.prefix] = tasks.step(stage, node.kind, programs[parent], traces[parent], data)
+        programs[node.prefix] = tasks.add_step(stage, node.kind, programs[parent], traces[parent], data)
         if node.is_wanted:
-            _score(tasks, Place(seed, node.prefix, "score"), programs[node.prefix], data)
+            _add_score(tasks, Place(seed, node.prefix, "score"), programs[node.prefix], data)
 
 
-def _score(tasks: Tasks, place: Place, program: Any, data: Any) -> None:
+def _add_score(tasks: Tasks, place: Place, program: Any, data: Any) -> None:
     inputs = {"program": program, "test": data["test"], "config": data["config"]}
     scored = tasks.add(score_program, place.stage, "on the test split", uses_model=True, **inputs)
-    scored.set_caching_options(False)  # every sweep looks at the test split itself
+    scored.set_caching_options(False)  # every sweep scores on the test split itself
 
 
-def _finish(tasks: Tasks, compared: Any, config: Any) -> None:
+def _add_report(tasks: Tasks, compared: Any, config: Any) -> None:
     compared.set_caching_options(False)  # its reports hold wall times and run ids
-    tasks.place(compared, "compare arms")
+    tasks.configure(compared, "compare arms")
     fetched = {
         name: _fetch(compared.outputs[output], kind, title)
         for name, output, kind, title in (
@@ -124,11 +126,11 @@ def _finish(tasks: Tasks, compared: Any, config: Any) -> None:
     }
     report = report_sweep(compared=compared.outputs["sweep"], config=config, **fetched)
     report.set_caching_options(False)
-    tasks.place(report, "report sweep")
+    tasks.configure(report, "report sweep")
 
 
 def _fetch(uri: Any, kind: type[dsl.Artifact], title: str) -> Any:
-    """An artifact by a URI that is known only when the pipeline runs: a list of artifacts cannot be handed over."""
+    """An artifact whose URI is known only when the pipeline runs, since Kubeflow cannot pass on a list of artifacts."""
     importer = dsl.importer(artifact_uri=uri, artifact_class=kind, reimport=False)
     importer.set_display_name(title)
     return importer.output

@@ -5,12 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
+from bt_core.config import built_in_kinds
 from bt_core.errors import ConfigError
 from bt_core.steps.sweep.tree import DEFAULT_SEEDS as SEEDS
 from bt_core.steps.sweep.tree import DEFAULT_STRATEGIES as PAPER
 from bt_core.steps.sweep.tree import check_sweep
-from bt_core.strategy import STEP_KINDS, format_strategy, parse_strategy
 from bt_core.strategy import Strategy as Steps
+from bt_core.strategy import format_strategy, parse_strategy
 from bt_pipelines.pods.profile import MOST_SHARDS
 
 #: What `bt run` and `bt sweep` run when no task is named.
@@ -21,7 +22,8 @@ DATA = "Model and data"
 TRACKING = "Tracking, cache and output"
 CLUSTER = "The compiled pipeline"
 
-_KINDS = "; ".join(f"{kind}: {what}" for kind, what in STEP_KINDS.items())
+_KINDS = "; ".join(f"{name}: {kind.description}" for name, kind in built_in_kinds().items())
+_KINDS += ". Step kinds of other installed packages work too."
 _TASK_HELP = "A built-in task (see bt tasks), module:attribute, or a YAML file that declares one."
 _STRATEGIES = typer.Option(
     metavar="LIST", help='Strategies separated by ";", such as "p; p -> w" (bt run --help has the steps).'
@@ -34,7 +36,7 @@ def _rows(split: str) -> Any:
     )
 
 
-Strategy = Annotated[str, typer.Option(metavar="STEPS", help=f'Steps joined by "->". {_KINDS}.')]
+Strategy = Annotated[str, typer.Option(metavar="STEPS", help=f'Steps joined by "->". {_KINDS}')]
 OptionalStrategy = Annotated[
     str | None, typer.Option(metavar="STEPS", help='Steps joined by "->" (bt run --help has them).')
 ]

@@ -11,8 +11,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from bt_core.config import step_kinds
 from bt_core.records import StageReport
-from bt_core.strategy import STEP_KINDS
 from bt_runner.events import Event, TaskEnded, TaskOutput, TaskStarted
 
 REFRESHES_PER_SECOND = 4
@@ -148,7 +148,7 @@ def _remark(event: TaskEnded) -> str:
     first, *more = event.reports
     if not more:
         return _of_stage(first)
-    steps = [report for report in (first, *more) if report.kind in STEP_KINDS]
+    steps = [report for report in (first, *more) if report.kind in step_kinds()]
     return "; ".join(f"{step.stage}: {_of_stage(step)}" for step in steps)
 
 

@@ -20,19 +20,21 @@ class EngineConfig(Section):
         16384, ge=256, description="tokens, padding included, in one forward pass; halved when memory runs out"
     )
     prefix_tokens: int = Field(
-        8192, ge=0, description="tokens of shared prefixes kept between batches, with their keys and values"
+        8192, ge=0, description="tokens of shared prefixes whose keys and values are kept between batches"
     )
-    context: int = Field(0, ge=0, description="vllm: tokens that prompt and answer may have; 0: the model's own limit")
-    gpu_memory: float = Field(0.9, gt=0.0, le=1.0, description="vllm: share of each GPU's memory that it may take")
-    tensor_parallel: int = Field(1, ge=1, description="vllm: GPUs that the model is split over")
-    lora_rank: int = Field(0, ge=0, le=512, description="vllm: highest adapter rank to make room for; 0: `w.rank`")
+    context: int = Field(
+        0, ge=0, description="vllm: most tokens of prompt and answer together; 0: the model's own limit"
+    )
+    gpu_memory: float = Field(0.9, gt=0.0, le=1.0, description="vllm: share of each GPU's memory that it may use")
+    tensor_parallel: int = Field(1, ge=1, description="vllm: GPUs that the model is split across")
+    lora_rank: int = Field(0, ge=0, le=512, description="vllm: highest rank of an adapter; 0: `w.rank`")
     url: str = Field("", validate_default=True, description="server: base of the endpoint, such as http://host:8000/v1")
-    served_as: str = Field("", description="server: what the endpoint calls the model; empty: the model's id")
+    served_as: str = Field("", description="server: name of the model at the endpoint; empty: the model's id")
     key_variable: str = Field("", description="server: environment variable that holds the key; never the key itself")
     protocol: Literal["tokens", "chat"] = Field(
         "tokens", description="server: token ids to vLLM's `/completions`, or messages to any `/chat/completions`"
     )
-    concurrency: int = Field(64, ge=1, description="server: requests under way at once")
+    concurrency: int = Field(64, ge=1, description="server: concurrent requests")
     timeout: float = Field(120.0, gt=0.0, description="server: seconds to wait for one answer")
     retries: int = Field(5, ge=0, description="server: tries after the first, each after a longer wait")
 

@@ -1,17 +1,18 @@
-"""Layers of settings merged into one checked configuration, and read back by the steps."""
+"""Merge layers of settings into one checked configuration, and read it back in the steps."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bt_core.config.registry import config_model
 from bt_core.config.section import validated
 from bt_core.config.settings import Config
 from bt_core.errors import ConfigError
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge nested mappings, later layers winning key by key."""
+    """Merge nested mappings; the later layer wins for each key."""
     merged: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
@@ -28,14 +29,14 @@ def resolve_config(*layers: Mapping[str, Any], source: str = "the configuration"
     Raises:
         ConfigError: with every mistake, each with its key, in one sentence.
     """
-    return validated(Config, merge(*layers), source, "docs/configuration.md lists every key")
+    return validated(config_model(), merge(*layers), source, "docs/configuration.md lists every key")
 
 
 def load_config_file(path: Path) -> dict[str, Any]:
-    """Read a JSON or YAML mapping of settings, unchecked.
+    """Read a JSON or YAML mapping of settings without checking the settings.
 
     Raises:
-        ConfigError: when the file is missing, unreadable, or no mapping.
+        ConfigError: when the file is missing, cannot be read, or holds no mapping.
     """
     if not path.is_file():
         raise ConfigError(f"The config file {path} does not exist: check the path.")
@@ -43,7 +44,7 @@ def load_config_file(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ConfigError(f"The config file {path} cannot be read ({reason}): mend it, or name another.") from None
+        raise ConfigError(f"The config file {path} cannot be read ({reason}): correct it, or name another.") from None
     try:
         if path.suffix == ".json":
             value = json.loads(text)
@@ -52,10 +53,10 @@ def load_config_file(path: Path) -> dict[str, Any]:
 
             value = yaml.safe_load(text)
     except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}, line {error.lineno}: broken JSON ({error.msg}); mend the line.") from None
+        raise ConfigError(f"{path}, line {error.lineno}: broken JSON ({error.msg}); correct the line.") from None
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
-        raise ConfigError(f"{path}, line {line}: broken YAML; mend the line.") from None
+        raise ConfigError(f"{path}, line {line}: broken YAML; correct the line.") from None
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -69,12 +70,12 @@ def read_config(text: str) -> Config:
     """Read a merged configuration as steps receive it (JSON).
 
     Raises:
-        ConfigError: when the text is no valid configuration.
+        ConfigError: when the text is not a valid configuration.
     """
     try:
         value = json.loads(text)
     except json.JSONDecodeError:
         value = None
     if not isinstance(value, dict):
-        raise ConfigError("The step's `config` input is no JSON object: pass the `config` output of prepare_data.")
+        raise ConfigError("The step's `config` input is not a JSON object: pass the `config` output of prepare_data.")
     return resolve_config(value)

@@ -1,4 +1,4 @@
-"""What every group of settings has in common, and how its mistakes are told: all at once, each with its key."""
+"""The base of every group of settings, and one sentence for all mistakes in it, each with its key."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -15,19 +15,19 @@ class Section(BaseModel):
 
 
 Checked = TypeVar("Checked", bound=BaseModel)
-#: Type of a mistake whose message says it all and leaves the value out, which may be a secret.
+#: Type of a mistake whose message is complete and does not repeat the value, which may be a secret.
 PLAIN = "plain"
 
 
 def validated(kind: type[Checked], values: Mapping[str, Any], source: str, hint: str, prefix: str = "") -> Checked:
-    """The values as a section of that kind.
+    """Check the values as a section of that kind.
 
     Args:
-        kind: the pydantic model that says which keys there are.
+        kind: the pydantic model that declares the keys.
         values: key -> value.
-        source: where they come from, and `hint` where the keys are listed; both for the sentence.
-        hint: see above.
-        prefix: what stands in front of each key in the sentence, such as `task_settings.`.
+        source: where the values come from, for the error message.
+        hint: where the keys are listed, for the error message.
+        prefix: what the error message writes before each key, such as `task_settings.`.
 
     Raises:
         ConfigError: with every mistake, each with its key, in one sentence.
@@ -37,10 +37,8 @@ def validated(kind: type[Checked], values: Mapping[str, Any], source: str, hint:
     except ValidationError as error:
         mistakes = "; ".join(_mistake(detail, prefix) for detail in error.errors())
         count = error.error_count()
-        raise ConfigError(
-            f"{count} mistake{'s' if count > 1 else ''} in {source}: {mistakes}. Mend {'them' if count > 1 else 'it'}"
-            f" and run again; {hint}."
-        ) from None
+        what, them = ("mistakes", "them") if count > 1 else ("mistake", "it")
+        raise ConfigError(f"{count} {what} in {source}: {mistakes}. Correct {them} and run again; {hint}.") from None
 
 
 def _mistake(detail: Mapping[str, Any], prefix: str = "") -> str:

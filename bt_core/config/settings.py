@@ -1,12 +1,19 @@
-"""Every setting of a run."""
+"""Every setting of a run, and the registration of the built-in step kinds."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
 from bt_core.config.engine import EngineConfig, TeacherConfig
-from bt_core.config.optimisers import GepaConfig, LoraConfig, MiproConfig, SearchConfig, TrainJobConfig
+from bt_core.config.optimisers.gepa_search import GEPA_SEARCH, GepaConfig
+from bt_core.config.optimisers.lora_finetune import LORA_FINETUNE, LoraConfig
+from bt_core.config.optimisers.mipro_search import MIPRO_SEARCH, MiproConfig
+from bt_core.config.optimisers.prompt_search import PROMPT_SEARCH, SearchConfig
 from bt_core.config.section import Section
+from bt_core.config.trainjob import TrainJobConfig
+from bt_core.errors import ConfigError
+
+SectionOf = TypeVar("SectionOf", bound=Section)
 
 
 class Rows(Section):
@@ -18,11 +25,11 @@ class Rows(Section):
 
 
 class Decoding(Section):
-    """How the LM answers. Closed answers (`Literal`, bool) go through the token tree of their labels."""
+    """How the LM answers. Closed answers (`Literal`, bool) are decoded over the token tree of their labels."""
 
     temperature: float = Field(0.0, ge=0.0, le=2.0, description="0 is greedy")
-    top_p: float = Field(1.0, gt=0.0, le=1.0, description="nucleus mass, when sampling")
-    max_tokens: int = Field(64, ge=1, description="tokens a free answer may have")
+    top_p: float = Field(1.0, gt=0.0, le=1.0, description="probability mass of nucleus sampling")
+    max_tokens: int = Field(64, ge=1, description="most tokens of a free answer")
     stop: tuple[str, ...] = Field((), description="strings that end a free answer")
     closed: Literal["scored", "greedy", "free"] = Field(
         "scored",
@@ -30,15 +37,15 @@ class Decoding(Section):
     )
     calibration: Literal["none", "train", "content_free"] = Field(
         "none",
-        description="label prior divided out: mean over unlabelled train inputs, or on content-free input",
+        description="divide out the label prior: its mean over unlabelled train inputs, or that on content-free input",
     )
 
 
 class BootstrapConfig(Section):
-    """Running the program on the train split to collect traces that pass."""
+    """Run the program on the train split to collect traces that pass."""
 
     threshold: float = Field(1.0, ge=0.0, le=1.0, description="a trace is kept when its metric is at least this")
-    attempts: int = Field(1, ge=1, description="runs per example; the first is greedy, later ones sample")
+    attempts: int = Field(1, ge=1, description="runs per example; the first one is greedy, later ones sample")
     temperature: float = Field(1.0, gt=0.0, le=2.0, description="of the attempts after the first")
 
 
@@ -46,8 +53,8 @@ class RetrainConfig(Section):
     """`bt retrain`: recurring runs over data that grows (docs/retraining.md)."""
 
     start: Literal["champion", "scratch"] = Field("champion", description="the program that a run optimises further")
-    min_new: int = Field(50, ge=1, description="with fewer rows that no earlier run has seen, a run stops early")
-    min_test: int = Field(20, ge=1, description="with fewer sealed rows that were never compared on, a run stops early")
+    min_new: int = Field(50, ge=1, description="a run with fewer rows that no earlier run has seen stops early")
+    min_test: int = Field(20, ge=1, description="a run with fewer sealed rows that were never compared on stops early")
     margin: float = Field(
         0.0, ge=0.0, lt=1.0, description="the challenger is promoted when it is better by more than this"
     )
@@ -80,17 +87,31 @@ class Config(Section):
         description="file or folder of rows, s3://bucket/key, s3://bucket/prefix/, or hub:ID[:CONFIG]; empty: the"
         " task's own data",
     )
-    columns: dict[str, str] = Field({}, description="column of `data` that each of the task's columns is read from")
+    columns: dict[str, str] = Field({}, description="column of the task -> column of `data` that it is read from")
     task_settings: dict[str, Any] = Field({}, description="settings of the task itself (docs/tasks.md)")
     rows: Rows = Rows()
     decoding: Decoding = Decoding()
     bootstrap: BootstrapConfig = BootstrapConfig()
-    p: SearchConfig = SearchConfig()
-    g: GepaConfig = GepaConfig()
-    m: MiproConfig = MiproConfig()
-    w: LoraConfig = LoraConfig()
+    # The built-in step kinds, each registered by its line: the name of the field is what a strategy says.
+    p: Annotated[SearchConfig, PROMPT_SEARCH] = SearchConfig()
+    g: Annotated[GepaConfig, GEPA_SEARCH] = GepaConfig()
+    m: Annotated[MiproConfig, MIPRO_SEARCH] = MiproConfig()
+    w: Annotated[LoraConfig, LORA_FINETUNE] = LoraConfig()
     trainjob: TrainJobConfig = TrainJobConfig()
     engine: EngineConfig = EngineConfig()
     teacher: TeacherConfig = TeacherConfig()
     retrain: RetrainConfig = RetrainConfig()
-    select: Literal["best", "last"] = Field("best", description="stage that is shipped: best by validation, or last")
+    select: Literal["best", "last"] = Field(
+        "best", description="the program that is shipped: the best by validation, or the last"
+    )
+
+    def section(self, name: str, kind: type[SectionOf]) -> SectionOf:
+        """The settings of a step kind from another package, whose field this class does not declare.
+
+        Raises:
+            ConfigError: when the configuration has no such section, since that package was not there to add it.
+        """
+        settings = getattr(self, name, None)
+        if not isinstance(settings, kind):
+            raise ConfigError(f"The configuration has no section `{name}`: install the package of that step kind.")
+        return settings

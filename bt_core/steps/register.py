@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bt_core.config import Config
+from bt_core.config import Config, step_kinds
 from bt_core.program import Program, program_sha256, read_program
 from bt_core.records import StageReport, canonical_json
-from bt_core.strategy import STEP_KINDS
 
 
 def summarise(
@@ -34,7 +33,7 @@ def summarise(
     """
     started = time.time()
     shipped = read_program(program)
-    steps = [_step(report, reports) for report in reports if report.kind in STEP_KINDS]
+    steps = [_step(report, reports) for report in reports if report.kind in step_kinds()]
     test = next((_test(report) for report in reports if report.kind == "evaluate"), None)
     warnings = [warning for report in reports for warning in report.warnings]
     summary = {

@@ -1,1 +1,1 @@
-"""Component: champion and challenger on the same fresh sealed rows."""
+"""Component: compare champion and challenger on the same fresh sealed rows."""

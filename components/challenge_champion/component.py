@@ -1,4 +1,4 @@
-"""Component: champion and challenger on the same fresh sealed rows."""
+"""Component: compare champion and challenger on the same fresh sealed rows."""
 
 from kfp import dsl
 

@@ -1,1 +1,1 @@
-"""Component: the table of a sweep, its verdict, and its winner."""
+"""Component: the table of a sweep, its verdict and its winner."""

@@ -1,4 +1,4 @@
-"""Component: the table of a sweep, its verdict, and its winner."""
+"""Component: the table of a sweep, its verdict and its winner."""
 
 from typing import NamedTuple
 
@@ -30,6 +30,6 @@ def compare_arms(
 
     with one_sentence():
         steps, arms = list(map(read_report, reports)), list(map(parse_strategy, strategies))
-        found = compare(steps, read_config(config), arms, Path(sweep.path), margin, alpha, command)
-        report = finish(found.report, config, metrics, {})
-        return report, found.program, found.results, found.vanilla
+        comparison = compare(steps, read_config(config), arms, Path(sweep.path), margin, alpha, command)
+        report = finish(comparison.report, config, metrics, {})
+        return report, comparison.program, comparison.results, comparison.vanilla

@@ -1,1 +1,1 @@
-"""Component: do the new rows look like the earlier ones, and does the champion still score?"""
+"""Component: report whether new rows look like earlier ones and whether the champion still scores as it did."""

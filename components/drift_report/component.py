@@ -1,4 +1,4 @@
-"""Component: do the new rows look like the earlier ones, and does the champion still score?"""
+"""Component: report whether new rows look like earlier ones and whether the champion still scores as it did."""
 
 from kfp import dsl
 
@@ -24,6 +24,6 @@ def drift_report(
     from bt_runtime.retraining import promoted_score
 
     with one_sentence():
-        holder = Path(champion.path) if incumbent else None
-        report = drift(Path(rows.path), holder, promoted_score(incumbent), read_config(config), stage)
+        champion_folder = Path(champion.path) if incumbent else None
+        report = drift(Path(rows.path), champion_folder, promoted_score(incumbent), read_config(config), stage)
         return finish(report, config, metrics, {})

@@ -1,1 +1,1 @@
-"""Component: the one that sees the test split."""
+"""Component: score the vanilla and the final program on the test split."""

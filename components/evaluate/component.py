@@ -1,4 +1,4 @@
-"""Component: the one that sees the test split."""
+"""Component: score the vanilla and the final program on the test split."""
 
 from kfp import dsl
 

@@ -22,18 +22,19 @@ def fresh_data(
     champion: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ) -> NamedTuple("Outputs", [("config", str), ("report", str), ("incumbent", str)]):  # type: ignore[valid-type]
-    """Read the newest data, keep sealed rows sealed, and say whether there is enough to do."""
+    """Read the newest data, keep sealed rows sealed, and report whether there is enough to do."""
     from pathlib import Path
 
     from bt_core.errors import one_sentence
     from bt_core.steps.retrain.fresh import ROLES
-    from bt_runtime.finish import UNSET, finish, overrides
+    from bt_runtime.finish import finish
+    from bt_runtime.parameters import overrides
     from bt_runtime.retraining import begin
 
     with one_sentence():
-        wanted = overrides(task, [seed, UNSET], model, data, [UNSET] * 3, config)
+        settings = overrides(config, task, model, data, seed)
         splits = {"train": train.path, "val": val.path, "test": test.path}
-        places = Path(program.path), Path(champion.path), Path(rows.path)
-        resolved, report, incumbent = begin(wanted, {name: Path(path) for name, path in splits.items()}, *places)
+        folders = Path(program.path), Path(champion.path), Path(rows.path)
+        resolved, report, incumbent = begin(settings, {name: Path(path) for name, path in splits.items()}, *folders)
         merged = resolved.model_dump_json()
         return merged, finish(report, merged, metrics, {ROLES: f"{rows.path}/{ROLES}"}, splits), incumbent

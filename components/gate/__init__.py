@@ -1,1 +1,1 @@
-"""Component: whether a retraining goes on."""
+"""Component: decide whether a retraining goes on."""

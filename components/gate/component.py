@@ -1,4 +1,4 @@
-"""Component: whether a retraining goes on."""
+"""Component: decide whether a retraining goes on."""
 
 from kfp import dsl
 
@@ -7,7 +7,7 @@ from bt_runtime.images import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def gate(report: str, config: str, metrics: dsl.Output[dsl.Metrics]) -> str:
-    """Return nothing to let the run go on, or the report that says why it ends here."""
+    """Return an empty text when the run goes on, else the report that says why it ends here."""
     from pathlib import Path
 
     from bt_core.config import read_config

@@ -1,1 +1,1 @@
-"""Component: the test scores of all shards as those of one evaluation."""
+"""Component: merge the test scores of all shards into one evaluation."""

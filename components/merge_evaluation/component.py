@@ -1,4 +1,4 @@
-"""Component: the test scores of all shards as those of one evaluation."""
+"""Component: merge the test scores of all shards into one evaluation."""
 
 from kfp import dsl
 

@@ -1,1 +1,1 @@
-"""Component: the traces of all shards as those of one bootstrap."""
+"""Component: merge the traces of all shards into one bootstrap."""

@@ -1,4 +1,4 @@
-"""Component: the traces of all shards as those of one bootstrap."""
+"""Component: merge the traces of all shards into one bootstrap."""
 
 from kfp import dsl
 
@@ -25,6 +25,6 @@ def merge_traces(
     from bt_runtime.reports import read_report
 
     with one_sentence():
-        paths, done = [Path(part.path) for part in parts], [read_report(report) for report in reports]
-        report = merge_bootstrap(paths, done, Path(train.path), read_config(config), stage, Path(traces.path))
+        paths, shard_reports = [Path(part.path) for part in parts], [read_report(report) for report in reports]
+        report = merge_bootstrap(paths, shard_reports, Path(train.path), read_config(config), stage, Path(traces.path))
         return finish(report, config, metrics, {"traces.jsonl": traces.path}, {"train": train.path})

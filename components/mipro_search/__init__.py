@@ -1,1 +1,1 @@
-"""Component, step kind `m`: instructions and demonstrations chosen together (MIPROv2)."""
+"""Component, step kind `m`: instructions and demos chosen together (MIPROv2)."""

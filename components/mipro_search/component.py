@@ -1,4 +1,4 @@
-"""Component, step kind `m`: instructions and demonstrations chosen together (MIPROv2)."""
+"""Component, step kind `m`: instructions and demos chosen together (MIPROv2)."""
 
 from kfp import dsl
 
@@ -16,7 +16,7 @@ def mipro_search(
     optimised: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ) -> str:
-    """Choose proposed instructions and demonstrations together, and keep the prompts that score best on validation."""
+    """Choose proposed instructions and demos together and keep the prompts that score best on validation."""
     from pathlib import Path
 
     from bt_core.config import read_config

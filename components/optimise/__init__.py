@@ -1,1 +1,1 @@
-"""Component: every step of a strategy in one pod."""
+"""Component: run every step of a strategy in one pod."""

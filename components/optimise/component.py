@@ -1,4 +1,4 @@
-"""Component: every step of a strategy in one pod."""
+"""Component: run every step of a strategy in one pod."""
 
 from kfp import dsl
 
@@ -28,5 +28,5 @@ def optimise(
     with one_sentence():
         inputs = Path(program.path), Path(train.path), Path(val.path)
         outputs = Path(stages.path), Path(selected.path)
-        ended = chain(*inputs, read_config(config), strategy, *outputs, remote_training)
-        return finish_each(ended, config, metrics)
+        finished_stages = chain(*inputs, read_config(config), strategy, *outputs, remote_training)
+        return finish_each(finished_stages, config, metrics)

@@ -1,1 +1,1 @@
-"""Component: settings in, checked splits and the vanilla program out."""
+"""Component: turn settings into checked splits and the vanilla program."""

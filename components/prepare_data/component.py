@@ -1,4 +1,4 @@
-"""Component: settings in, checked splits and the vanilla program out."""
+"""Component: turn settings into checked splits and the vanilla program."""
 
 from typing import NamedTuple
 
@@ -10,10 +10,13 @@ from bt_runtime.images import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def prepare_data(
     task: str,
-    seeds: list[int],
+    seed: int,
+    data_seed: int,
     model: str,
     data: str,
-    rows: list[int],
+    train_rows: int,
+    val_rows: int,
+    test_rows: int,
     config: str,
     train: dsl.Output[dsl.Dataset],
     val: dsl.Output[dsl.Dataset],
@@ -26,12 +29,14 @@ def prepare_data(
 
     from bt_core.errors import one_sentence
     from bt_core.steps.prepare import prepare
-    from bt_runtime.finish import finish, overrides
+    from bt_runtime.finish import finish
+    from bt_runtime.parameters import overrides
 
     with one_sentence():
-        wanted = overrides(task, seeds, model, data, rows, config)
+        rows = {"train": train_rows, "val": val_rows, "test": test_rows}
+        settings = overrides(config, task, model, data, seed, data_seed, rows)
         splits = {"train": train.path, "val": val.path, "test": test.path}
         paths = Path(train.path), Path(val.path), Path(test.path)
-        resolved, report = prepare(wanted, *paths, Path(program.path))
+        resolved, report = prepare(settings, *paths, Path(program.path))
         merged = resolved.model_dump_json()
         return merged, finish(report, merged, metrics, {"program": program.path}, splits)

@@ -1,1 +1,1 @@
-"""Component: the Model Registry after a challenge."""
+"""Component: update the Model Registry after a challenge."""

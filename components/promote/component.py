@@ -1,4 +1,4 @@
-"""Component: the Model Registry after a challenge."""
+"""Component: update the Model Registry after a challenge."""
 
 from kfp import dsl
 
@@ -8,7 +8,7 @@ from bt_runtime.images import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def promote(
     program: dsl.Input[dsl.Model],
-    begun: str,
+    data_report: str,
     comparison: str,
     incumbent: str,
     config: str,
@@ -16,7 +16,7 @@ def promote(
     outcome: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
 ) -> str:
-    """Register the challenger as a model that serves, and make it the champion if it has won."""
+    """Register the challenger as a model that can be served, and make it the champion if it has won."""
     from pathlib import Path
 
     from bt_core.config import read_config
@@ -27,8 +27,8 @@ def promote(
 
     with one_sentence():
         compared, settings, challenger = read_report(comparison), read_config(config), Path(program.path)
-        made = make_model(challenger, Path(model.path), compared)
-        text = finish(made, config, metrics, {"model": model.path})
-        found = settle(read_report(text), read_report(begun), compared, settings, incumbent, challenger)
-        write_outcome(found, Path(outcome.path))
+        report = make_model(challenger, Path(model.path), compared)
+        text = finish(report, config, metrics, {"model": model.path})
+        decision = settle(read_report(text), read_report(data_report), compared, settings, incumbent, challenger)
+        write_outcome(decision, Path(outcome.path))
         return text

@@ -1,1 +1,1 @@
-"""Component, step kind `p`: search over bootstrapped demonstrations."""
+"""Component, step kind `p`: search over bootstrapped demos."""

@@ -1,4 +1,4 @@
-"""Component, step kind `p`: search over bootstrapped demonstrations."""
+"""Component, step kind `p`: search over bootstrapped demos."""
 
 from kfp import dsl
 
@@ -16,7 +16,7 @@ def prompt_search(
     optimised: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ) -> str:
-    """Search over demonstrations taken from the traces and keep the prompts that score best on validation."""
+    """Search over demos taken from the traces and keep the prompts that score best on validation."""
     from pathlib import Path
 
     from bt_core.config import read_config

@@ -7,7 +7,7 @@ from bt_runtime.images import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def record_outcome(task: str, status: dsl.PipelineTaskFinalStatus, metrics: dsl.Output[dsl.Metrics]) -> str:
-    """Record how a run ended, also one that failed, and tell the webhook in BT_WEBHOOK_URL if there is one."""
+    """Record how a run ended, even if it failed, and send it to the webhook in BT_WEBHOOK_URL if there is one."""
     from pathlib import Path
 
     from bt_core.errors import one_sentence

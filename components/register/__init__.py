@@ -1,1 +1,1 @@
-"""Component: what a run came to, in one file."""
+"""Component: sum up a run in one file."""

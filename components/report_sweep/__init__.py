@@ -1,1 +1,1 @@
-"""Component: what a sweep came to, as one file, as a page and in MLflow."""
+"""Component: write the report of a sweep as a file, as a page and to MLflow."""

@@ -23,9 +23,9 @@ def run_shard(
     from bt_core.config import read_config
     from bt_core.errors import one_sentence
     from bt_core.steps.shards import run_shard as run
-    from bt_runtime.finish import hand_on
+    from bt_runtime.finish import finish_shard
 
     with one_sentence():
         inputs = Path(program.path), Path(rows.path), read_config(config)
         report = run(*inputs, stage, (shard, shards), bootstrapping, Path(traces.path))
-        return hand_on(report, metrics)
+        return finish_shard(report, metrics)

@@ -1,1 +1,1 @@
-"""Component: one program's scores on the sealed test split."""
+"""Component: score one program on the sealed test split."""

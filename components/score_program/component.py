@@ -1,4 +1,4 @@
-"""Component: one program's scores on the sealed test split."""
+"""Component: score one program on the sealed test split."""
 
 from kfp import dsl
 
@@ -26,6 +26,6 @@ def score_program(
 
     with one_sentence():
         report = score(Path(program.path), Path(test.path), read_config(config), stage, Path(results.path))
-        places = {PROGRAM_URI: program.uri, RESULTS_URI: results.uri}
-        report = replace(report, params=report.params | places)
+        uris = {PROGRAM_URI: program.uri, RESULTS_URI: results.uri}
+        report = replace(report, params=report.params | uris)
         return finish(report, config, metrics, {"results.jsonl": results.path}, {"test": test.path})

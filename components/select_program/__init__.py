@@ -1,1 +1,1 @@
-"""Component: the better of two programs by validation score."""
+"""Component: choose the better of two programs by validation score."""

@@ -1,4 +1,4 @@
-"""Component: the better of two programs by validation score."""
+"""Component: choose the better of two programs by validation score."""
 
 from kfp import dsl
 
@@ -14,7 +14,7 @@ def select_program(
     selected: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ) -> str:
-    """Copy the better of two programs by the validation scores in their lineage, the earlier one on ties."""
+    """Copy the program with the better validation score in its lineage; on ties, the earlier one."""
     from pathlib import Path
 
     from bt_core.config import read_config

@@ -1,98 +1,64 @@
-"""Gives a task what its profile says, and a pipeline its time to live; nothing else touches pod settings."""
+"""What the pod of one task asks of the cluster: resources, nodes, time, retries, labels and environment."""
 
-from typing import Any
+from typing import Literal
 
-from kfp import dsl, kubernetes
+from pydantic import Field, model_validator
 
-from bt_pipelines.pods.profile import Profile, Stage
-from bt_runtime.images import DEFAULT_IMAGE, IMAGE, IMAGE_VARIABLE
-
-#: Where a node's shared memory is mounted; PyTorch's workers and NCCL use it, and pods have 64 MB of it by default.
-SHARED_MEMORY = "/dev/shm"
+from bt_core.config import Section
+from bt_pipelines.pods.values import Cpu, Environment, Label, Memory, Seconds, refuse
 
 
-def furnish(task: Any, profile: Profile, loads_model: bool) -> None:
-    """Give a task image, resources, place, environment, and what happens when it fails.
-
-    Args:
-        task: of the pipeline that is being built; its component's folder is the stage's name in the profile.
-        profile: what to ask for.
-        loads_model: whether the profile's `model_stages` concern it.
-    """
-    stage = profile.stage(task.component_spec.name.replace("-", "_"), loads_model)
-    _set_image(task, profile)
-    _set_resources(task, stage)
-    _set_place(task, stage)
-    _set_environment(task, profile, stage)
-    _set_cache(task, profile)
-    if stage.timeout:
-        kubernetes.set_timeout(task, stage.timeout)
-    if stage.retries:
-        waits = {"backoff_duration": f"{stage.retries.backoff}s", "backoff_max_duration": f"{stage.retries.longest}s"}
-        task.set_retry(stage.retries.count, backoff_factor=stage.retries.factor, **waits)
+class CpuAmount(Section):
+    request: Cpu | None = None
+    limit: Cpu | None = None
 
 
-def pipeline_config(profile: Profile) -> dsl.PipelineConfig | None:
-    """What concerns a run as a whole; None where the profile says nothing of it."""
-    if profile.ttl is None and profile.timeout is None:
-        return None
-    return dsl.PipelineConfig(ttl_seconds_after_finished=profile.ttl, active_deadline_seconds=profile.timeout)
+class MemoryAmount(Section):
+    request: Memory | None = None
+    limit: Memory | None = None
 
 
-def _set_image(task: Any, profile: Profile) -> None:
-    image = profile.image or IMAGE
-    if image != DEFAULT_IMAGE:
-        task.set_container_image(image)
-        task.set_env_variable(IMAGE_VARIABLE, image)  # for a TrainJob of the step, since no pod can ask what it runs
-    if profile.image_pull_policy:
-        kubernetes.set_image_pull_policy(task, profile.image_pull_policy)
-    if profile.image_pull_secrets:
-        kubernetes.set_image_pull_secrets(task, list(profile.image_pull_secrets))
+class Accelerator(Section):
+    type: str = Field("nvidia.com/gpu", min_length=1, description="the name that the cluster gives it")
+    count: int = Field(1, ge=0)
 
 
-def _set_resources(task: Any, stage: Stage) -> None:
-    amounts = {
-        task.set_cpu_request: stage.cpu and stage.cpu.request,
-        task.set_cpu_limit: stage.cpu and stage.cpu.limit,
-        task.set_memory_request: stage.memory and stage.memory.request,
-        task.set_memory_limit: stage.memory and stage.memory.limit,
-    }
-    for ask, amount in amounts.items():
-        if amount:
-            ask(amount)
-    if stage.accelerator and stage.accelerator.count:
-        task.set_accelerator_type(stage.accelerator.type).set_accelerator_limit(stage.accelerator.count)
-    if stage.shared_memory:
-        kubernetes.empty_dir_mount(task, "shared-memory", SHARED_MEMORY, "Memory", stage.shared_memory)
+class Toleration(Section):
+    key: str | None = None
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    seconds: int | None = Field(None, ge=0, description="how long the pod stays, where the effect is NoExecute")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Toleration":
+        if self.operator == "Exists" and self.value is not None:
+            raise refuse("has a value, which `operator: Exists` does not read: leave one of them out")
+        if self.operator == "Equal" and self.key is None:
+            raise refuse("has no key: name one, or write `operator: Exists`")
+        if self.seconds is not None and self.effect != "NoExecute":  # Kubernetes refuses such a pod
+            raise refuse("has `seconds`, which need `effect: NoExecute`: write that, or leave them out")
+        return self
 
 
-def _set_place(task: Any, stage: Stage) -> None:
-    for key, value in stage.node_selector.items():
-        kubernetes.add_node_selector(task, key, value)
-    for one in stage.tolerations:
-        kubernetes.add_toleration(task, one.key, one.operator, one.value, one.effect, one.seconds)
-    for key, value in stage.labels.items():
-        kubernetes.add_pod_label(task, key, value)
-    for key, value in stage.annotations.items():
-        kubernetes.add_pod_annotation(task, key, value)
+class Retries(Section):
+    count: int = Field(ge=0, le=20)
+    backoff: Seconds = Field(30, description="wait before the first retry")
+    factor: float = Field(2.0, ge=1.0, description="each wait is this many times the one before")
+    longest: Seconds = Field(600, description="no wait is longer")
 
 
-def _set_environment(task: Any, profile: Profile, stage: Stage) -> None:
-    if profile.tracking_uri:
-        task.set_env_variable("MLFLOW_TRACKING_URI", profile.tracking_uri)
-    for name, value in stage.env.items():
-        task.set_env_variable(name, value)
-    sources = ((kubernetes.use_secret_as_env, profile.secrets), (kubernetes.use_config_map_as_env, profile.config_maps))
-    for use, found in sources:
-        for source in found:
-            for variable, key in source.env.items():
-                use(task, source.name, {key: variable}, source.optional)
+class PodSettings(Section):
+    """What the pod of one task asks for; a setting that is left out comes from elsewhere (`Profile.pod_settings`)."""
 
-
-def _set_cache(task: Any, profile: Profile) -> None:
-    cache = profile.model_cache
-    if cache is None:
-        return
-    kubernetes.mount_pvc(task, pvc_name=cache.claim, mount_path=cache.path, sub_path=cache.sub_path or None)
-    task.set_env_variable("BT_CACHE", cache.path)
-    task.set_env_variable("HF_HOME", f"{cache.path}/huggingface")
+    cpu: CpuAmount | None = None
+    memory: MemoryAmount | None = None
+    accelerator: Accelerator | None = None
+    shared_memory: Memory | None = Field(None, description="size of /dev/shm")
+    node_selector: dict[str, Label] = Field(default_factory=dict)
+    tolerations: tuple[Toleration, ...] = ()
+    timeout: Seconds | None = Field(None, description="a pod that runs longer is stopped")
+    retries: Retries | None = None
+    labels: dict[str, Label] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    env: Environment = Field(default_factory=dict)

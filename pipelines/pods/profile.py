@@ -1,93 +1,28 @@
 """A profile: what the pods of a pipeline ask of the cluster, as one typed YAML file (docs/kubeflow.md).
 
-Settings of a stage come from four places, later wins: the component's own metadata.yaml, `every_stage`,
-`model_stages` for components that load the model, and `stages` under the component's name. Mappings of names
-(environment, labels, selectors) are merged name by name, everything else is replaced whole.
+The settings of a pod come from four places, and the later one wins: the metadata.yaml of its component, `every_stage`,
+`model_stages` for components that load the model, and `stages` under the name of the component. Mappings of names
+(environment, labels, selectors) are merged name by name; every other setting is replaced whole.
 
-A profile names secrets of the cluster and never holds one.
+A profile names secrets of the cluster and never holds their values.
 """
 
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 import bt_components
-from bt_core.config import Section, load_config_file, validated
-from bt_pipelines.pods.values import (
-    OWN_VARIABLES,
-    Cpu,
-    Environment,
-    FolderPath,
-    Label,
-    Memory,
-    Name,
-    Seconds,
-    Uri,
-    Variable,
-    refuse,
-)
+from bt_core.config import Section, load_config_file, step_kinds, validated
+from bt_pipelines.pods.pod_settings import Accelerator, PodSettings
+from bt_pipelines.pods.values import OWN_VARIABLES, FolderPath, Name, Seconds, Uri, Variable, refuse
 
 COMPONENTS = Path(bt_components.__file__).parent
-#: Shards of both programs whose traces and reports the merge of the evaluation can be given: up to 2 KB each, in one
-#: argument, which Linux ends at 128 KB.
+#: The most shards: the merge of the evaluation takes the traces and reports of both programs' shards, up to 2 KB each,
+#: in one argument, which Linux limits to 128 KB.
 MOST_SHARDS = 50
-
-
-class CpuAmount(Section):
-    request: Cpu | None = None
-    limit: Cpu | None = None
-
-
-class MemoryAmount(Section):
-    request: Memory | None = None
-    limit: Memory | None = None
-
-
-class Accelerator(Section):
-    type: str = Field("nvidia.com/gpu", min_length=1, description="the cluster's name of it")
-    count: int = Field(1, ge=0)
-
-
-class Toleration(Section):
-    key: str | None = None
-    operator: Literal["Equal", "Exists"] = "Equal"
-    value: str | None = None
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    seconds: int | None = Field(None, ge=0, description="how long, where the effect is NoExecute")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Toleration":
-        if self.operator == "Exists" and self.value is not None:
-            raise refuse("has a value, which `operator: Exists` does not look at: leave one of them out")
-        if self.operator == "Equal" and self.key is None:
-            raise refuse("has no key: name one, or write `operator: Exists`")
-        if self.seconds is not None and self.effect != "NoExecute":  # Kubernetes refuses such a pod
-            raise refuse("has `seconds`, which need `effect: NoExecute`: write that, or leave them out")
-        return self
-
-
-class Retries(Section):
-    count: int = Field(ge=0, le=20)
-    backoff: Seconds = Field(30, description="wait before the first retry")
-    factor: float = Field(2.0, ge=1.0, description="each wait is this many times the last")
-    longest: Seconds = Field(600, description="no wait is longer")
-
-
-class Stage(Section):
-    """What the pod of one task asks for; what is left out comes from the places named above."""
-
-    cpu: CpuAmount | None = None
-    memory: MemoryAmount | None = None
-    accelerator: Accelerator | None = None
-    shared_memory: Memory | None = Field(None, description="size of /dev/shm")
-    node_selector: dict[str, Label] = Field(default_factory=dict)
-    tolerations: tuple[Toleration, ...] = ()
-    timeout: Seconds | None = Field(None, description="a pod that runs longer is stopped")
-    retries: Retries | None = None
-    labels: dict[str, Label] = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
-    env: Environment = Field(default_factory=dict)
 
 
 class FromCluster(Section):
@@ -106,7 +41,7 @@ class ModelCache(Section):
     sub_path: str = ""
 
 
-def _known(stages: "dict[str, Stage]") -> "dict[str, Stage]":
+def _check_names(stages: dict[str, PodSettings]) -> dict[str, PodSettings]:
     unknown = sorted(stages.keys() - component_names())
     if unknown:
         raise refuse(f"has {', '.join(unknown)}, but the stages are {', '.join(component_names())}")
@@ -114,9 +49,9 @@ def _known(stages: "dict[str, Stage]") -> "dict[str, Stage]":
 
 
 class Profile(Section):
-    """See the module's docstring."""
+    """What the pods of a pipeline ask of the cluster; see the docstring of this module."""
 
-    image: str = Field("", description="of every task")
+    image: str = Field("", description="container image of every task")
     image_pull_policy: Literal["", "Always", "IfNotPresent", "Never"] = ""
     image_pull_secrets: tuple[Name, ...] = ()
     tracking_uri: Uri = Field("", description="MLflow's address, as pods see it")
@@ -131,12 +66,12 @@ class Profile(Section):
     ttl: Seconds | None = Field(None, description="a finished run's workflow and pods are deleted after this time")
     timeout: Seconds | None = Field(None, description="a run that takes longer is stopped")
     component_defaults: bool = Field(True, description="start from each component's metadata.yaml")
-    every_stage: Stage = Stage()
-    model_stages: Stage = Stage()
-    stages: Annotated[dict[str, Stage], AfterValidator(_known)] = Field(default_factory=dict)
+    every_stage: PodSettings = PodSettings()
+    model_stages: PodSettings = PodSettings()
+    stages: Annotated[dict[str, PodSettings], AfterValidator(_check_names)] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _one_meaning(self) -> "Profile":
+    def _set_once(self) -> "Profile":
         named = [name for source in (*self.secrets, *self.config_maps) for name in source.env]
         plain = {name for stage in (self.every_stage, self.model_stages, *self.stages.values()) for name in stage.env}
         twice = sorted({name for name in named if named.count(name) > 1 or name in plain or name in OWN_VARIABLES})
@@ -144,8 +79,10 @@ class Profile(Section):
             raise refuse(f"{', '.join(twice)} would be set twice: keep one of the places")
         return self
 
-    def chosen(self, image: str, tracking_uri: str, gpus: int, fresh_data: bool, shards: int, fuse: bool) -> "Profile":
-        """This profile under options of the command line, which win where they say something."""
+    def with_options(
+        self, image: str, tracking_uri: str, gpus: int, fresh_data: bool, shards: int, fuse: bool
+    ) -> "Profile":
+        """This profile with options of the command line in it, which win where they are set."""
         changes: dict[str, Any] = {"fresh_data": self.fresh_data or fresh_data, "fuse": self.fuse or fuse}
         if image:
             changes["image"] = image
@@ -159,19 +96,19 @@ class Profile(Section):
             changes["model_stages"] = self.model_stages.model_copy(update={"accelerator": accelerator})
         return self.model_copy(update=changes)
 
-    def stage(self, component: str, loads_model: bool) -> Stage:
-        """The settings of a component's task, all places merged."""
+    def pod_settings(self, component: str, loads_model: bool) -> PodSettings:
+        """The settings of a component's pods, from all four places."""
         places = [
-            component_defaults(component) if self.component_defaults else Stage(),
+            component_defaults(component) if self.component_defaults else PodSettings(),
             self.every_stage,
-            self.model_stages if loads_model else Stage(),
-            self.stages.get(component, Stage()),
+            self.model_stages if loads_model else PodSettings(),
+            self.stages.get(component, PodSettings()),
         ]
         merged: dict[str, Any] = {}
         for place in places:
             for key, value in place.model_dump(exclude_unset=True).items():
                 merged[key] = {**merged[key], **value} if key in _BY_NAME and key in merged else value
-        return Stage.model_validate(merged)
+        return PodSettings.model_validate(merged)
 
 
 #: Settings that are merged name by name.
@@ -179,13 +116,25 @@ _BY_NAME = ("node_selector", "labels", "annotations", "env")
 
 
 def component_names() -> list[str]:
-    """Every component, by its folder."""
-    return sorted(path.parent.name for path in COMPONENTS.glob("*/metadata.yaml"))
+    """Every component, our own and those of step kinds from other packages."""
+    own = {path.parent.name for path in COMPONENTS.glob("*/metadata.yaml")}
+    return sorted(own | {component for component, _ in _components_of_kinds()})
 
 
-def component_defaults(component: str) -> Stage:
-    """`resources` in a component's metadata.yaml: what the embedded model needs there."""
-    return Stage.model_validate(load_config_file(COMPONENTS / component / "metadata.yaml").get("resources", {}))
+def component_defaults(component: str) -> PodSettings:
+    """`resources` in a component's metadata.yaml, which is what the embedded model needs there."""
+    file = COMPONENTS / component / "metadata.yaml"
+    if not file.is_file():
+        file = next(Path(module).with_name(file.name) for name, module in _components_of_kinds() if name == component)
+    return PodSettings.model_validate(load_config_file(file).get("resources", {}) if file.is_file() else {})
+
+
+def _components_of_kinds() -> Iterator[tuple[str, str]]:
+    """The component of each step kind: the name of its function, and the file of its module."""
+    for kind in step_kinds().values():
+        module, _, function = kind.component.partition(":")
+        spec = find_spec(module)  # imports the packages above the module, not the module
+        yield function, spec.origin if spec and spec.origin else module
 
 
 def read_profile(path: Path) -> Profile:

@@ -1,4 +1,4 @@
-"""Values in a profile: times, amounts, names, and environment that may be read by anyone."""
+"""The types of the values in a profile: times, amounts, names, and environment that anyone may read."""
 
 import re
 from typing import Annotated, Any
@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from bt_core.config import PLAIN
 
-#: Variables that the pipeline itself sets, and where a profile sets what they say.
+#: Variables that a profile may not set, and what to do instead.
 OWN_VARIABLES = {
     "KFP_RUN_ID": "the pipeline sets it itself",
     "BT_STRATEGY": "the pipeline sets it itself",
@@ -26,20 +26,20 @@ _SECRET_NAME = re.compile(
 
 
 def refuse(message: str) -> PydanticCustomError:
-    """A mistake in a value, which its sentence does not repeat: it may be a secret."""
+    """A mistake in a value; the sentence does not repeat the value, which may be a secret."""
     return PydanticCustomError(PLAIN, "{message}", {"message": message})
 
 
 def _text(value: Any) -> Any:
-    """`cpu: 2` is a number in YAML, and a quantity here."""
+    """Numbers as text: `cpu: 2` is a number in YAML and a quantity here."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def _seconds(value: Any) -> Any:
-    found = re.fullmatch(r"(\d+)([smhd]?)", str(value))
-    if found is None or isinstance(value, bool) or int(found[1]) == 0:
+    match = re.fullmatch(r"(\d+)([smhd]?)", str(value))
+    if match is None or isinstance(value, bool) or int(match[1]) == 0:
         raise refuse("must be a time above zero, such as 90s, 30m, 12h or 7d")
-    return int(found[1]) * _SECONDS[found[2] or "s"]
+    return int(match[1]) * _SECONDS[match[2] or "s"]
 
 
 def _matching(pattern: str, message: str) -> AfterValidator:
@@ -61,11 +61,12 @@ def _without_credentials(uri: str) -> str:
 
 
 def _public(values: dict[str, str]) -> dict[str, str]:
-    """Environment that may stand in a file which anyone can read."""
+    """Refuse variables that the pipeline sets itself, and values that look like secrets: anyone can read the file."""
     wrong = [f"may not set {name} ({OWN_VARIABLES[name]})" for name in values if name in OWN_VARIABLES]
     secret = [name for name, value in values.items() if _SECRET_NAME.search(name) or CREDENTIALS.search(value)]
     if secret:
-        wrong.append(f"may not hold {', '.join(secret)}, a secret by its look: take it from the cluster by `secrets`")
+        named = f"may not hold {', '.join(secret)}, by name or value a secret"
+        wrong.append(f"{named}: take it from the cluster by `secrets`")
     if wrong:
         raise refuse(" and ".join(wrong))
     return values

@@ -13,7 +13,7 @@ import pytest
 from typer.main import get_command
 
 from bt_cli.main import COMMANDS, app
-from bt_core.strategy import STEP_KINDS
+from bt_core.config import step_kinds
 from tests.cli.conftest import Bt
 
 GROUP: Any = get_command(app)
@@ -64,7 +64,7 @@ def test_commands_in_the_documents_are_taken(page: Path) -> None:
 
 def test_help_names_the_step_kinds(bt: Bt) -> None:
     words = " ".join(bt("run", "--help").out.replace("│", " ").split())
-    assert all(what.split(" ")[0] in words for what in STEP_KINDS.values())
+    assert all(kind.description.split(" ")[0] in words for kind in step_kinds().values())
 
 
 def test_the_version_is_the_distributions(bt: Bt) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from bt_pipelines.pods import profile
+from bt_pipelines.pods import pod_settings, profile
 from tests.cli.conftest import Bt
 from tests.cluster.api_server import ApiServer
 
@@ -48,8 +48,8 @@ def test_profiles_in_the_guide_are_ones(tmp_path: Path) -> None:
 
 MODELS = [
     profile.Profile,
-    *(profile.Stage, profile.CpuAmount, profile.Accelerator, profile.Toleration, profile.Retries),
-    *(profile.FromCluster, profile.ModelCache),
+    *(pod_settings.PodSettings, pod_settings.CpuAmount, pod_settings.Accelerator, pod_settings.Toleration),
+    *(pod_settings.Retries, profile.FromCluster, profile.ModelCache),
 ]
 
 

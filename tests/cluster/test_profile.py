@@ -12,7 +12,8 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from bt_core.errors import ConfigError
 from bt_pipelines.better_together import Options
 from bt_pipelines.compile import compile_retrain, compile_strategy, compile_sweep
-from bt_pipelines.pods.profile import COMPONENTS, Profile, Stage, component_defaults, component_names, read_profile
+from bt_pipelines.pods.pod_settings import PodSettings
+from bt_pipelines.pods.profile import COMPONENTS, Profile, component_defaults, component_names, read_profile
 from bt_runtime.images import DEFAULT_IMAGE
 from tests.cli.conftest import Bt
 from tests.cli.conftest import bt as bt
@@ -189,21 +190,21 @@ def test_places_are_merged_name_by_name(tmp_path: Path) -> None:
         model_stages: {labels: {b: y}, accelerator: {}, memory: {limit: 3Gi}}
         stages: {evaluate: {labels: {c: z}, env: {TWO: "2"}, accelerator: null, timeout: 2m}}
     """
-    stage = _profile(tmp_path, text).stage("evaluate", loads_model=True)
-    assert stage.labels == {"a": "x", "b": "y", "c": "z"}
-    assert stage.env == {"ONE": "1", "TWO": "2"}
-    assert (stage.timeout, stage.accelerator) == (120, None)
-    assert stage.memory is not None
-    assert (stage.memory.request, stage.memory.limit) == (None, "3Gi")
-    assert _profile(tmp_path, text).stage("prompt_search", loads_model=True).accelerator is not None
-    assert _profile(tmp_path, text).stage("prompt_search", loads_model=False).labels == {"a": "x", "b": "x"}
+    settings = _profile(tmp_path, text).pod_settings("evaluate", loads_model=True)
+    assert settings.labels == {"a": "x", "b": "y", "c": "z"}
+    assert settings.env == {"ONE": "1", "TWO": "2"}
+    assert (settings.timeout, settings.accelerator) == (120, None)
+    assert settings.memory is not None
+    assert (settings.memory.request, settings.memory.limit) == (None, "3Gi")
+    assert _profile(tmp_path, text).pod_settings("prompt_search", loads_model=True).accelerator is not None
+    assert _profile(tmp_path, text).pod_settings("prompt_search", loads_model=False).labels == {"a": "x", "b": "x"}
 
 
 @pytest.mark.parametrize("component", component_names())
 def test_every_component_says_what_it_needs(component: str) -> None:
     assert (COMPONENTS / component / "component.py").is_file()
     needs = component_defaults(component)
-    assert needs != Stage()
+    assert needs != PodSettings()
     assert needs.cpu is not None
     assert needs.memory is not None
 

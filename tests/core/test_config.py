@@ -17,7 +17,7 @@ TREES = st.recursive(
 )
 
 
-def test_later_layers_win_key_by_key() -> None:
+def test_the_later_layer_wins_for_each_key() -> None:
     config = resolve_config({"task": "iris", "w": {"rank": 4, "epochs": 1}}, {"w": {"epochs": 2}}, {"seed": 7})
     assert (config.task, config.w.rank, config.w.epochs, config.seed) == ("iris", 4, 2, 7)
     assert config.p == Config(task="iris").p
@@ -30,7 +30,7 @@ def test_layers_are_merged_from_the_left(
     assert merge(first, second, third) == merge(merge(first, second), third)
 
 
-def test_a_value_in_between_replaces_a_section_whole() -> None:
+def test_a_plain_value_replaces_a_whole_section() -> None:
     assert merge({"w": {"rank": 4}}, {"w": 5}, {"w": {"epochs": 2}}) == {"w": {"epochs": 2}}
 
 
@@ -56,7 +56,7 @@ def test_every_mistake_is_named_at_once() -> None:
 def test_a_resolved_config_travels_as_json() -> None:
     config = resolve_config({"task": "iris", "decoding": {"stop": ["\n"]}})
     assert read_config(config.model_dump_json()) == config
-    with pytest.raises(ConfigError, match="is no JSON object"):
+    with pytest.raises(ConfigError, match="is not a JSON object"):
         read_config("{")
 
 
@@ -79,7 +79,7 @@ def test_an_empty_file_sets_nothing(tmp_path: Path) -> None:
     ("name", "text", "sentence"),
     [
         ("c.json", '{\n"task": }', "line 2: broken JSON"),
-        ("c.yaml", "task: iris\nw: [", "broken YAML; mend the line"),
+        ("c.yaml", "task: iris\nw: [", "broken YAML; correct the line"),
         ("c.yaml", "- task\n", "holds a list, not a mapping"),
     ],
     ids=["json", "yaml", "list"],
@@ -93,15 +93,15 @@ def test_a_bad_file_is_named_with_its_line(name: str, text: str, sentence: str, 
 
 
 @pytest.mark.parametrize("name", ["c.json", "c.yaml"])
-def test_a_file_that_is_no_utf_8_is_named(name: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf_8_is_named(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b'{"task": "caf\xe9"}')
     with pytest.raises(ConfigError, match=rf"{name} cannot be read \(it is not UTF-8 text\)"):
         load_config_file(tmp_path / name)
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{"])
-def test_a_step_refuses_what_is_no_configuration(text: str) -> None:
-    with pytest.raises(ConfigError, match="`config` input is no JSON object: pass"):
+def test_a_step_refuses_what_is_not_a_configuration(text: str) -> None:
+    with pytest.raises(ConfigError, match="`config` input is not a JSON object: pass"):
         read_config(text)
 
 

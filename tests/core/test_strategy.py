@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bt_core.config import step_kinds
 from bt_core.errors import ConfigError
-from bt_core.strategy import STEP_KINDS, Node, format_strategy, parse_strategy, prefix_tree, strategy_slug
+from bt_core.strategy import Node, format_strategy, parse_strategy, prefix_tree, strategy_slug
 
-STRATEGIES = st.lists(st.sampled_from(sorted(STEP_KINDS)), min_size=1, max_size=6).map(tuple)
+STRATEGIES = st.lists(st.sampled_from(sorted(step_kinds())), min_size=1, max_size=6).map(tuple)
 BLANKS = st.text(alphabet=" \t", max_size=3)
 
 
@@ -45,7 +46,7 @@ def test_a_wrong_strategy_is_named_with_its_remedy(text: str, part: str) -> None
     with pytest.raises(ConfigError) as caught:
         parse_strategy(text)
     assert part in str(caught.value)
-    assert all(f"`{kind}`" in str(caught.value) for kind in STEP_KINDS)
+    assert all(f"`{kind}`" in str(caught.value) for kind in step_kinds())
     assert caught.value.exit_status == 2
 
 

@@ -9,9 +9,10 @@ from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from bt_core.config import step_kinds
 from bt_core.errors import ConfigError
-from bt_core.strategy import STEP_KINDS, Strategy, strategy_slug
-from bt_pipelines.better_together import OPTIMISERS, Options
+from bt_core.strategy import Strategy, strategy_slug
+from bt_pipelines.better_together import Options
 from bt_pipelines.compile import compile_strategy
 from tests.pipelines.compiled import OPTIONS, SLUGS, STRATEGIES, documents, sources, tasks
 
@@ -178,4 +179,7 @@ def test_defaults_of_the_parameters_can_be_replaced(tmp_path: Path) -> None:
 
 
 def test_every_step_kind_has_a_component() -> None:
-    assert OPTIMISERS.keys() == STEP_KINDS.keys()
+    for kind in step_kinds().values():
+        inputs, outputs = kind.load_component().component_spec.inputs, kind.load_component().component_spec.outputs
+        assert inputs.keys() == {"program", "traces", "train", "val", "config", "stage"}
+        assert outputs.keys() == {"optimised", "metrics", "Output"}

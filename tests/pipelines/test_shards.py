@@ -16,7 +16,8 @@ from bt_core.errors import ConfigError, UserError
 from bt_core.program import program_sha256
 from bt_pipelines.better_together import Options
 from bt_pipelines.compile import compile_retrain, compile_strategy
-from bt_pipelines.pods.profile import Profile, Stage
+from bt_pipelines.pods.pod_settings import PodSettings
+from bt_pipelines.pods.profile import Profile
 from bt_pipelines.shards import sharded_bootstrap, sharded_evaluation
 from bt_runner.events import Event, LocalRun, OnEvent, TaskEnded, TaskStarted
 from bt_runner.run import run_locally
@@ -92,7 +93,7 @@ def _everything(pipeline: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
 
 
 def test_shards_have_the_surroundings_of_a_task_that_loads_the_model(tmp_path: Path) -> None:
-    profile = Profile(component_defaults=False, shards=2, stages={"run_shard": Stage(labels={"team": "nlp"})})
+    profile = Profile(component_defaults=False, shards=2, stages={"run_shard": PodSettings(labels={"team": "nlp"})})
     options = Options(image=DEFAULT_IMAGE, gpus=1, tracking_uri="http://mlflow:5000", profile=profile)
     pipeline, platform = documents(("p", "w"), tmp_path, options)
     pods = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]

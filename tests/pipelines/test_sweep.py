@@ -88,8 +88,9 @@ def test_only_scores_receive_the_test_split(tmp_path: Path) -> None:
 
 def test_every_seed_is_prepared_with_the_splits_of_the_first(tmp_path: Path) -> None:
     pipeline, _ = sweep_documents(SMALL, (3, 1), tmp_path)
-    given = [tasks(pipeline)[name]["inputs"]["parameters"]["seeds"] for name in ("prepare-data", "prepare-data-2")]
-    assert [value["runtimeValue"]["constant"] for value in given] == [[3.0, 3.0], [1.0, 3.0]]
+    inputs = [tasks(pipeline)[name]["inputs"]["parameters"] for name in ("prepare-data", "prepare-data-2")]
+    seeds = [[one[name]["runtimeValue"]["constant"] for name in ("seed", "data_seed")] for one in inputs]
+    assert seeds == [[3.0, 3.0], [1.0, 3.0]]
 
 
 def test_compare_gets_every_report_and_the_winner_is_fetched_by_its_uri(tmp_path: Path) -> None:

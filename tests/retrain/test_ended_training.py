@@ -12,7 +12,8 @@ from bt_core.records import write_jsonl
 from bt_core.steps.optimise.lora_finetune import lora_finetune
 from bt_pipelines.better_together import Options
 from bt_pipelines.compile import compile_retrain
-from bt_pipelines.pods.profile import Profile, Retries, Stage
+from bt_pipelines.pods.pod_settings import PodSettings, Retries
+from bt_pipelines.pods.profile import Profile
 from bt_runner.events import LocalRun
 from bt_runner.run import run_locally
 from bt_tracking.connection import RetryingClient
@@ -39,7 +40,7 @@ def test_a_training_that_is_ended_goes_on_and_makes_the_same_adapter(
     marks = tmp_path / "marks"
     marks.touch()
     write_jsonl(tmp_path / "data" / "2026-11.jsonl", toy.batch("a", 60, learnt="red", sealed="red"))
-    once_more = Stage(retries=Retries(count=5, backoff=1, factor=1))
+    once_more = PodSettings(retries=Retries(count=5, backoff=1, factor=1))
     options = Options(profile=Profile(component_defaults=False, stages={"lora_finetune": once_more}))
     pipeline = compile_retrain(("w",), tmp_path / "retrain.yaml", options)
     config = json.dumps({"model": str(tiny_folder), **SETTINGS})

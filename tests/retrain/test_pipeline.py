@@ -20,7 +20,8 @@ from bt_core.program import program_sha256
 from bt_core.records import write_jsonl
 from bt_pipelines.better_together import Options
 from bt_pipelines.compile import compile_retrain
-from bt_pipelines.pods.profile import Profile, Retries, Stage
+from bt_pipelines.pods.pod_settings import PodSettings, Retries
+from bt_pipelines.pods.profile import Profile
 from bt_runner.events import Event, TaskEnded, TaskStarted
 from bt_runner.run import run_locally
 from bt_tracking.connection import RetryingClient
@@ -188,7 +189,7 @@ def test_every_stage_can_be_ended_and_run_again(
     """Each task's first process is ended at work; the run goes on to the same end, and nothing is there twice."""
     monkeypatch.chdir(ROOT)
     write_jsonl(tmp_path / "data" / "2026-11.jsonl", toy.batch("a", 60, learnt="red", sealed="red"))
-    profile = Profile(component_defaults=False, every_stage=Stage(retries=Retries(count=1, backoff=1)))
+    profile = Profile(component_defaults=False, every_stage=PodSettings(retries=Retries(count=1, backoff=1)))
     pipeline = compile_retrain(("p",), tmp_path / "retrain.yaml", Options(profile=profile))
     parameters = {
         "task": "tests.retrain.toy:task",

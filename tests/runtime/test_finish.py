@@ -1,4 +1,4 @@
-"""The common head and tail of components."""
+"""The common tail of components."""
 
 import json
 import random
@@ -10,14 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bt_core.config import Config
-from bt_core.errors import ConfigError, DataError
+from bt_core.errors import DataError
 from bt_core.records import CURVE_POINTS, StageReport, Usage
 from bt_core.steps.sweep.tree import DEFAULT_STRATEGIES, tasks_a_seed
 from bt_pipelines.sweep import MOST_REPORTS
-from bt_runtime.finish import finish, overrides
+from bt_runtime.finish import finish
 from bt_runtime.reports import RUN_ID, read_report, run_ids, write_report
-
-UNSET = {"task": "", "seeds": ["-1", -1.0], "model": "", "data": "", "rows": ["-1", "-1.0", -1], "config": ""}
 
 
 class RecordedMetrics:
@@ -29,35 +27,6 @@ class RecordedMetrics:
 
     def log_metric(self, metric: str, value: float) -> None:
         self.logged[metric] = value
-
-
-def test_sentinels_choose_nothing() -> None:
-    assert overrides(**UNSET) == {}
-
-
-def test_single_values_win_over_the_config() -> None:
-    config = json.dumps({"task": "a", "seed": 1, "rows": {"train": 5, "val": 6}, "w": {"epochs": 2}})
-    chosen = overrides(**UNSET | {"task": "b", "seeds": ["0", "-1"], "rows": ["7", "-1", "9.0"], "config": config})
-    assert chosen == {"task": "b", "seed": 0, "rows": {"train": 7, "val": 6, "test": 9}, "w": {"epochs": 2}}
-
-
-def test_only_the_sentinel_is_left_out() -> None:
-    chosen = overrides(**UNSET | {"seeds": [-2, -1], "rows": [0, -1, -3]})
-    assert chosen == {"seed": -2, "rows": {"train": 0, "test": -3}}
-
-
-def test_the_seed_of_the_splits_gives_way_to_the_config() -> None:
-    assert overrides(**UNSET | {"seeds": [5, 3]}) == {"seed": 5, "data_seed": 3}
-    assert overrides(**UNSET | {"seeds": [5, 3], "config": '{"data_seed": 8, "seed": 9}'}) == {
-        "seed": 5,
-        "data_seed": 8,
-    }
-
-
-@pytest.mark.parametrize(("config", "complaint"), [("{", "broken JSON"), ("[1]", "JSON list"), ("7", "JSON int")])
-def test_a_config_that_is_no_object_is_refused(config: str, complaint: str) -> None:
-    with pytest.raises(ConfigError, match=f"`config` is .*{complaint}"):
-        overrides(**UNSET | {"config": config})
 
 
 @given(st.text(), st.text(), st.floats(allow_nan=False, allow_infinity=False))

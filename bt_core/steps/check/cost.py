@@ -102,8 +102,10 @@ def estimate(strategy: Strategy, config: Config, measured: Measured) -> Cost:
             demos = bill.search(demos, are_own)
         elif kind == "w":
             demos = bill.tune(demos, position == 0)
-        else:
+        elif kind in ("g", "m"):
             demos = bill.instruct(kind, demos)
+        else:  # what a step kind of another package costs is not known: its bootstrap is counted, and one validation
+            bill.run(config.rows.val, demos)
         most, are_own = max(most, demos), kind == "w" and (are_own or config.w.sft_prompt == "vanilla")
     bill.run(config.rows.test)
     bill.run(config.rows.test, most)  # the program that is shipped may be that of an earlier step

@@ -1,8 +1,8 @@
-"""A whole strategy in one place, on one engine: what the pipeline otherwise does in a pod a stage.
+"""A whole strategy in one process, on one engine; otherwise each of its stages has a pod of its own.
 
-    per step: bootstrap -> optimise (p, w, g or m) -> select
+    per step: bootstrap -> optimise -> select
 
-Stages have the labels, inputs and files that they have in pods of their own, so that the programs are the same.
+The stages have the labels, inputs and files that they have in pods of their own, so that the programs are the same.
 """
 
 import shutil
@@ -10,11 +10,9 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-from bt_core.config import Config
+from bt_core.config import Config, step_kinds
 from bt_core.engine.lazy_engine import LazyEngine
 from bt_core.engine.training.job import RemoteTraining
 from bt_core.program import read_program
@@ -22,24 +20,21 @@ from bt_core.records import StageReport
 from bt_core.steps.bootstrap import bootstrap
 from bt_core.steps.engines import open_engine
 from bt_core.steps.select import select
-from bt_core.strategy import parse_strategy
-
-#: Step kind -> the module of this folder that makes the step, by a function of its name.
-OPTIMISERS = {"p": "prompt_search", "w": "lora_finetune", "g": "gepa_search", "m": "mipro_search"}
+from bt_core.strategy import Strategy, parse_strategy
 
 
 @dataclass(frozen=True)
-class Ended:
+class FinishedStage:
     """A stage that has ended.
 
     Attributes:
-        report: what it tells.
-        made: its files and folders, by what they are called in MLflow.
-        data: the rows that it used, by their split.
+        report: what the stage function returned.
+        artifacts: name in MLflow -> path of what the stage wrote.
+        data: split -> path of the rows that the stage used.
     """
 
     report: StageReport
-    made: Mapping[str, Path]
+    artifacts: Mapping[str, Path]
     data: Mapping[str, Path]
 
 
@@ -52,50 +47,54 @@ def chain(
     stages: Path,
     selected: Path,
     training: Callable[[Config], RemoteTraining | None] = lambda config: None,
-) -> Generator[Ended, None, None]:
+) -> Generator[FinishedStage, None, None]:
     """Run every step of a strategy, and write the best program by validation.
 
-    The model is loaded once, and again after each training and each teacher in this process, who get its memory.
+    The model is loaded once, and again after each training and each teacher in this process, which need its memory.
 
     Args:
         program: the program directory to start from.
         train, val: JSONL.
         config: the run's merged configuration.
         strategy: as written, `p -> w -> p`.
-        stages: folder to write for what each stage makes, by its label.
+        stages: the folder to write; it holds the output of each stage under the stage's label.
         selected: the program directory to write.
-        training: says what trains elsewhere, if anything; asked where the strategy trains.
+        training: returns what trains outside this process, or None; called only where the strategy tunes weights.
 
     Yields:
         Each stage when it has ended, before the next one begins.
 
     Raises:
-        BtError: as the stage that failed does.
+        BtError: when a stage fails.
     """
     steps = parse_strategy(strategy)
-    more: dict[str, dict[str, Any]] = {"w": {"remote": training(config)}} if "w" in steps else {}
+    optimisers = _optimisers(steps, config, training)
     shutil.rmtree(stages, ignore_errors=True)
     stages.mkdir(parents=True)
     best = program
     with closing(LazyEngine(partial(open_engine, read_program(program), config))) as engine:
-        for number, kind in enumerate(steps, start=1):
+        for number, name in enumerate(steps, start=1):
             if config.teacher.model and config.teacher.engine.kind != "server":
                 engine.close()
-            traces, optimised = stages / f"{number}.bootstrap", stages / f"{number}.{kind}"
-            gathered = bootstrap(program, train, config, traces.name, traces, engine)
-            yield Ended(gathered, {"traces.jsonl": traces}, {"train": train})
+            traces, optimised = stages / f"{number}.bootstrap", stages / f"{number}.{name}"
+            report = bootstrap(program, train, config, traces.name, traces, engine)
+            yield FinishedStage(report, {"traces.jsonl": traces}, {"train": train})
             engine.forget()
             inputs = program, traces, train, val, config, optimised.name, optimised, engine
-            improved = _optimiser(kind)(*inputs, **more.get(kind, {}))
-            yield Ended(improved, {"program": optimised}, {"train": train, "val": val})
+            report = optimisers[name](*inputs)
+            yield FinishedStage(report, {"program": optimised}, {"train": train, "val": val})
             engine.forget()
             kept = selected if number == len(steps) else stages / f"{number}.select"
-            yield Ended(select(best, optimised, config, f"{number}.select", kept), {}, {})
+            yield FinishedStage(select(best, optimised, config, f"{number}.select", kept), {}, {})
             program, best = optimised, kept
 
 
-def _optimiser(kind: str) -> Callable[..., StageReport]:
-    """Imported when it is needed, since searches load libraries of their own."""
-    name = OPTIMISERS[kind]
-    found: Callable[..., StageReport] = getattr(import_module(f"{__package__}.{name}"), name)
-    return found
+def _optimisers(
+    steps: Strategy, config: Config, training: Callable[[Config], RemoteTraining | None]
+) -> dict[str, Callable[..., StageReport]]:
+    """The stage function of each step kind in the strategy; those that tune weights have their `remote` already."""
+    kinds = {name: step_kinds()[name] for name in steps}
+    remote = training(config) if any(kind.trains for kind in kinds.values()) else None
+    functions = {name: kind.load_stage() for name, kind in kinds.items()}
+    tuning = {name: partial(function, remote=remote) for name, function in functions.items() if kinds[name].trains}
+    return functions | tuning

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bt_core.config import Config
+from bt_core.config import Config, step_kinds
 from bt_core.errors import DataError
 from bt_core.records import StageReport, canonical_json
 from bt_core.statistics import DEFAULT_MARGIN, VANILLA, Arm, Table, compare, judge
@@ -99,7 +99,7 @@ def _arm(tree: SweepReports, strategy: Strategy) -> Arm:
     """An arm is its last program, whichever stage was best."""
     scores = {seed: tree.scored(seed, strategy).scores for seed in tree.seeds}
     validation = {seed: tree.validation(seed, strategy) for seed in tree.seeds}
-    return Arm(format_strategy(strategy), "w" in strategy, scores, validation)
+    return Arm(format_strategy(strategy), any(step_kinds()[kind].trains for kind in strategy), scores, validation)
 
 
 def _winner(tree: SweepReports, strategies: Sequence[Strategy]) -> Place | None:

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
+from bt_core.config import step_kinds
 from bt_core.errors import ConfigError, DataError
 from bt_core.records import StageReport, Usage
-from bt_core.strategy import STEP_KINDS, Strategy, format_strategy, prefix_tree
+from bt_core.strategy import Strategy, format_strategy, prefix_tree
 
 #: The arms of the paper: Soylu, Potts, Khattab 2024 (arXiv 2407.10930), table 1.
 DEFAULT_STRATEGIES: tuple[Strategy, ...] = tuple(tuple(arm) for arm in ("p", "w", "pp", "ww", "pw", "wp", "pwp", "wpw"))
@@ -53,7 +54,7 @@ class Place:
     def of(cls, stage: str) -> "Place":
         """The inverse of `stage`."""
         seed, *parts = stage.split(".")
-        prefix = tuple(takewhile(lambda part: part in STEP_KINDS, parts))
+        prefix = tuple(takewhile(lambda part: part in step_kinds(), parts))
         return cls(int(seed.removeprefix("s")), prefix, ".".join(parts[len(prefix) :]))
 
 

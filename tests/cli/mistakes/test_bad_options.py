@@ -38,7 +38,7 @@ def test_a_config_with_several_mistakes_names_them_all(bt: Bt, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("task: [", "run.yaml, line 2: broken YAML; mend the line."),
+        ("task: [", "run.yaml, line 2: broken YAML; correct the line."),
         ("- task", "run.yaml holds a list, not a mapping of settings: write `key: value` lines."),
     ],
     ids=["broken", "list"],

@@ -2,13 +2,14 @@
 
 from collections.abc import Generator
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import pytest
 from transformers import AutoModelForCausalLM
 
-from bt_core.config import Config, EngineConfig
+from bt_core.config import Config, EngineConfig, step_kinds
 from bt_core.engine.base import Message, Request
 from bt_core.engine.lazy_engine import LazyEngine
 from bt_core.engine.local.transformers_engine import TransformersEngine
@@ -17,8 +18,7 @@ from bt_core.engine.training.job import Curve, TrainingJob
 from bt_core.engine.training.train import train_adapter
 from bt_core.models import BaseModel
 from bt_core.records import StageReport, Usage
-from bt_core.steps.optimise.chain import OPTIMISERS, Ended, chain
-from bt_core.strategy import STEP_KINDS
+from bt_core.steps.optimise.chain import FinishedStage, chain
 from tests.core.flow import Flow
 from tests.core.steps.test_defects import FEW, TOY
 
@@ -37,7 +37,7 @@ def start(folder: Path, model: Path) -> Flow:
     return Flow.start(folder, model, TOY, **SETTINGS)
 
 
-def chained(flow: Flow, strategy: str, out: str = "chain", **options: Any) -> Generator[Ended, None, None]:
+def chained(flow: Flow, strategy: str, out: str = "chain", **options: Any) -> Generator[FinishedStage, None, None]:
     inputs = flow.folder / "vanilla", flow.folder / "train.jsonl", flow.folder / "val.jsonl"
     return chain(*inputs, flow.config, strategy, flow.folder / out, flow.folder / f"{out}.selected", **options)
 
@@ -80,14 +80,14 @@ def test_the_chain_makes_what_its_stages_make(tmp_path: Path, tiny_folder: Path,
     together = list(chained(flow, "p -> w -> p"))
 
     labels = [f"{n}.{stage}" for n, kind in enumerate("pwp", start=1) for stage in ("bootstrap", kind, "select")]
-    assert [ended.report.stage for ended in together] == labels
+    assert [finished.report.stage for finished in together] == labels
     renamed = [replace(report, stage=label) for report, label in zip(apart, labels, strict=True)]
-    assert [timeless(ended.report) for ended in together] == list(map(timeless, renamed))
+    assert [timeless(finished.report) for finished in together] == list(map(timeless, renamed))
     for label in labels[:-1]:
-        made, expected = flow.folder / "chain" / label, flow.folder / label
-        assert (files(made) or made.read_bytes()) == (files(expected) or expected.read_bytes())
+        output, expected = flow.folder / "chain" / label, flow.folder / label
+        assert (files(output) or output.read_bytes()) == (files(expected) or expected.read_bytes())
     assert files(flow.folder / "chain.selected") == files(flow.folder / "3.select")
-    assert [(*ended.made.items(), *ended.data) for ended in together[:3]] == [
+    assert [(*finished.artifacts.items(), *finished.data) for finished in together[:3]] == [
         (("traces.jsonl", flow.folder / "chain" / "1.bootstrap"), "train"),
         (("program", flow.folder / "chain" / "1.p"), "train", "val"),
         (),
@@ -123,7 +123,7 @@ def test_training_elsewhere_is_asked_for_where_the_strategy_trains(tmp_path: Pat
         jobs.append(job)
         return train_adapter(job, folder)
 
-    stages = [ended.report.stage for ended in chained(flow, "w", training=lambda config: elsewhere)]
+    stages = [finished.report.stage for finished in chained(flow, "w", training=lambda config: elsewhere)]
     assert stages == ["1.bootstrap", "1.w", "1.select"]
     assert [job.label for job in jobs] == ["1.w adapter"]
     assert next(chained(flow, "p", training=_never)).report.stage == "1.bootstrap"
@@ -170,5 +170,7 @@ def test_an_engine_that_forgets_computes_its_prefixes_again(tiny_engine: Transfo
     assert computed() == anew
 
 
-def test_every_step_kind_has_an_optimiser() -> None:
-    assert OPTIMISERS.keys() == STEP_KINDS.keys()
+def test_every_step_kind_has_a_stage_function() -> None:
+    inputs = {"program", "traces", "train", "val", "config", "stage", "optimised", "engine"}
+    for kind in step_kinds().values():
+        assert signature(kind.load_stage()).parameters.keys() == (inputs | {"remote"} if kind.trains else inputs)
