@@ -7,6 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from bt_core.formats.winner import WinnerPredictor
+
 #: Longer prompts, demonstrations and answers are cut, so that a report stays small.
 LONGEST_TEXT = 1500
 
@@ -24,11 +26,6 @@ def score(value: float) -> str:
 def signed(value: float) -> str:
     """A difference, with a true minus sign: `+0.400`, `−0.012`."""
     return f"{value:+z.3f}".replace("-", "−")
-
-
-def p_value(value: float) -> str:
-    """`< 0.001`, or three digits."""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def count(value: float) -> str:
@@ -80,14 +77,9 @@ def pretty(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
 
 
-def field_name(field: Any) -> str:
-    """The name of a predictor's field, given as a name or as `{"name": ..., "type": ...}`."""
-    return str(field["name"] if isinstance(field, Mapping) else field)
-
-
-def demo_fields(demo: Mapping[str, Any], predictor: Mapping[str, Any]) -> dict[str, Any]:
-    """A demonstration in the order in which its predictor's prompt has the fields: inputs, outputs, anything else."""
-    names = [field_name(field) for field in (*predictor["inputs"], *predictor["outputs"])]
+def demo_fields(demo: Mapping[str, Any], predictor: WinnerPredictor) -> dict[str, Any]:
+    """A demo in the order in which its predictor's prompt has the fields: inputs, outputs, anything else."""
+    names = [field.name for field in (*predictor.inputs, *predictor.outputs)]
     return {name: demo[name] for name in (*names, *demo) if name in demo}
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from bt_core.formats.sweep import Node
 from bt_report.forest import WIDTH
 from bt_report.labels import width
 from bt_report.text import compact, score
@@ -61,27 +61,26 @@ class Tree:
     twigs: tuple[Twig, ...]
 
 
-def branches(nodes: Sequence[Mapping[str, Any]], arms: Iterable[str]) -> list[Branch]:
-    """The tree's nodes, each before those below it, as a reader goes through it."""
+def branches(nodes: Sequence[Node], arms: Iterable[str]) -> list[Branch]:
+    """The tree's branches, each before those below it, as a reader goes through it."""
     if not nodes:
         return []
-    wanted = {_path(arm) for arm in arms}
-    names = {_path(node["strategy"]): str(node["strategy"]) for node in nodes}
-    first = [node for node in nodes if len(_path(node["strategy"])) == 1]
-    before = {node["seed"]: float(node["validation_before"]) for node in first}
+    arm_paths = {_path(arm) for arm in arms}
+    names = {_path(node.strategy): node.strategy for node in nodes}
+    before = {node.seed: node.validation_before for node in nodes if len(_path(node.strategy)) == 1}
     root = Branch((), "vanilla", _mean(before.values()), {}, {}, True)
-    return [root, *(_branch(path, names[path], nodes, wanted) for path in sorted(names))]
+    return [root, *(_branch(path, names[path], nodes, path in arm_paths) for path in sorted(names))]
 
 
 def _path(strategy: str) -> Path:
     return tuple(step.strip() for step in strategy.split("->"))
 
 
-def _branch(path: Path, name: str, nodes: Sequence[Mapping[str, Any]], wanted: set[Path]) -> Branch:
-    own = sorted((node for node in nodes if _path(node["strategy"]) == path), key=lambda node: int(node["seed"]))
-    scores = {node["seed"]: (float(node["validation_before"]), float(node["validation"])) for node in own}
-    outcomes = {node["seed"]: str(node["outcome"]) for node in own if node["outcome"]}
-    return Branch(path, name, _mean(after for _, after in scores.values()), scores, outcomes, path in wanted)
+def _branch(path: Path, name: str, nodes: Sequence[Node], is_arm: bool) -> Branch:
+    own = sorted((node for node in nodes if _path(node.strategy) == path), key=lambda node: node.seed)
+    scores = {node.seed: (node.validation_before, node.validation) for node in own}
+    outcomes = {node.seed: node.outcome for node in own if node.outcome}
+    return Branch(path, name, _mean(after for _, after in scores.values()), scores, outcomes, is_arm)
 
 
 def _mean(values: Iterable[float]) -> float | None:

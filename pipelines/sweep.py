@@ -17,7 +17,7 @@ from bt_components.report_sweep.component import report_sweep
 from bt_components.score_program.component import score_program
 from bt_core.errors import ConfigError
 from bt_core.statistics import DEFAULT_MARGIN
-from bt_core.steps.sweep.tree import Place, check_sweep, tasks_a_seed
+from bt_core.steps.sweep.tree import SweepStage, check_sweep, tasks_a_seed
 from bt_core.strategy import Node, Strategy, format_strategy, prefix_tree
 from bt_pipelines.better_together import DEFAULT_OPTIONS, Options, Tasks, legend
 from bt_pipelines.pods.pod_settings import pipeline_config
@@ -64,7 +64,7 @@ def build_sweep(strategies: Sequence[Strategy], seeds: Sequence[int], options: O
         for seed in seeds:
             begun = prepare_data(task=task, seeds=[seed, seeds[0]], model=model, data=data, rows=rows, config=config)
             prepared.append(tasks.prepared(begun, f"s{seed} prepare data"))
-        _score(tasks, Place(seeds[0], (), "score"), prepared[0]["program"], prepared[0])
+        _score(tasks, SweepStage(seeds[0], (), "score"), prepared[0]["program"], prepared[0])
         for seed, outputs in zip(seeds, prepared, strict=True):
             _grow(tasks, seed, prefix_tree(strategies), outputs)
         names = list(map(format_strategy, strategies))
@@ -98,16 +98,16 @@ def _grow(tasks: Tasks, seed: int, nodes: Sequence[Node], data: Any) -> None:
     for node in nodes:
         parent = node.parent
         if parent not in traces:
-            traces[parent] = tasks.traces(Place(seed, parent, "bootstrap").stage, programs[parent], data)
-        stage = Place(seed, node.prefix).stage
+            traces[parent] = tasks.traces(SweepStage(seed, parent, "bootstrap").label, programs[parent], data)
+        stage = SweepStage(seed, node.prefix).label
         programs[node.prefix] = tasks.step(stage, node.kind, programs[parent], traces[parent], data)
         if node.is_wanted:
-            _score(tasks, Place(seed, node.prefix, "score"), programs[node.prefix], data)
+            _score(tasks, SweepStage(seed, node.prefix, "score"), programs[node.prefix], data)
 
 
-def _score(tasks: Tasks, place: Place, program: Any, data: Any) -> None:
+def _score(tasks: Tasks, stage: SweepStage, program: Any, data: Any) -> None:
     inputs = {"program": program, "test": data["test"], "config": data["config"]}
-    scored = tasks.add(score_program, place.stage, "on the test split", uses_model=True, **inputs)
+    scored = tasks.add(score_program, stage.label, "on the test split", uses_model=True, **inputs)
     scored.set_caching_options(False)  # every sweep looks at the test split itself
 
 

@@ -1,6 +1,5 @@
 """Sweeps of the paper's tasks beside the paper's Table 1, as figures and as Markdown."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any
 import yaml
 
 from bt_core.errors import DataError
+from bt_core.formats.arms import MeanScores
+from bt_core.formats.sweep import Sweep
 from bt_core.statistics import VANILLA
 
 #: What differs from the paper whatever the settings.
@@ -37,69 +38,63 @@ def figures(sweeps: Mapping[str, Path]) -> dict[str, Any]:
         sweeps: task -> its sweep.json.
 
     Raises:
-        DataError: when a file is missing or no sweep.json.
+        DataError: when a file is missing or is not a sweep.json.
     """
     paper = _packaged("paper_table1.yaml")
-    found = {task: _task(task, _read(path), paper) for task, path in sweeps.items()}
+    tasks = {task: _task(task, _read(path), paper) for task, path in sweeps.items()}
     return {
         "paper_models": list(paper["scores"]),
         "paper_gpu_hours": paper["gpu_hours"],
-        "hours": sum(part["hours"] for part in found.values()),
-        "tasks": found,
+        "hours": sum(part["hours"] for part in tasks.values()),
+        "tasks": tasks,
     }
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Sweep:
     if not path.is_file():
         raise DataError(
             f"{path} is no finished sweep (it is not there): run `bt reproduce`, or put a cluster's sweep.json there."
         )
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {name: content[name] for name in ("model", "rows", "seeds", "vanilla", "arms", "cost", "config")}
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{path} is no finished sweep ({type(error).__name__}: {error}): run `bt reproduce`, or put a cluster's"
-            " sweep.json there."
-        ) from None
+    return Sweep.read(path)
 
 
 def _packaged(name: str) -> Any:
     return yaml.safe_load((files("bt_tasks") / "configs" / name).read_text(encoding="utf-8"))
 
 
-def _task(task: str, sweep: Mapping[str, Any], paper: Mapping[str, Any]) -> dict[str, Any]:
+def _task(task: str, sweep: Sweep, paper: Mapping[str, Any]) -> dict[str, Any]:
     column = paper["tasks"].index(task)
-    lines = [(VANILLA, sweep["vanilla"]), *((arm["name"], arm) for arm in sweep["arms"])]
+    lines: list[tuple[str, MeanScores]] = [(VANILLA, sweep.vanilla), *((arm.name, arm) for arm in sweep.arms)]
     return {
-        "model": sweep["model"],
-        "seeds": sweep["seeds"],
-        "rows": sweep["rows"],
-        "hours": sweep["cost"]["seconds"] / 3600.0,
+        "model": sweep.model,
+        "seeds": list(sweep.seeds),
+        "rows": sweep.rows.content(),
+        "hours": sweep.cost.seconds / 3600.0,
         "arms": [
             {
                 "name": name,
-                **{part: arm[part] for part in ("mean", "low", "high")},
-                "paper": [scores.get(name, [None] * 3)[column] for scores in paper["scores"].values()],
+                "mean": scores.mean,
+                "low": scores.low,
+                "high": scores.high,
+                "paper": [published.get(name, [None] * 3)[column] for published in paper["scores"].values()],
             }
-            for name, arm in lines
+            for name, scores in lines
         ],
         "differs": [*_differences(task, sweep, paper), *BY_TASK[task], *ALWAYS],
     }
 
 
-def _differences(task: str, sweep: Mapping[str, Any], paper: Mapping[str, Any]) -> Iterator[str]:
-    """A sentence for each setting that is not the paper's."""
-    config = sweep["config"]
-    if not any(model in sweep["model"].lower() for model in paper["scores"]):
-        yield f"The model is {sweep['model']}; the paper's are {', '.join(paper['scores'])}."
-    if len(sweep["seeds"]) != paper["seeds"]:
-        yield f"{len(sweep['seeds'])} seed(s) for the paper's {paper['seeds']}."
-    leaves = [(key, wanted, _at(config, key)) for key, wanted in _leaves(_packaged(f"{task}-paper.yaml"))]
-    changed = [f"`{key}` {_text(given)} (paper {_text(wanted)})" for key, wanted, given in leaves if given != wanted]
+def _differences(task: str, sweep: Sweep, paper: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for each setting that differs from the paper's."""
+    if not any(model in sweep.model.lower() for model in paper["scores"]):
+        yield f"The model is {sweep.model}; the paper's are {', '.join(paper['scores'])}."
+    if len(sweep.seeds) != paper["seeds"]:
+        yield f"{len(sweep.seeds)} seed(s) for the paper's {paper['seeds']}."
+    leaves = [(key, theirs, _at(sweep.config, key)) for key, theirs in _leaves(_packaged(f"{task}-paper.yaml"))]
+    changed = [f"`{key}` {_text(ours)} (paper {_text(theirs)})" for key, theirs, ours in leaves if ours != theirs]
     if changed:
         yield f"Settings: {', '.join(changed)}."
-    own = config["task_settings"]
+    own = sweep.config["task_settings"]
     if task == "hotpotqa" and not own.get("retriever"):
         yield f"BM25 over {Path(own.get('corpus', '')).name or 'no corpus'}."
 

@@ -34,6 +34,11 @@ class Arm:
         """The seeds that were run, in ascending order."""
         return tuple(sorted(self.scores))
 
+    @property
+    def mean_validation(self) -> float:
+        """The mean of the seeds' validation scores."""
+        return sum(self.validation[seed] for seed in self.seeds) / len(self.seeds)
+
     def matrix(self, seeds: Sequence[int]) -> Scores:
         """Scores as seeds x rows."""
         return np.array([self.scores[seed] for seed in seeds], dtype=float)

@@ -15,10 +15,6 @@ class Difference:
     low: float
     high: float
 
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low > 0.0 or self.high < 0.0
-
 
 def paired_difference(
     before: Sequence[float], after: Sequence[float], seed: int, confidence: float = 0.95, resamples: int = 9_999

@@ -87,7 +87,7 @@ def compare(vanilla: Arm, arms: Sequence[Arm], alpha: float = 0.05) -> Table:
     lines = [
         replace(
             _summary(arm, pool, alpha),
-            validation=_validation(arm),
+            validation=arm.mean_validation,
             versus_vanilla=_contrast(arm, vanilla, pool, alpha),
             versus_prompts=_contrast(arm, chosen, pool.times(2), alpha) if chosen and arm is not chosen else None,
         )
@@ -104,12 +104,9 @@ def compare(vanilla: Arm, arms: Sequence[Arm], alpha: float = 0.05) -> Table:
     )
 
 
-def _validation(arm: Arm) -> float:
-    return sum(arm.validation[seed] for seed in arm.seeds) / len(arm.seeds)
-
-
 def _best(arms: Iterable[Arm], has_weights: bool) -> Arm | None:
-    return max((arm for arm in arms if arm.has_weights == has_weights), key=_validation, default=None)
+    of_kind = (arm for arm in arms if arm.has_weights == has_weights)
+    return max(of_kind, key=lambda arm: arm.mean_validation, default=None)
 
 
 def _summary(arm: Arm, pool: Spread, alpha: float) -> ArmSummary:

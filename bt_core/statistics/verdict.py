@@ -8,6 +8,7 @@ from bt_core.errors import ConfigError, DataError
 from bt_core.statistics.arms import VANILLA
 from bt_core.statistics.power import Plan, plan
 from bt_core.statistics.table import Contrast, Table
+from bt_core.wording import counted, p_phrase, with_interval
 
 #: A gain smaller than this is not worth a fine-tuned model: five points of a score in [0, 1].
 DEFAULT_MARGIN = 0.05
@@ -166,9 +167,9 @@ class _Judge:
         return f"neither shows a gain nor rules out one of {self.margin:.3f}"
 
     def _figures(self, contrast: Contrast) -> str:
-        adjusted = "" if contrast.adjusted is None else f", adjusted p {_p_value(contrast.adjusted)}"
-        interval = f"{1.0 - self.table.alpha:.0%} interval {contrast.low:+.3f} to {contrast.high:+.3f}"
-        return f"{contrast.mean:+.3f} ({interval}{adjusted}; {_count(self.table.rows, 'test row')}, {_seeds(contrast)})"
+        adjusted = [] if contrast.adjusted is None else [f"adjusted {p_phrase(contrast.adjusted)}"]
+        sample = f"{counted(self.table.rows, 'test row')}, {counted(len(contrast.seeds), 'seed')}"
+        return with_interval(contrast, 1.0 - self.table.alpha, *adjusted, sample=sample)
 
     def _caveat(self, figures: Sequence[Contrast]) -> str:
         if all(contrast.basis.spread.freedom for contrast in figures):
@@ -180,19 +181,7 @@ def _named(name: str) -> str:
     return name if name == VANILLA else f"`{name}`"
 
 
-def _seeds(contrast: Contrast) -> str:
-    return _count(len(contrast.seeds), "seed")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def _more(rows: int, seeds: int) -> str:
-    parts = [_count(rows, "more test row")] if rows else []
-    parts += [_count(seeds, "more seed")] if seeds else []
+    parts = [counted(rows, "more test row")] if rows else []
+    parts += [counted(seeds, "more seed")] if seeds else []
     return " and ".join(parts)
-
-
-def _p_value(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"= {value:.3f}"

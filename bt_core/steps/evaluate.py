@@ -1,17 +1,18 @@
 """Evaluate: the only step that sees the sealed test split. Scores vanilla and final program on the same rows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from bt_core.config import Config
 from bt_core.engine.base import Engine
+from bt_core.formats.rows import Answer, ComparedRow, write_results
 from bt_core.lm.runner import Runner
 from bt_core.program import read_program
-from bt_core.records import Row, StageReport, Trace, Usage, read_jsonl, write_jsonl
+from bt_core.records import Row, StageReport, Trace, Usage, read_jsonl
 from bt_core.statistics import Difference, paired_difference
 from bt_core.steps.common import Stage, failures, mean_score
+from bt_core.wording import run_verdict
 
 
 def evaluate(
@@ -29,7 +30,7 @@ def evaluate(
         vanilla: the program before any step.
         program: the program that would be shipped.
         test: the sealed split.
-        results: JSONL to write: {example, row, vanilla: {score, prediction, error}, final: {...}}.
+        results: the JSONL file to write, a `ComparedRow` a line.
 
     Raises:
         BtError: when an input is not usable or the engine failed.
@@ -59,9 +60,9 @@ def judged(
         before, after: the vanilla and the final program's traces on them, in their order.
         spent: what running each of them took, under `vanilla` and `final`.
         config: its seed is that of the interval.
-        results: JSONL to write.
+        results: the JSONL file to write.
     """
-    write_jsonl(results, map(_row, rows, before, after))
+    write_results(results, map(_row, rows, before, after))
     difference = paired_difference([t.score for t in before], [t.score for t in after], config.seed)
     return {
         "params": {"rows": len(rows)},
@@ -71,10 +72,8 @@ def judged(
     }
 
 
-def _row(row: dict[str, Any], before: Trace, after: Trace) -> dict[str, Any]:
-    kept = ("score", "prediction", "error")
-    shown = [{key: value for key, value in asdict(trace).items() if key in kept} for trace in (before, after)]
-    return {"example": before.example, "row": row, "vanilla": shown[0], "final": shown[1]}
+def _row(row: Row, before: Trace, after: Trace) -> ComparedRow:
+    return ComparedRow(example=before.example, row=row, vanilla=Answer.of(before), final=Answer.of(after))
 
 
 def _metrics(
@@ -91,10 +90,4 @@ def _metrics(
 
 
 def _note(before: Sequence[Trace], after: Sequence[Trace], difference: Difference) -> str:
-    verdict = "the interval excludes 0" if difference.excludes_zero else "the interval holds 0: no difference is shown"
-    return (
-        f"| program | test score |\n|---|---|\n| vanilla | {mean_score(before):.3f} |\n"
-        f"| final | {mean_score(after):.3f} |\n\n"
-        f"Paired difference {difference.mean:+.3f}, 95% interval [{difference.low:+.3f}, {difference.high:+.3f}]"
-        f" over {len(after)} rows; {verdict}."
-    )
+    return run_verdict(len(after), mean_score(before), mean_score(after), difference)

@@ -1,6 +1,7 @@
 """The table at the end of a run, and a verdict that claims no more than its interval."""
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from rich.text import Text
 from bt_cli.local.run_folder import RunFolder
 from bt_cli.view.console import print_sentence
 from bt_cli.view.summary import print_summary
-from bt_core.records import write_jsonl
+from bt_core.formats.rows import Answer, ComparedRow, write_results
+from bt_core.formats.run_result import RunResult
 
 STEP = {
     "stage": "1.p",
@@ -22,21 +24,45 @@ STEP = {
     "lm_calls": 1234,
     "cached_calls": 0,
     "prompt_tokens": 56789,
+    "computed_prompt_tokens": 5678,
     "completion_tokens": 321,
+    "train_tokens": 0,
+    "train_cached": False,
     "traces_kept": 26,
     "traces_total": 60,
+    "warnings": [],
 }
+RESULT = {
+    "task": "continents",
+    "strategy": "p",
+    "seed": 0,
+    "steps": [STEP],
+    "shipped": "1.p",
+    "program": "runs/one/program",
+    "program_sha256": "0" * 64,
+    "seconds": 70.5,
+    "warnings": [],
+    "mlflow": {},
+    "config": {},
+}
+ANSWER = Answer(score=0.0, prediction={}, error=None)
 
 
-def _printed(folder: Path, low: float, high: float, **changes: Any) -> str:
-    difference = {"mean": (low + high) / 2, "ci95": [low, high]}
-    test = {"vanilla": 0.5, "final": 0.6, "difference": difference, "rows": 150}
-    result = {"task": "continents", "strategy": "p", "seed": 0, "steps": [STEP], "test": test, "shipped": "1.p"}
+def _printed(folder: Path, low: float, high: float, tracking_uri: str | None = None, **changes: Any) -> str:
+    test = {
+        "vanilla": 0.5,
+        "final": 0.6,
+        "difference": {"mean": (low + high) / 2, "ci95": [low, high]},
+        "rows": 150,
+        "prompt_tokens_per_example": {"vanilla": 54.0, "final": 81.5},
+    }
+    result = RunResult.parse(json.dumps({**RESULT, "test": test, **changes}), "result.json")
     file = io.StringIO()
     run = RunFolder(folder / "runs" / "one")
-    write_jsonl(run.results, [{"row": {"city": "São Paulo", "continent": "South America"}}])
+    row = {"city": "São Paulo", "continent": "South America"}
+    write_results(run.results, [ComparedRow(example="e", row=row, vanilla=ANSWER, final=ANSWER)])
     console = Console(file=file, width=80, soft_wrap=True, highlight=False)
-    print_summary(console, result | changes, run, changes.get("tracking_uri"))
+    print_summary(console, result, run, tracking_uri)
     return file.getvalue()
 
 

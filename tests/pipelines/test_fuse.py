@@ -145,7 +145,7 @@ class TestRuns:
             assert _bytes(path) == _bytes(runs.apart.tasks[path.name].artifacts[output])
 
     def test_the_program_is_what_a_run_leaves(self, runs: Runs, tmp_path: Path) -> None:
-        result = collect(runs.fused, len(STRATEGY), RunFolder(tmp_path))
+        result = collect(runs.fused, len(STRATEGY), RunFolder(tmp_path)).content()
         assert _bytes(tmp_path / "program") == _bytes(runs.apart.tasks["3.select"].artifacts["selected"])
         assert result["program"] == str(tmp_path / "program")
 

@@ -1,11 +1,13 @@
-"""Two contents of sweep.json: an ordinary sweep, whose figures fit each other, and an odd one."""
+"""Contents of sweep.json: an ordinary sweep, whose figures fit each other, and odd ones."""
 
+import json
 import math
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from bt_core.formats.sweep import Sweep
 from bt_core.statistics import DEFAULT_MARGIN, Arm, ArmSummary, Contrast, compare, judge
 from bt_core.strategy import format_strategy, parse_strategy, prefix_tree
 
@@ -41,6 +43,11 @@ TWENTY = NINE | {
     )
 }
 INJECTION = '<script>alert("x")</script> & | `tick` [link](javascript:alert(1)) <img src=http://example.com/x.png>'
+
+
+def as_sweep(content: Any) -> Sweep:
+    """The sweep whose file has that content."""
+    return Sweep.parse(json.dumps(content), "sweep.json")
 
 
 def ordinary(strategies: dict[str, float] = NINE, seeds: tuple[int, ...] = SEEDS) -> dict[str, Any]:
@@ -82,7 +89,7 @@ def odd() -> dict[str, Any]:
         "config": {"note": INJECTION},
         "winner": None,
         "changed": {
-            "gained": [{"row": {INJECTION: INJECTION}, "before": None, "after": {"answer": INJECTION}}],
+            "gained": [{"row": {INJECTION: INJECTION}, "before": {}, "after": {"answer": INJECTION}}],
             "lost": [],
             "gained_count": 1,
             "lost_count": 0,
@@ -97,8 +104,8 @@ def injected() -> dict[str, Any]:
     sweep["winner"]["predictors"] = {
         INJECTION: {
             "instructions": f"{INJECTION}\n```\n# not a heading\n````",
-            "inputs": [{"name": INJECTION, "type": "str", "description": ""}],
-            "outputs": [INJECTION],
+            "inputs": [_field(INJECTION)],
+            "outputs": [_field(INJECTION)],
             "demos": [{INJECTION: INJECTION}],
             "label_prior": {INJECTION: -1.0},
             "adapter": {"path": INJECTION, "sha256": "0" * 64},
@@ -225,15 +232,15 @@ def _frame(seeds: tuple[int, ...]) -> dict[str, Any]:
                 "locate": predictor
                 | {
                     "instructions": "Name the country in which the city lies.\nAnswer with the country's name only.",
-                    "inputs": ["city"],
-                    "outputs": ["country"],
+                    "inputs": [_field("city")],
+                    "outputs": [_field("country")],
                     "demos": [{name: row[name] for name in ("city", "country")} for row in demos],
                     "adapter": {"path": "adapter", "sha256": "bca00160" * 8},
                 },
                 "place": predictor
                 | {
-                    "inputs": ["city", "country"],
-                    "outputs": ["continent"],
+                    "inputs": [_field("city"), _field("country")],
+                    "outputs": [_field("continent")],
                     "label_prior": {"Africa": -2.31, "Asia": -0.82, "South America": -1.4},
                     "adapter": {"path": "adapter", "sha256": "bca00160" * 8},
                 },
@@ -256,6 +263,10 @@ def _frame(seeds: tuple[int, ...]) -> dict[str, Any]:
             "seconds_one_by_one": 4_410.0,
         },
     }
+
+
+def _field(name: str) -> dict[str, str]:
+    return {"name": name, "type": "str", "description": ""}
 
 
 def _step(stage: str, before: float, after: float) -> dict[str, Any]:
