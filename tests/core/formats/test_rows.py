@@ -43,6 +43,6 @@ def test_rows_of_another_kind_are_refused(tmp_path: Path) -> None:
         with pytest.raises(DataError) as refused:
             read(path)
         assert str(refused.value) == (
-            f"{path}, row 1: `score` is missing, `prediction` is missing, `error` is missing, `champion` is unknown,"
-            " `challenger` is unknown; name a results file that a run or a sweep wrote."
+            f"{path}, row 1: `score` is missing, `prediction` is missing, `error` is missing, `challenger` is unknown,"
+            " `champion` is unknown; name a results file that a run or a sweep wrote."
         )
