@@ -1,4 +1,4 @@
-"""Loss curves: a small plot for each weight step, all with the same vertical axis."""
+"""Loss curves: a small plot for each weight step; all plots share one vertical axis."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Curve:
-    """One seed's losses: `training` is a path, `held_out` are places, an epoch each."""
+    """One seed's losses: `training` is an SVG path, `held_out` has a point for each epoch."""
 
     seed: int
     training: str
@@ -27,7 +27,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One weight step, such as the `w` of `p -> w`."""
+    """The plot of one weight step, such as the `w` of `p -> w`."""
 
     name: str
     short: str
@@ -77,14 +77,14 @@ def _in_steps(node: Node) -> Iterator[tuple[float, float]]:
 
 
 def _held_out(node: Node) -> Points:
-    """The held-out losses by training step: epochs are equally long."""
+    """The held-out losses by training step; all epochs have the same number of steps."""
     last_epoch = max((epoch for epoch, _ in node.val_loss), default=0)
     last_step = max((step for step, _ in node.loss), default=last_epoch)
     return [(epoch * last_step / (last_epoch or 1), loss) for epoch, loss in node.val_loss]
 
 
 def _thinned(points: Points, most: int) -> Points:
-    """At most so many points, each the mean of its neighbours."""
+    """At most `most` points, each the mean of neighbouring ones."""
     size = max(1, math.ceil(len(points) / most))
     return [_middle(points[start : start + size]) for start in range(0, len(points), size)]
 
@@ -95,4 +95,4 @@ def _middle(points: Points) -> tuple[float, float]:
 
 def _path(points: Points) -> str:
     lines = "".join(f"{'L' if index else 'M'}{x} {y}" for index, (x, y) in enumerate(points))
-    return f"{lines}h0" if len(points) == 1 else lines  # with round ends, a point is a dot
+    return f"{lines}h0" if len(points) == 1 else lines  # a line of no length with round ends is a dot

@@ -167,18 +167,18 @@ class Report:
             (
                 "Margin",
                 f"The largest gain that is not worth having, here {margin}: only a difference whose interval ends "
-                "below it is called nothing, however large its p value.",
+                "below it counts as no gain; a large p value alone does not show that.",
             ),
             (
                 "Holm",
                 "Adjusted p values are corrected by Holm's procedure over every strategy against vanilla and the best "
                 "one with weights against the best prompts-only one, so that the chance of any false claim among "
-                f"these is at most {error}.",
+                f"them is at most {error}.",
             ),
             (
                 f"{level} interval",
-                f"Made so that it holds the true value in {level} of such sweeps, with test rows and seeds both "
-                "counted as samples; with one seed it speaks of these programs alone.",
+                f"It contains the true value in {level} of such sweeps, with test rows and seeds both counted as "
+                "samples; with one seed it is about these programs only.",
             ),
         ]
 
