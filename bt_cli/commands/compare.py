@@ -37,13 +37,13 @@ class Comparison(Part):
 
 
 def compare(
-    run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help=f"The one to compare with: {_WHAT}")],
-    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="The one that may be better, named likewise.")],
+    run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help=f"The run to compare with: {_WHAT}")],
+    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="The run that may be better, named in the same way.")],
     as_json: options.Json = False,
 ) -> None:
     """Compare the programs of two runs: is one better?
 
-    Row by row on the test rows that both were scored on, with an interval and a test against chance.
+    Compares row by row on the test rows that both were scored on, with an interval and an exact test.
 
     Example: bt compare runs/one runs/two
     """
@@ -62,7 +62,7 @@ def compare(
 
 
 def _scores(run: Path) -> dict[str, float]:
-    """Score by example."""
+    """The score of each example."""
     file = Folder(run).results if run.is_dir() else run
     if not file.is_file():
         what = f"holds no results ({file.name})" if run.is_dir() else "does not exist"

@@ -1,4 +1,4 @@
-"""Sweeps of the paper's tasks beside the paper's Table 1, as figures and as Markdown."""
+"""Table 1 of the paper beside sweeps of its tasks, as figures and as Markdown."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
@@ -12,15 +12,15 @@ from bt_core.formats.arms import MeanScores
 from bt_core.formats.sweep import Sweep
 from bt_core.statistics import VANILLA
 
-#: What differs from the paper whatever the settings.
+#: Differences from the paper under all settings.
 ALWAYS = (
     "`p` searches on all train and val rows; the paper's on 100 and 250 of them (Iris: 15 and 35).",
-    "`p` also tries the program without demonstrations and the prompts it was given, and drops candidates that cannot"
-    " win any more.",
+    "`p` also tries the program without demos and the prompts that it began with, and drops candidates that can no"
+    " longer win.",
     "`w` holds back a share of its traces (`w.holdout`) and keeps the epoch with the lowest loss on it.",
     "Splits are drawn by this project's seed, not by the paper's.",
 )
-#: What differs in one task.
+#: Differences in one task.
 BY_TASK: Mapping[str, Sequence[str]] = {
     "hotpotqa": (
         "The paper retrieves by ColBERTv2 over Wikipedia's abstracts of 2017.",
@@ -32,10 +32,10 @@ BY_TASK: Mapping[str, Sequence[str]] = {
 
 
 def figures(sweeps: Mapping[str, Path]) -> dict[str, Any]:
-    """The table's content.
+    """The content of the table.
 
     Args:
-        sweeps: task -> its sweep.json.
+        sweeps: task -> path of its sweep.json.
 
     Raises:
         DataError: when a file is missing or is not a sweep.json.
@@ -53,7 +53,8 @@ def figures(sweeps: Mapping[str, Path]) -> dict[str, Any]:
 def _read(path: Path) -> Sweep:
     if not path.is_file():
         raise DataError(
-            f"{path} is no finished sweep (it is not there): run `bt reproduce`, or put a cluster's sweep.json there."
+            f"{path} is no finished sweep (the file does not exist): run `bt reproduce`, or put a cluster's sweep.json"
+            " there."
         )
     return Sweep.read(path)
 
@@ -119,21 +120,21 @@ def _text(value: Any) -> str:
     return "its default" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def markdown(found: Mapping[str, Any]) -> str:
-    """The tables, costs and differences for a person."""
-    models = found["paper_models"]
+def markdown(table: Mapping[str, Any]) -> str:
+    """The tables, costs and differences from the paper as Markdown."""
+    models = table["paper_models"]
     parts = ["# Table 1 of the paper, and here\n", "Test scores in percent, with 95 % intervals over rows and seeds.\n"]
-    for task, part in found["tasks"].items():
+    for task, part in table["tasks"].items():
         sizes = f"{part['rows']['train']} / {part['rows']['val']} / {part['rows']['test']} rows"
         parts.append(f"## {task}\n\n{part['model']}, {sizes}, seeds {', '.join(map(str, part['seeds']))}\n")
         head = ["strategy", "here", *(f"paper, {model}" for model in models)]
         rule = ["---", *["---:"] * (len(head) - 1)]
         parts.append("\n".join(map(_line, [head, rule, *map(_cells, part["arms"])])) + "\n")
         parts.append("What differs from the paper:\n\n" + "\n".join(f"- {text}" for text in part["differs"]) + "\n")
-    hours = ", ".join(f"{task} {part['hours']:.2f}" for task, part in found["tasks"].items())
+    hours = ", ".join(f"{task} {part['hours']:.2f}" for task, part in table["tasks"].items())
     parts.append(
-        f"Hours of the tasks, one after the other: {hours}, together {found['hours']:.2f}. They are GPU-hours where"
-        f" each task had one GPU. The paper's whole table took about {found['paper_gpu_hours']} hours of A100.\n"
+        f"Hours of the tasks, one after the other: {hours}, together {table['hours']:.2f}. They are GPU-hours where"
+        f" each task had one GPU. The paper's whole table took about {table['paper_gpu_hours']} hours of A100.\n"
     )
     return "\n".join(parts)
 

@@ -77,7 +77,7 @@ def document() -> str:
     for name, models in BLOCKS.items():
         mark = rf"(<!-- {name}: written by `make docs` -->\n).*?(<!-- end of {name} -->)"
         tables = block(models)
-        text = re.sub(mark, lambda found, tables=tables: f"{found[1]}\n{tables}\n{found[2]}", text, flags=re.DOTALL)
+        text = re.sub(mark, lambda match, tables=tables: f"{match[1]}\n{tables}\n{match[2]}", text, flags=re.DOTALL)
     return text
 
 

@@ -36,7 +36,7 @@ def _scores(file: Path, scores: Sequence[float]) -> Path:
     return file
 
 
-def test_a_run_against_a_sweeps_program(bt: Bt, tmp_path: Path) -> None:
+def test_a_run_is_compared_with_a_program_of_a_sweep(bt: Bt, tmp_path: Path) -> None:
     _run(tmp_path / "one", [float(n < 10) for n in range(ROWS)])
     _scores(tmp_path / "p-seed0.jsonl", [float(3 <= n < 30) for n in range(ROWS)])
     found = json.loads(bt("compare", "one", "p-seed0.jsonl", "--json").out)
@@ -51,7 +51,7 @@ def test_a_run_against_a_sweeps_program(bt: Bt, tmp_path: Path) -> None:
     assert "20 rows better, 3 worse, p < 0.001 (McNemar's test)" in said
 
 
-def test_the_same_run_twice_shows_nothing(bt: Bt, tmp_path: Path) -> None:
+def test_the_same_run_twice_does_not_differ(bt: Bt, tmp_path: Path) -> None:
     _run(tmp_path / "one", [0.5, 0.25, 1.0])
     ended = bt("compare", "one", "one")
     assert ended.status == 0
@@ -79,7 +79,7 @@ def test_other_test_rows_are_refused(bt: Bt, tmp_path: Path) -> None:
     ],
     ids=["missing", "other-rows", "other-run", "no-json"],
 )
-def test_what_holds_no_results(content: str | None, sentence: str, bt: Bt, tmp_path: Path) -> None:
+def test_a_folder_without_results_is_refused(content: str | None, sentence: str, bt: Bt, tmp_path: Path) -> None:
     _run(tmp_path / "one", [1.0])
     (tmp_path / "two").mkdir()
     if content is not None:

@@ -1,4 +1,4 @@
-"""The table at the end of a run, and a verdict that claims no more than its interval."""
+"""The table at the end of a run, and its verdict, which claims no more than the interval."""
 
 import io
 import json
@@ -69,7 +69,7 @@ def _printed(folder: Path, low: float, high: float, tracking_uri: str | None = N
 @pytest.mark.parametrize(
     ("is_terminal", "lines"), [(True, ["twelve letters or", "so"]), (False, ["twelve letters or so"])]
 )
-def test_a_sentence_is_broken_between_words_on_a_terminal_alone(is_terminal: bool, lines: list[str]) -> None:
+def test_a_sentence_is_wrapped_on_a_terminal_only(is_terminal: bool, lines: list[str]) -> None:
     file = io.StringIO()
     console = Console(file=file, width=18, soft_wrap=True, force_terminal=is_terminal, color_system=None)
     print_sentence(console, Text("twelve letters or so"))
@@ -81,7 +81,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_a_step_tells_its_gain_and_its_cost(tmp_path: Path) -> None:
+def test_a_step_shows_its_gain_and_its_cost(tmp_path: Path) -> None:
     line = next(line for line in _printed(tmp_path, 0.1, 0.2).splitlines() if "1.p" in line and "│" in line)
     cells = [cell.strip() for cell in line.strip("│").split("│")]
     assert cells == ["1.p", "0.250 -> 0.500", "26/60", "1,234", "56,789", "321", "61.0"]
@@ -120,11 +120,11 @@ def test_the_next_commands_can_be_pasted(tmp_path: Path) -> None:
     assert text.endswith("\n  bt mlflow\n")
 
 
-def test_a_server_of_the_users_needs_no_local_one(tmp_path: Path) -> None:
+def test_with_a_named_server_no_local_one_is_suggested(tmp_path: Path) -> None:
     text = _printed(tmp_path, 0.1, 0.2, tracking_uri="http://mlflow:5000")
     assert "tracking http://mlflow:5000" in text
     assert "bt mlflow" not in text
 
 
-def test_shipping_the_vanilla_program_is_said(tmp_path: Path) -> None:
+def test_it_says_when_the_vanilla_program_is_shipped(tmp_path: Path) -> None:
     assert "from no step: the vanilla program is the best" in _printed(tmp_path, 0.0, 0.0, shipped="vanilla")

@@ -51,7 +51,7 @@ def as_sweep(content: Any) -> Sweep:
 
 
 def ordinary(strategies: dict[str, float] = NINE, seeds: tuple[int, ...] = SEEDS) -> dict[str, Any]:
-    """Rows that the strategies share in difficulty, answered right or wrong; everything else follows from them."""
+    """A sweep whose figures follow from rows, which are as difficult for one strategy as for another."""
     random = np.random.default_rng(0)
     difficulty = random.normal(size=300)
     vanilla = _arm("vanilla", 0.33, difficulty, random, seeds[:1] * len(seeds), seeds)
@@ -98,7 +98,7 @@ def odd() -> dict[str, Any]:
 
 
 def injected() -> dict[str, Any]:
-    """A sweep with markup in prompts, demonstrations and fields."""
+    """A sweep with markup in prompts, demos and fields."""
     sweep = ordinary({"p": 0.6, "p -> w": 0.8})
     sweep["winner"]["arm"] = "p -> w"
     sweep["winner"]["predictors"] = {
@@ -115,14 +115,14 @@ def injected() -> dict[str, Any]:
 
 
 def empty() -> dict[str, Any]:
-    """Whatever may be empty is."""
+    """A sweep in which everything that may be empty is empty."""
     changed = {"gained": [], "lost": [], "gained_count": 0, "lost_count": 0}
     nothing: dict[str, Any] = {"arms": [], "nodes": [], "winner": None, "changed": changed, "config": {}, "metric": ""}
     return ordinary({"p": 0.5, "w": 0.5}) | nothing | {"description": ""}
 
 
 def _arm(name: str, level: float, difficulty: Any, random: Any, drawn: tuple[int, ...], seeds: tuple[int, ...]) -> Arm:
-    """An arm that answers alike under seeds drawn alike."""
+    """An arm whose answers are the same under seeds that are drawn the same."""
     taste = {seed: random.normal(size=len(difficulty)) for seed in dict.fromkeys(drawn)}
     latent = {seed: difficulty + taste[seed] for seed in taste}
     shift = {seed: 0.0 if name == "vanilla" else 0.02 * math.sin(seed + len(name)) for seed in seeds}
@@ -204,7 +204,7 @@ def _node(seed: int, prefix: tuple[str, ...], before: float, after: float) -> di
 
 
 def _frame(seeds: tuple[int, ...]) -> dict[str, Any]:
-    """What the strategies do not change."""
+    """The keys that do not depend on the strategies."""
     demos = [
         {"city": "Windhoek", "country": "Namibia", "continent": "Africa"},
         {"city": "Cusco", "country": "Peru", "continent": "South America"},

@@ -67,7 +67,7 @@ def test_tree_has_each_shared_step_once_with_its_mean() -> None:
     assert [(twig.from_x, twig.from_y) for twig in twigs[1:]] == [(twig.x, twig.y) for twig in twigs[:-1]]
 
 
-def test_a_step_whose_parent_is_missing_hangs_from_the_nearest_one() -> None:
+def test_a_step_whose_parent_is_missing_is_joined_to_the_nearest_one() -> None:
     nodes = [node for node in as_sweep(ordinary({"p -> w -> p": 0.7, "p": 0.5})).nodes if node.strategy != "p -> w"]
     root, first, last = tree(branches(nodes, [])).twigs
     assert (last.from_x, last.from_y) == (first.x, first.y)
@@ -101,7 +101,7 @@ def test_markdown_is_escaped_where_it_would_mean_something(text: str, escaped: s
     assert markdown(text) == escaped
 
 
-def test_words_and_numbers_are_written_for_readers() -> None:
+def test_texts_and_numbers_are_written_for_readers() -> None:
     assert [duration(seconds) for seconds in (0, 4.23, 59.6, 244, 7_500)] == [
         "0.0 s",
         "4.2 s",

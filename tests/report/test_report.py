@@ -1,4 +1,4 @@
-"""The report says what sweep.json says, loads nothing, and lets nobody's text become markup."""
+"""The report shows the figures of sweep.json, loads nothing, and never turns a user's text into markup."""
 
 import json
 import re
@@ -190,7 +190,7 @@ def test_colours_have_contrast_in_light_and_dark() -> None:
                 assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, ground)
 
 
-def test_shared_steps_and_skipped_ones_are_told() -> None:
+def test_skipped_steps_are_shown() -> None:
     page = read_page(_html(odd()))
     assert "a step had nothing to do" in page.by_id("leaderboard-table").text
     (idle,) = [edge for edge in page.all("path") if edge.attributes["class"] == "edge idle"]
@@ -198,7 +198,7 @@ def test_shared_steps_and_skipped_ones_are_told() -> None:
     assert "vanilla stays the program." in page.text
 
 
-def test_demonstrations_have_their_fields_as_the_prompt_has_them() -> None:
+def test_demos_have_their_fields_in_the_order_of_the_prompt() -> None:
     sweep = json.loads(json.dumps(ordinary(), sort_keys=True))  # as in the file
     shown = _markdown(sweep).partition("### place")[2].partition("### ")[0]
     assert re.findall(r"^1\. (\w+): [^;]*; (\w+): [^;]*; (\w+):", shown, flags=re.MULTILINE) == [
@@ -236,7 +236,7 @@ def test_phone_scrolls_inside_tables_and_never_the_page(make: Callable[[], dict[
     assert 300 < _numbers(dom.partition("<title>")[2].partition("<")[0])[0] <= 390
 
 
-def test_labels_of_two_plots_never_overlap_another() -> None:
+def test_labels_of_a_plot_never_overlap() -> None:
     """Read from the page: every name in a plot of quality and price has room of its own."""
     page = read_page(_html(ordinary(TWENTY)))
     for name in ("call-plot-title", "make-plot-title"):

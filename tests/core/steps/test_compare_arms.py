@@ -1,4 +1,4 @@
-"""From the reports of a sweep to its table, verdict and winner, on reports made up here."""
+"""The table, verdict and winner of a sweep, from made-up reports."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -142,7 +142,7 @@ def test_an_arm_is_its_last_program(tmp_path: Path) -> None:
     ],
     ids=["weights", "prompts", "undecided"],
 )
-def test_the_verdict_is_the_statistics_packages(right: Mapping[str, int], word: str, tmp_path: Path) -> None:
+def test_the_verdict_is_that_of_the_statistics(right: Mapping[str, int], word: str, tmp_path: Path) -> None:
     verdict = compared(tmp_path, made_up(right, VALIDATED), margin=0.1)[0]["verdict"]
     assert verdict["word"] == word
     assert verdict["label"].startswith(word)
@@ -151,7 +151,7 @@ def test_the_verdict_is_the_statistics_packages(right: Mapping[str, int], word: 
 
 
 @pytest.mark.parametrize(("arms", "lacking"), [(["p"], "strategy with `w`"), (["w"], "prompts-only strategy")])
-def test_a_kind_that_is_missing_leaves_a_table_and_a_sentence(arms: list[str], lacking: str, tmp_path: Path) -> None:
+def test_without_one_kind_of_arm_there_is_a_table_but_no_verdict(arms: list[str], lacking: str, tmp_path: Path) -> None:
     sweep, _ = compared(tmp_path, made_up(RIGHT, VALIDATED), arms)
     assert [arm["name"] for arm in sweep["arms"]] == arms
     assert sweep["arms"][0]["versus_vanilla"]["mean"] > 0.0
@@ -178,7 +178,7 @@ def test_the_tree_is_cheaper_than_the_arms_one_by_one(tmp_path: Path) -> None:
     assert cost["seconds_one_by_one"] == 2 * (one_by_one + 3) + ROWS
 
 
-def test_nodes_tell_the_tree(tmp_path: Path) -> None:
+def test_nodes_describe_the_tree(tmp_path: Path) -> None:
     outcome = "skipped: 1 trace reaches the threshold"
     sweep, _ = compared(tmp_path, made_up(RIGHT, VALIDATED, {"p -> w": outcome}))
     assert [(node["seed"], node["stage"], node["parent"]) for node in sweep["nodes"]] == [
@@ -193,7 +193,7 @@ def test_nodes_tell_the_tree(tmp_path: Path) -> None:
     assert skipped == {"p": [], "w": [], "p -> w": [f"Seed {seed}, step `p -> w`: {outcome}." for seed in SEEDS]}
 
 
-def test_the_origin_is_told(tmp_path: Path) -> None:
+def test_the_sweep_says_what_was_compared(tmp_path: Path) -> None:
     sweep, _ = compared(tmp_path, made_up(RIGHT, VALIDATED), command="bt sweep", margin=0.2, alpha=0.1)
     assert (sweep["schema"], sweep["task"], sweep["metric"]) == (1, "tests.core.toy:task", "exact")
     assert (sweep["seeds"], sweep["data_seed"], sweep["rows"]) == ([3, 8], 3, {"train": 9, "val": 20, "test": ROWS})
@@ -217,7 +217,7 @@ def test_a_missing_report_is_named(tmp_path: Path) -> None:
         compared(tmp_path, reports)
 
 
-def test_a_margin_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_a_margin_outside_0_to_1_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="The margin is 1"):
         compared(tmp_path, made_up(RIGHT, VALIDATED), margin=1.5)
 

@@ -1,4 +1,4 @@
-"""Scoring one program on the sealed rows: what the results say, and what the report carries on."""
+"""Scoring one program on the sealed rows: its results, and the report that travels to the comparison."""
 
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def test_a_report_keeps_its_scores_when_it_travels() -> None:
     assert load_report(dump_report(report, compact=True)).scores == report.scores
 
 
-def test_losses_travel_thinned_and_other_series_stay() -> None:
+def test_losses_travel_thinned_and_other_series_do_not_travel() -> None:
     series = {"train/loss": [(step, 1.0 / (step + 1)) for step in range(100)], "search/score": [(0, 0.5)]}
     short = {"train/val_loss": [(1, 0.25), (2, 0.125)]}
     compact = load_report(dump_report(StageReport("s0.w", "w", series=series | short), compact=True)).series
