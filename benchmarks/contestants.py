@@ -16,6 +16,7 @@ from benchmarks.record import ROOT
 from bt_core.config import Config
 from bt_core.data import load_splits
 from bt_core.engine.local.transformers_engine import TransformersEngine
+from bt_core.formats.run_result import RunResult
 from bt_core.lm.modules import predictors_of
 from bt_core.lm.states import vanilla_states
 from bt_core.models import BaseModel
@@ -114,15 +115,15 @@ def bt_run(setting: Setting) -> Outcome:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"benchmarks.vs_dspy: bt run failed: {done.stderr.strip().splitlines()[-1:]}")
-    result = json.loads(done.stdout)
+    result = RunResult.parse(done.stdout, "the output of `bt run --json`")
     fields = {"calls": "lm_calls"} | {
         name: name for name in ("cached_calls", "prompt_tokens", "computed_prompt_tokens", "completion_tokens")
     }
-    usage = Usage(**{name: sum(step[key] for step in result["steps"]) for name, key in fields.items()})
-    scores = {step["stage"]: step["validation"] for step in result["steps"]}
-    ran = all(step["train_tokens"] for step in result["steps"] if step["kind"] == "w")
-    details = {"weight_step_ran": ran, "validation": scores, "step_seconds": result["seconds"]}
-    return Outcome(usage, test_score=result["test"]["final"], details=details)
+    usage = Usage(**{name: sum(getattr(step, key) for step in result.steps) for name, key in fields.items()})
+    scores = {step.stage: step.validation for step in result.steps}
+    ran = all(step.train_tokens for step in result.steps if step.kind == "w")
+    details = {"weight_step_ran": ran, "validation": scores, "step_seconds": result.seconds}
+    return Outcome(usage, test_score=result.test.final if result.test else None, details=details)
 
 
 CONTESTANTS = {

@@ -1,4 +1,4 @@
-"""The report of a sweep as one self-contained page, and the same as Markdown; made from sweep.json alone."""
+"""The report of a sweep, as one self-contained HTML page and as Markdown; made from sweep.json alone."""
 
 from bt_report.render import render_html, render_markdown
 

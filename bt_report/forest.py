@@ -1,4 +1,4 @@
-"""Dots and whiskers: a line for each arm or comparison, with its mean and interval."""
+"""Forest plots: a line for each arm or comparison, with a dot for its mean and a whisker for its interval."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _LINE, _TOP, _BELOW, _VALUE, _NARROWEST = 26, 16, 30, 54, 45.0
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its interval, and how it is marked: `vanilla`, `prompts` or `weights`."""
+    """A mean with its interval; `kind` (`vanilla`, `prompts` or `weights`) says how it is marked."""
 
     name: str
     kind: str
@@ -26,7 +26,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Whisker:
-    """An estimate on its place."""
+    """An estimate with its position in the plot."""
 
     estimate: Estimate
     label: str
@@ -38,12 +38,12 @@ class Whisker:
 
 @dataclass(frozen=True)
 class Forest:
-    """What the template draws; lengths in the plot's units."""
+    """A forest plot as the template draws it; lengths are in the plot's units."""
 
     height: int
     scale: Scale
     whiskers: tuple[Whisker, ...]
-    #: (place, name) of the vertical lines to compare with, from the left.
+    #: (x, name) of the vertical lines to compare with, from the left.
     references: tuple[tuple[float, str], ...]
     width: int = WIDTH
     top: int = _TOP
@@ -57,8 +57,8 @@ def forest(estimates: Sequence[Estimate], references: Sequence[tuple[float, str]
     """Lay out the estimates, the first on top.
 
     Args:
-        estimates: what is drawn.
-        references: (value, name) of vertical lines: zero, the margin, vanilla.
+        estimates: the lines of the plot.
+        references: (value, name) of vertical lines, such as zero, the margin or vanilla.
     """
     labels = [compact(estimate.name) for estimate in estimates]
     start = 16 + max(_NARROWEST, *map(width, labels))
@@ -68,5 +68,5 @@ def forest(estimates: Sequence[Estimate], references: Sequence[tuple[float, str]
         Whisker(one, label, _TOP + _LINE * (index + 0.5), axis(one.mean), axis(one.low), axis(one.high))
         for index, (one, label) in enumerate(zip(estimates, labels, strict=True))
     )
-    places = tuple((axis(value), name) for value, name in sorted(references))
-    return Forest(_TOP + _LINE * len(estimates) + _BELOW, axis, whiskers, places)
+    lines = tuple((axis(value), name) for value, name in sorted(references))
+    return Forest(_TOP + _LINE * len(estimates) + _BELOW, axis, whiskers, lines)

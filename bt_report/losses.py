@@ -1,11 +1,11 @@
-"""Loss curves: a small plot for each weight step, all with the same vertical axis."""
+"""Loss curves: a small plot for each weight step; all plots share one vertical axis."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
+from bt_core.formats.sweep import Node
 from bt_report.scale import Scale, scale
 from bt_report.text import compact
 
@@ -18,7 +18,7 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Curve:
-    """One seed's losses: `training` is a path, `held_out` are places, an epoch each."""
+    """One seed's losses: `training` is an SVG path, `held_out` has a point for each epoch."""
 
     seed: int
     training: str
@@ -27,7 +27,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One weight step, such as the `w` of `p -> w`."""
+    """The plot of one weight step, such as the `w` of `p -> w`."""
 
     name: str
     short: str
@@ -38,34 +38,32 @@ class Panel:
     height: int = HEIGHT
 
 
-def trained(nodes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def trained(nodes: Sequence[Node]) -> list[Node]:
     """The nodes that have loss curves, shorter strategies first."""
-    known = (node for node in nodes if node["loss"] or node["val_loss"])
-    return sorted(known, key=lambda node: (str(node["strategy"]).count("->"), node["strategy"], node["seed"]))
+    with_curves = (node for node in nodes if node.loss or node.val_loss)
+    return sorted(with_curves, key=lambda node: (node.strategy.count("->"), node.strategy, node.seed))
 
 
-def losses(nodes: Sequence[Mapping[str, Any]]) -> list[Panel]:
+def losses(nodes: Sequence[Node]) -> list[Panel]:
     """Lay out the loss curves of all nodes that have any, grouped by strategy."""
     ordered = trained(nodes)
     if not ordered:
         return []
     most = max(_FEWEST_POINTS, min(_MOST_POINTS, _ALL_POINTS // len(ordered)))
     y = scale((loss for node in ordered for _, loss in _all(node)), _BOTTOM, _TOP, ticks=4, least=0.1)
-    return [
-        _panel(name, list(group), y, most) for name, group in groupby(ordered, key=lambda node: str(node["strategy"]))
-    ]
+    return [_panel(name, list(group), y, most) for name, group in groupby(ordered, key=lambda node: node.strategy)]
 
 
-def _all(node: Mapping[str, Any]) -> list[tuple[float, float]]:
-    return [*node["loss"], *node["val_loss"]]
+def _all(node: Node) -> Points:
+    return [*node.loss, *node.val_loss]
 
 
-def _panel(name: str, nodes: Sequence[Mapping[str, Any]], y: Scale, most: int) -> Panel:
+def _panel(name: str, nodes: Sequence[Node], y: Scale, most: int) -> Panel:
     x = scale((0.0, *(step for node in nodes for step, _ in _in_steps(node))), _LEFT, _RIGHT, ticks=4, least=1.0)
     curves = tuple(
         Curve(
-            node["seed"],
-            _path([(x(step), y(loss)) for step, loss in _thinned(node["loss"], most)]),
+            node.seed,
+            _path([(x(step), y(loss)) for step, loss in _thinned(node.loss, most)]),
             tuple((x(step), y(loss)) for step, loss in _held_out(node)),
         )
         for node in nodes
@@ -73,20 +71,20 @@ def _panel(name: str, nodes: Sequence[Mapping[str, Any]], y: Scale, most: int) -
     return Panel(name, compact(name), x, y, curves)
 
 
-def _in_steps(node: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
-    yield from node["loss"]
+def _in_steps(node: Node) -> Iterator[tuple[float, float]]:
+    yield from node.loss
     yield from _held_out(node)
 
 
-def _held_out(node: Mapping[str, Any]) -> Points:
-    """The held-out losses by training step: epochs are equally long."""
-    last_epoch = max((epoch for epoch, _ in node["val_loss"]), default=0)
-    last_step = max((step for step, _ in node["loss"]), default=last_epoch)
-    return [(epoch * last_step / (last_epoch or 1), loss) for epoch, loss in node["val_loss"]]
+def _held_out(node: Node) -> Points:
+    """The held-out losses by training step; all epochs have the same number of steps."""
+    last_epoch = max((epoch for epoch, _ in node.val_loss), default=0)
+    last_step = max((step for step, _ in node.loss), default=last_epoch)
+    return [(epoch * last_step / (last_epoch or 1), loss) for epoch, loss in node.val_loss]
 
 
 def _thinned(points: Points, most: int) -> Points:
-    """At most so many points, each the mean of its neighbours."""
+    """At most `most` points, each the mean of neighbouring ones."""
     size = max(1, math.ceil(len(points) / most))
     return [_middle(points[start : start + size]) for start in range(0, len(points), size)]
 
@@ -97,4 +95,4 @@ def _middle(points: Points) -> tuple[float, float]:
 
 def _path(points: Points) -> str:
     lines = "".join(f"{'L' if index else 'M'}{x} {y}" for index, (x, y) in enumerate(points))
-    return f"{lines}h0" if len(points) == 1 else lines  # with round ends, a point is a dot
+    return f"{lines}h0" if len(points) == 1 else lines  # a line of no length with round ends is a dot

@@ -1,4 +1,4 @@
-"""Quality against price, and the programs that no other one beats on both."""
+"""Plots of quality against price, and the programs that no other program dominates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _LEFT, _TOP, _RIGHT, _BOTTOM = 40, 14, WIDTH - 14, HEIGHT - 46
 
 @dataclass(frozen=True)
 class Offer:
-    """A program, its mean test score, and what it costs (smaller is better)."""
+    """A program with its mean test score and its price (smaller is better)."""
 
     name: str
     kind: str
@@ -24,7 +24,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class Point:
-    """An offer on its place."""
+    """An offer with its position in the plot; `is_best`: no other offer dominates it."""
 
     offer: Offer
     x: float
@@ -35,7 +35,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Pareto:
-    """What the template draws; `steps` is the line along the offers that none beats."""
+    """The plot as the template draws it; `steps` is the line along the offers that none dominates."""
 
     x: Scale
     y: Scale
@@ -46,12 +46,12 @@ class Pareto:
 
     @property
     def unnamed(self) -> int:
-        """How many points found no room for their name."""
+        """The number of points without room for their name."""
         return sum(point.label is None for point in self.points)
 
 
 def not_dominated(offers: Sequence[Offer]) -> list[bool]:
-    """For each offer, whether no other one scores at least as high at no higher price, and is better in one of both."""
+    """For each offer, whether no other scores at least as high at no higher price and is better in one of the two."""
     return [not any(_dominates(other, offer) for other in offers) for offer in offers]
 
 
@@ -65,21 +65,21 @@ def pareto(offers: Sequence[Offer]) -> Pareto:
     x = scale((offer.price for offer in offers), _LEFT + 10, _RIGHT, ticks=4, least=1.0)
     y = scale((offer.score for offer in offers), _BOTTOM - 10, _TOP + 6)
     best = not_dominated(offers)
-    places = [(x(offer.price), y(offer.score)) for offer in offers]
-    # Labels find room in this order; drawing keeps it too, so that the offers that count lie on top.
+    positions = [(x(offer.price), y(offer.score)) for offer in offers]
+    # Labels get their room in this order; the template draws in the reverse order, so that the best lie on top.
     order = sorted(range(len(offers)), key=lambda index: (not best[index], -offers[index].score))
     labels = place(
-        [places[index] for index in order],
+        [positions[index] for index in order],
         [compact(offers[index].name) for index in order],
         Box(_LEFT + 2, 0, WIDTH, _BOTTOM - 2),
     )
     points = tuple(
-        Point(offers[index], *places[index], best[index], label) for index, label in zip(order, labels, strict=True)
+        Point(offers[index], *positions[index], best[index], label) for index, label in zip(order, labels, strict=True)
     )
     return Pareto(x, y, points, _steps(points))
 
 
 def _steps(points: Sequence[Point]) -> str:
-    """Path along the best offers, from the cheapest to the dearest: a score lasts until a higher one can be had."""
+    """The path along the best offers, from the cheapest to the dearest, as a staircase."""
     best = sorted({(point.x, point.y) for point in points if point.is_best})
     return "".join(f"M{x} {y}" if index == 0 else f"H{x}V{y}" for index, (x, y) in enumerate(best))

@@ -1,4 +1,4 @@
-"""From a number to a place on the page, with ticks at round numbers."""
+"""Axes: from a number to a position on the page, with ticks at round numbers."""
 
 import math
 from collections.abc import Iterable
@@ -18,13 +18,13 @@ class Scale:
     step: float
 
     def __call__(self, value: float) -> float:
-        """Where the value stands; rounded, which keeps the page small."""
+        """The position of the value, rounded to keep the page small."""
         share = (value - self.low) / (self.high - self.low)
         return round(self.start + share * (self.end - self.start), 1)
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
-        """Place and text of each tick."""
+        """Position and text of each tick."""
         values = (self.low + index * self.step for index in range(round((self.high - self.low) / self.step) + 1))
         return [(self(value), self._text(value)) for value in values]
 
@@ -35,16 +35,16 @@ class Scale:
 
 
 def scale(values: Iterable[float], start: float, end: float, ticks: int = 5, least: float = 0.01) -> Scale:
-    """An axis that holds all the values.
+    """An axis on which all the values fit.
 
     Args:
-        values: what is drawn; none of them gives 0 to `least`.
+        values: the numbers to draw; without any, the axis goes from 0 to `least`.
         start, end: the axis' ends in the plot's units.
         ticks: about how many parts the axis has.
-        least: the smallest span, for values that are all alike.
+        least: the smallest span, for values that are all equal.
     """
-    known = list(values) or [0.0]
-    low, high = min(known), max(known)
+    numbers = list(values) or [0.0]
+    low, high = min(numbers), max(numbers)
     if high - low < least:
         high = low + least
     step = _round_up((high - low) / ticks)
@@ -53,6 +53,6 @@ def scale(values: Iterable[float], start: float, end: float, ticks: int = 5, lea
 
 
 def _round_up(value: float) -> float:
-    """The next of 1, 2, 5 times a power of ten."""
+    """The next larger one of 1, 2 and 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(value))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= value * (1 - 1e-9))

@@ -1,4 +1,4 @@
-"""How numbers and other people's words are written in a report."""
+"""How a report writes numbers, and texts that come from users."""
 
 import json
 import re
@@ -7,11 +7,13 @@ from typing import Any
 
 from markupsafe import Markup
 
-#: Longer prompts, demonstrations and answers are cut, so that a report stays small.
+from bt_core.formats.winner import WinnerPredictor
+
+#: Longer prompts, demos and answers are cut, so that a report stays small.
 LONGEST_TEXT = 1500
 
 _MARKUP = re.compile(r"[\\`*_\[\]<|~$]")
-#: What would make a line a heading, a quotation, a list, a rule or the underline of a heading.
+#: Beginnings that would make a line a heading, a quotation, a list, a rule or the underline of a heading.
 _BLOCK = re.compile(r"^( ?)(\d*)([#>]|[-+=](?=[ =-]|$)|(?<=\d)[.)](?= |$))")
 _BACKTICKS = re.compile(r"`+")
 
@@ -26,18 +28,13 @@ def signed(value: float) -> str:
     return f"{value:+z.3f}".replace("-", "−")
 
 
-def p_value(value: float) -> str:
-    """`< 0.001`, or three digits."""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
 def count(value: float) -> str:
-    """A number of things, or a mean of such: `72,030`."""
+    """A count or a mean of counts: `72,030`."""
     return f"{value:,.0f}"
 
 
 def short_count(value: float) -> str:
-    """A number of things in little space: `950`, `72k`, `1.5M`."""
+    """A count in little space: `950`, `72k`, `1.5M`."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:.3g}{letter}"
@@ -62,14 +59,14 @@ def percent(value: float) -> str:
 
 
 def compact(name: str, longest: int = 22) -> str:
-    """A strategy's name for a plot, `p→w→p`; the middle of a long one is left out."""
+    """A strategy's name for a plot, such as `p→w→p`; the middle of a long name is left out."""
     short = re.sub(r"\s*->\s*", "→", name)
     half = (longest - 1) // 2
     return short if len(short) <= longest else f"{short[:half]}…{short[-half:]}"
 
 
 def shown(value: Any) -> str:
-    """A JSON value as a reader wants it: text as it is, anything else as JSON; long ones are cut."""
+    """A JSON value for a reader: text as it is, anything else as JSON; long values are cut."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     over = len(text) - LONGEST_TEXT
     return text if over <= 0 else f"{text[:LONGEST_TEXT]} … ({over:,} more characters)"
@@ -80,19 +77,14 @@ def pretty(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
 
 
-def field_name(field: Any) -> str:
-    """The name of a predictor's field, given as a name or as `{"name": ..., "type": ...}`."""
-    return str(field["name"] if isinstance(field, Mapping) else field)
-
-
-def demo_fields(demo: Mapping[str, Any], predictor: Mapping[str, Any]) -> dict[str, Any]:
-    """A demonstration in the order in which its predictor's prompt has the fields: inputs, outputs, anything else."""
-    names = [field_name(field) for field in (*predictor["inputs"], *predictor["outputs"])]
+def demo_fields(demo: Mapping[str, Any], predictor: WinnerPredictor) -> dict[str, Any]:
+    """A demo in the order in which its predictor's prompt has the fields: inputs, outputs, anything else."""
+    names = [field.name for field in (*predictor.inputs, *predictor.outputs)]
     return {name: demo[name] for name in (*names, *demo) if name in demo}
 
 
 def spans(sentence: str) -> list[tuple[str, bool]]:
-    """Split at backticks: (text, whether it stood between two)."""
+    """Split a sentence at backticks into (text, whether it stood between two)."""
     parts = sentence.split("`")
     if len(parts) % 2 == 0:
         return [(sentence, False)]
@@ -100,7 +92,7 @@ def spans(sentence: str) -> list[tuple[str, bool]]:
 
 
 def markdown(value: Any) -> Markup:
-    """Escape for Markdown, in a line or a table's cell: nothing in it is taken for markup, HTML or a new line."""
+    """Escape for Markdown, in a line or a table's cell, so that nothing is taken for markup, HTML or a new line."""
     if isinstance(value, Markup):
         return value
     text = re.sub(r"\s+", " ", str(value)).replace("&", "&amp;")
@@ -113,7 +105,7 @@ def markdown_sentence(sentence: str) -> Markup:
 
 
 def code(text: str) -> Markup:
-    """A Markdown code span, good in a table as well."""
+    """A Markdown code span that also works in a table."""
     line = " ".join(text.split()).replace("|", "\\|")
     fence = _longer_than_any(line, 1)
     pad = " " if line.startswith("`") or line.endswith("`") else ""

@@ -1,9 +1,9 @@
-"""The strategies as one tree: a step is an edge, and what validation said of the program that it made."""
+"""The strategies as one tree: an edge is a step, with the validation score of the program that it made."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from bt_core.formats.sweep import Node
 from bt_report.forest import WIDTH
 from bt_report.labels import width
 from bt_report.text import compact, score
@@ -16,7 +16,7 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Branch:
-    """A step of the tree, over all seeds that took it; the root (no kind) is the program before any step."""
+    """A step of the tree, over all its seeds; the root, which has no kind, is the program before any step."""
 
     path: Path
     name: str
@@ -35,14 +35,14 @@ class Branch:
 
     @property
     def title(self) -> str:
-        """Each seed's scores, in words."""
+        """The scores of each seed, in words."""
         seeds = [f"seed {seed}: {score(old)} to {score(new)}" for seed, (old, new) in self.by_seed.items()]
         return "; ".join([f"{self.name}, validation", *seeds])
 
 
 @dataclass(frozen=True)
 class Twig:
-    """A branch on its place: its edge goes from its parent's place down and then right."""
+    """A branch with its position; its edge goes from its parent's position down and then right."""
 
     branch: Branch
     label: str
@@ -54,56 +54,55 @@ class Twig:
 
 @dataclass(frozen=True)
 class Tree:
-    """What the template draws."""
+    """The tree as the template draws it."""
 
     width: float
     height: int
     twigs: tuple[Twig, ...]
 
 
-def branches(nodes: Sequence[Mapping[str, Any]], arms: Iterable[str]) -> list[Branch]:
-    """The tree's nodes, each before those below it, as a reader goes through it."""
+def branches(nodes: Sequence[Node], arms: Iterable[str]) -> list[Branch]:
+    """The tree's branches, each before those below it, as a reader goes through it."""
     if not nodes:
         return []
-    wanted = {_path(arm) for arm in arms}
-    names = {_path(node["strategy"]): str(node["strategy"]) for node in nodes}
-    first = [node for node in nodes if len(_path(node["strategy"])) == 1]
-    before = {node["seed"]: float(node["validation_before"]) for node in first}
+    arm_paths = {_path(arm) for arm in arms}
+    names = {_path(node.strategy): node.strategy for node in nodes}
+    before = {node.seed: node.validation_before for node in nodes if len(_path(node.strategy)) == 1}
     root = Branch((), "vanilla", _mean(before.values()), {}, {}, True)
-    return [root, *(_branch(path, names[path], nodes, wanted) for path in sorted(names))]
+    return [root, *(_branch(path, names[path], nodes, path in arm_paths) for path in sorted(names))]
 
 
 def _path(strategy: str) -> Path:
     return tuple(step.strip() for step in strategy.split("->"))
 
 
-def _branch(path: Path, name: str, nodes: Sequence[Mapping[str, Any]], wanted: set[Path]) -> Branch:
-    own = sorted((node for node in nodes if _path(node["strategy"]) == path), key=lambda node: int(node["seed"]))
-    scores = {node["seed"]: (float(node["validation_before"]), float(node["validation"])) for node in own}
-    outcomes = {node["seed"]: str(node["outcome"]) for node in own if node["outcome"]}
-    return Branch(path, name, _mean(after for _, after in scores.values()), scores, outcomes, path in wanted)
+def _branch(path: Path, name: str, nodes: Sequence[Node], is_arm: bool) -> Branch:
+    own = sorted((node for node in nodes if _path(node.strategy) == path), key=lambda node: node.seed)
+    scores = {node.seed: (node.validation_before, node.validation) for node in own}
+    outcomes = {node.seed: node.outcome for node in own if node.outcome}
+    return Branch(path, name, _mean(after for _, after in scores.values()), scores, outcomes, is_arm)
 
 
 def _mean(values: Iterable[float]) -> float | None:
-    known = list(values)
-    return sum(known) / len(known) if known else None
+    numbers = list(values)
+    return sum(numbers) / len(numbers) if numbers else None
 
 
-def tree(found: Sequence[Branch]) -> Tree:
-    """Lay out the branches, a line each, deeper ones further right."""
-    depth = max((len(branch.path) for branch in found), default=0)
-    labels = [compact(branch.name) for branch in found]
+def tree(drawn: Sequence[Branch]) -> Tree:
+    """Lay out the branches, a line for each, deeper ones further right."""
+    depth = max((len(branch.path) for branch in drawn), default=0)
+    labels = [compact(branch.name) for branch in drawn]
     longest = max(map(width, labels), default=0.0)
     edge = min(_WIDEST_EDGE, max(_NARROWEST_EDGE, (WIDTH - _LEFT - 16 - longest) / max(depth, 1)))
     twigs: dict[Path, Twig] = {}
-    for line, (branch, label) in enumerate(zip(found, labels, strict=True)):
+    for line, (branch, label) in enumerate(zip(drawn, labels, strict=True)):
         x, y = round(_LEFT + edge * len(branch.path), 1), float(_TOP + _LINE * line)
         parent = twigs.get(_nearest(branch.path, twigs))
         twigs[branch.path] = Twig(branch, label, x, y, parent.x if parent else x, parent.y if parent else y)
     right = max((twig.x + 14 + width(twig.label) for twig in twigs.values()), default=0.0)
-    return Tree(max(WIDTH, round(right)), _TOP + _LINE * len(found) - 8, tuple(twigs.values()))
+    return Tree(max(WIDTH, round(right)), _TOP + _LINE * len(drawn) - 8, tuple(twigs.values()))
 
 
-def _nearest(path: Path, known: Mapping[Path, Twig]) -> Path:
-    """The longest prefix that is in the tree."""
-    return next((path[:length] for length in range(len(path) - 1, -1, -1) if path[:length] in known), ())
+def _nearest(path: Path, twigs: Mapping[Path, Twig]) -> Path:
+    """The longest prefix of the path that is in the tree."""
+    return next((path[:length] for length in range(len(path) - 1, -1, -1) if path[:length] in twigs), ())

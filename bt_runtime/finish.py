@@ -3,14 +3,13 @@
 It is a module of the image, since the body of a component cannot reach the names of its own module.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from bt_core.config import read_config
-from bt_core.errors import DataError
+from bt_core.formats.sweep import Sweep
 from bt_core.records import StageReport, canonical_json
 from bt_runtime.reports import write_report
 from bt_runtime.tracking import track_outcome, track_sweep, tracked
@@ -118,14 +117,11 @@ def publish(sweep: Path, html: Path, markdown: Path) -> None:
     """Write the report of a sweep as an HTML page and as Markdown.
 
     Raises:
-        DataError: when the file is missing, is no JSON, or is of another schema.
+        DataError: when the file is missing or is no sweep.json of this version.
     """
     from bt_report import render_html, render_markdown
 
-    try:
-        content = json.loads(sweep.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{sweep} cannot be read ({error}): name a sweep.json that a sweep wrote.") from None
+    content = Sweep.read(sweep)
     html.write_text(render_html(content), encoding="utf-8")
     markdown.write_text(render_markdown(content), encoding="utf-8")
 

@@ -1,6 +1,5 @@
 """What components hand to MLflow: each stage as a run, and at the end the outcome of the whole pipeline run."""
 
-import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 import bt_tracking
 from bt_core.config import Config, step_kinds
 from bt_core.errors import TrackingError
+from bt_core.formats.sweep import Sweep
 from bt_core.program import program_sha256, read_program
 from bt_core.records import StageReport
 from bt_runtime.reports import RUN_ID
@@ -97,13 +97,13 @@ def track_outcome(
 
 def track_sweep(report: StageReport, config: Config, artifacts: Mapping[str, Path], run_id: str | None) -> None:
     """Put the verdict and the report on the sweep's run; where an arm won, register its program."""
-    sweep = json.loads(artifacts["sweep.json"].read_text(encoding="utf-8"))
-    tags = {"seed": ", ".join(map(str, sweep["seeds"])), "verdict": sweep["verdict"]["label"]}
+    sweep = Sweep.read(artifacts["sweep.json"])
+    tags = {"seed": ", ".join(map(str, sweep.seeds)), "verdict": sweep.verdict.label}
     files = {name: artifacts[name] for name in ("report.html", "sweep.json")}
     bt_tracking.finish_parent(report.metrics, note=report.note, tags=tags, artifacts=files)
-    winner = sweep["winner"]
+    winner = sweep.winner
     if winner:
-        made = {"strategy": winner["arm"], "seed": str(winner["seed"]), "program.sha256": winner["program_sha256"]}
+        made = {"strategy": winner.arm, "seed": str(winner.seed), "program.sha256": winner.program_sha256}
         _register(config.task, artifacts["program"], run_id, made)
 
 

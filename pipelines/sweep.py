@@ -17,7 +17,7 @@ from bt_components.report_sweep.component import report_sweep
 from bt_components.score_program.component import score_program
 from bt_core.errors import ConfigError
 from bt_core.statistics import DEFAULT_MARGIN
-from bt_core.steps.sweep.tree import Place, check_sweep, tasks_a_seed
+from bt_core.steps.sweep.tree import SweepStage, check_sweep, tasks_a_seed
 from bt_core.strategy import Node, Strategy, format_strategy, prefix_tree
 from bt_pipelines.better_together import DEFAULT_OPTIONS, Options
 from bt_pipelines.pods.apply import pipeline_config
@@ -66,7 +66,7 @@ def build_sweep(strategies: Sequence[Strategy], seeds: Sequence[int], options: O
         for seed in seeds:
             task_of_seed = prepare_data(seed=seed, data_seed=seeds[0], **chosen, **rows)
             prepared.append(tasks.add_prepared(task_of_seed, f"s{seed} prepare data"))
-        _add_score(tasks, Place(seeds[0], (), "score"), prepared[0]["program"], prepared[0])
+        _add_score(tasks, SweepStage(seeds[0], (), "score"), prepared[0]["program"], prepared[0])
         for seed, outputs in zip(seeds, prepared, strict=True):
             _add_tree(tasks, seed, prefix_tree(strategies), outputs)
         names = list(map(format_strategy, strategies))
@@ -100,16 +100,17 @@ def _add_tree(tasks: Tasks, seed: int, nodes: Sequence[Node], data: Any) -> None
     for node in nodes:
         parent = node.parent
         if parent not in traces:
-            traces[parent] = tasks.add_bootstrap(Place(seed, parent, "bootstrap").stage, programs[parent], data)
-        stage = Place(seed, node.prefix).stage
-        programs[node.prefix] = tasks.add_step(stage, node.kind, programs[parent], traces[parent], data)
+            label = SweepStage(seed, parent, "bootstrap").label
+            traces[parent] = tasks.add_bootstrap(label, programs[parent], data)
+        label = SweepStage(seed, node.prefix).label
+        programs[node.prefix] = tasks.add_step(label, node.kind, programs[parent], traces[parent], data)
         if node.is_wanted:
-            _add_score(tasks, Place(seed, node.prefix, "score"), programs[node.prefix], data)
+            _add_score(tasks, SweepStage(seed, node.prefix, "score"), programs[node.prefix], data)
 
 
-def _add_score(tasks: Tasks, place: Place, program: Any, data: Any) -> None:
+def _add_score(tasks: Tasks, stage: SweepStage, program: Any, data: Any) -> None:
     inputs = {"program": program, "test": data["test"], "config": data["config"]}
-    scored = tasks.add(score_program, place.stage, "on the test split", uses_model=True, **inputs)
+    scored = tasks.add(score_program, stage.label, "on the test split", uses_model=True, **inputs)
     scored.set_caching_options(False)  # every sweep scores on the test split itself
 
 

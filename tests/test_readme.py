@@ -4,7 +4,7 @@ import re
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
-from bt_core.lm.binding import vanilla_states
+from bt_core.lm.states import vanilla_states
 from bt_core.task import Task, load_task
 
 README = Path(__file__).parents[1] / "README.md"

@@ -16,7 +16,7 @@ def report(
 ) -> None:
     """Write the report of a finished sweep again.
 
-    Makes report.html and report.md from its sweep.json; one from a cluster does too, in a folder of its own.
+    Writes report.html and report.md from the folder's sweep.json, which may also come from a cluster.
 
     Example: bt report runs/my-sweep
     """

@@ -47,7 +47,7 @@ def run(
 
     result = execute(steps, settings, folder, tracking_uri, cache, shards=shards or 0, fuse=fuse)
     if as_json:
-        print_json(result)
+        print_json(result.content())
     else:
         print_summary(stdout(), result, folder, tracking_server(tracking_uri))
 

@@ -1,4 +1,4 @@
-"""`bt show`: a program directory for a person."""
+"""`bt show`: show a program directory."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +18,7 @@ def show(
     program: options.Program,
     as_json: options.Json = False,
 ) -> None:
-    """Show a program's prompts, demonstrations, adapter and lineage.
+    """Show a program's prompts, demos, adapter and lineage.
 
     Example: bt show runs/my-run/program
     """
@@ -73,14 +73,14 @@ def _fields(fields: tuple[Field, ...]) -> Text:
 
 
 def _field(field: Field) -> str:
-    own = field.description not in ("", f"${{{field.name}}}")  # DSPy's placeholder says nothing
-    return f"{field.name}: {field.type}" + (f" ({field.description})" if own else "")
+    is_described = field.description not in ("", f"${{{field.name}}}")  # DSPy's placeholder is no description
+    return f"{field.name}: {field.type}" + (f" ({field.description})" if is_described else "")
 
 
 def _demos(state: PredictorState) -> Table:
-    found = {name for demo in state.demos for name in demo}
-    names = [field.name for field in (*state.inputs, *state.outputs) if field.name in found]
-    names += sorted(found.difference(names))
+    used = {name for demo in state.demos for name in demo}
+    names = [field.name for field in (*state.inputs, *state.outputs) if field.name in used]
+    names += sorted(used.difference(names))
     table = Table()
     for name in names:
         table.add_column(Text(name))
@@ -95,7 +95,7 @@ def _cell(value: Any) -> str:
 
 def _print_lineage(console: Console, lineage: tuple[LineageStep, ...]) -> None:
     if not lineage:
-        console.print("No step has changed this program: these are the task's own prompts.")
+        console.print("No step has changed this program: its prompts are the task's own.")
         return
     table = Table("stage", "kind", "seed", "validation", "made from", "outcome", title="Lineage", title_justify="left")
     for step in lineage:

@@ -72,6 +72,6 @@ def sweep(
     with at_most(budget):
         done, content = execute_sweep(order, folder, tracking_uri, cache)
     if as_json:
-        print_json(content)
+        print_json(content.content())
     else:
         print_leaderboard(stdout(), content, done)

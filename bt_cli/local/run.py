@@ -18,7 +18,7 @@ from bt_cli.view.console import stderr
 from bt_cli.view.progress import progress_on
 from bt_core.engine.response_cache import CACHE_VARIABLE, cache_folder
 from bt_core.errors import BtError, TrackingError
-from bt_core.records import canonical_json
+from bt_core.formats.run_result import RunResult
 from bt_core.strategy import Strategy, strategy_slug
 from bt_runner.events import LocalRun
 from bt_runner.run import run_locally
@@ -40,8 +40,8 @@ def execute(
     cache: bool,
     fuse: bool = False,
     shards: int = 0,
-) -> dict[str, Any]:
-    """Run a strategy on this machine and return what result.json holds.
+) -> RunResult:
+    """Run a strategy on this machine and return its result.json.
 
     Args:
         strategy: the steps.
@@ -133,12 +133,12 @@ def task_count(pipeline: Path) -> int:
     return within(first["root"])
 
 
-def collect(done: LocalRun, steps: int, folder: RunFolder) -> dict[str, Any]:
+def collect(done: LocalRun, steps: int, folder: RunFolder) -> RunResult:
     """Copy what a person wants out of the tasks' outputs."""
     shutil.copyfile(done.tasks["evaluate"].artifacts["results"], folder.results)
     last = done.tasks.get(f"{steps}.select") or done.tasks["optimise"]  # the one task of a fused strategy
     shutil.copytree(last.artifacts["selected"], folder.program)
-    result = json.loads(done.tasks["register"].artifacts["result"].read_text(encoding="utf-8"))
-    result["program"] = str(folder.program)
-    folder.result.write_text(canonical_json(result), encoding="utf-8")
-    return dict(result)
+    registered = RunResult.read(done.tasks["register"].artifacts["result"])
+    result = registered.model_copy(update={"program": str(folder.program)})
+    result.write(folder.result)
+    return result

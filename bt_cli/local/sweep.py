@@ -13,18 +13,17 @@ from bt_cli.local.run import new_run_id, run_pipeline, surroundings
 from bt_cli.local.run_folder import SweepFolder, first_entry
 from bt_cli.options.sweep import SweepOrder
 from bt_core.errors import ConfigError
+from bt_core.formats.sweep import Sweep
 from bt_core.records import canonical_json
 from bt_core.statistics import VANILLA
-from bt_core.steps.sweep.tree import Place
+from bt_core.steps.sweep.tree import SweepStage
 from bt_core.strategy import format_strategy
 from bt_pipelines.compile import compile_sweep
 from bt_runner.events import LocalRun
 from bt_runtime.tracking import SWEEP
 
 
-def execute_sweep(
-    order: SweepOrder, path: Path, tracking_uri: str | None, cache: bool
-) -> tuple[SweepFolder, dict[str, Any]]:
+def execute_sweep(order: SweepOrder, path: Path, tracking_uri: str | None, cache: bool) -> tuple[SweepFolder, Sweep]:
     """Run a sweep on this machine; one that is finished is not run again.
 
     Args:
@@ -47,7 +46,7 @@ def execute_sweep(
                 shutil.rmtree(left)
             environment = surroundings(folder, SWEEP, run_id, tracking_uri, cache)
             _collect(run_pipeline(folder, order.parameters, environment), folder)
-    return folder, json.loads(folder.sweep.read_text(encoding="utf-8"))
+    return folder, Sweep.read(folder.sweep)
 
 
 def _open(order: SweepOrder, path: Path) -> tuple[SweepFolder, str]:
@@ -111,17 +110,16 @@ def _collect(done: LocalRun, folder: SweepFolder) -> None:
     """Copy what a person wants out of the tasks' outputs; sweep.json comes last, since it says that all is there."""
     for left in (folder.program, folder.scores(VANILLA, 0).parent):
         shutil.rmtree(left, ignore_errors=True)
-    scored = {Place.of(stage): task for stage, task in done.tasks.items() if stage.endswith(".score")}
-    for place, task in scored.items():
-        target = folder.scores(format_strategy(place.prefix) or VANILLA, place.seed)
+    scored = {SweepStage.of(label): task for label, task in done.tasks.items() if label.endswith(".score")}
+    for stage, task in scored.items():
+        target = folder.scores(format_strategy(stage.prefix) or VANILLA, stage.seed)
         target.parent.mkdir(exist_ok=True)
         shutil.copyfile(task.artifacts["results"], target)
     made = done.tasks["report-sweep"].artifacts
-    sweep = json.loads(made["sweep"].read_text(encoding="utf-8"))
-    winner = sweep["winner"]
-    best = (winner["arm"], winner["seed"]) if winner else (VANILLA, sweep["seeds"][0])
+    sweep = Sweep.read(made["sweep"])
+    best = (sweep.winner.arm, sweep.winner.seed) if sweep.winner else (VANILLA, sweep.seeds[0])
     shutil.copyfile(folder.scores(*best), folder.results)
     shutil.copytree(made["program"], folder.program)
     shutil.copyfile(made["html"], folder.html)
     shutil.copyfile(made["markdown"], folder.markdown)
-    _write(folder.sweep, canonical_json(sweep))
+    _write(folder.sweep, sweep.text())

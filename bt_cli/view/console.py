@@ -1,4 +1,4 @@
-"""Where the command prints: results on stdout, everything else on stderr."""
+"""The consoles of the command: results go to stdout, everything else to stderr."""
 
 import json
 from typing import Any
@@ -8,18 +8,20 @@ from rich.text import Text
 
 
 def stdout() -> Console:
+    """The console for results."""
     return Console(highlight=False, soft_wrap=True)
 
 
 def stderr() -> Console:
+    """The console for progress, warnings and errors."""
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def print_sentence(console: Console, sentence: Text) -> None:
-    """Broken between words on a terminal; one line elsewhere, as paths and commands always are."""
+    """Print a sentence: wrapped between words on a terminal, on one line elsewhere."""
     console.print(sentence, soft_wrap=not console.is_terminal)
 
 
 def print_json(value: Any) -> None:
-    """The one JSON document that `--json` promises on stdout."""
+    """Print the one JSON document that `--json` promises on stdout."""
     print(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False))

@@ -1,7 +1,4 @@
-"""The end of a sweep for a person: its table, its verdict, and where everything lies."""
-
-from collections.abc import Mapping
-from typing import Any
+"""The end of a sweep as shown in the terminal: its table, its verdict, and where the files are."""
 
 from rich.console import Console
 from rich.table import Table
@@ -10,26 +7,29 @@ from rich.text import Text
 from bt_cli.local.run_folder import SweepFolder
 from bt_cli.view.console import print_sentence
 from bt_cli.view.summary import print_facts, short
+from bt_core.formats.arms import ArmScores
+from bt_core.formats.sweep import Sweep
 from bt_core.statistics import VANILLA, Word
+from bt_core.wording import p_value, signed_range
 
-_STYLES = {Word.WEIGHTS_PAY: "green", Word.PROMPTS_SUFFICE: "green"}
+_STYLES = {Word.WEIGHTS_PAY.value: "green", Word.PROMPTS_SUFFICE.value: "green"}
 
 
-def print_leaderboard(console: Console, sweep: Mapping[str, Any], folder: SweepFolder) -> None:
-    """Print what a sweep came to.
+def print_leaderboard(console: Console, sweep: Sweep, folder: SweepFolder) -> None:
+    """Print the table of a sweep, its verdict and its files.
 
     Args:
-        console: where to.
-        sweep: the content of sweep.json.
+        console: where to print.
+        sweep: the sweep's figures.
         folder: the sweep's folder.
     """
     console.print()
     console.print(_table(sweep))
-    verdict = sweep["verdict"]
-    style = _STYLES.get(verdict["word"], "yellow")
-    print_sentence(console, Text.assemble((verdict["label"], f"bold {style}"), ". ", verdict["sentence"]))
-    winner = sweep["winner"]
-    made_by = f"{winner['arm']}, seed {winner['seed']}" if winner else "no arm beats vanilla on validation"
+    verdict = sweep.verdict
+    style = _STYLES.get(verdict.word, "yellow")
+    print_sentence(console, Text.assemble((verdict.label, f"bold {style}"), ". ", verdict.sentence))
+    winner = sweep.winner
+    made_by = f"{winner.arm}, seed {winner.seed}" if winner else "no arm beats vanilla on validation"
     files = {"report": folder.html, "markdown": folder.markdown, "figures": folder.sweep}
     print_facts(
         console,
@@ -37,30 +37,26 @@ def print_leaderboard(console: Console, sweep: Mapping[str, Any], folder: SweepF
     )
 
 
-def _table(sweep: Mapping[str, Any]) -> Table:
-    title = (
-        f"{sweep['task']}: {len(sweep['arms'])} arms, {len(sweep['seeds'])} seeds, {sweep['rows']['test']} test rows"
-    )
+def _table(sweep: Sweep) -> Table:
+    title = f"{sweep.task}: {len(sweep.arms)} arms, {len(sweep.seeds)} seeds, {sweep.rows.test} test rows"
     table = Table(title=title, title_justify="left")
     table.add_column("arm", no_wrap=True)
     for heading in ("val.", "test", "over vanilla", "p (adj.)", "LM\ncalls"):
         table.add_column(heading, justify="right", no_wrap=True)
-    vanilla = sweep["vanilla"]
-    lines = [(arm["mean"], _cells(arm)) for arm in sweep["arms"]]
-    bare = (VANILLA, "", f"{vanilla['mean']:.3f}", "", "", "")
-    lines.append((vanilla["mean"], bare))
+    lines = [(arm.mean, _cells(arm)) for arm in sweep.arms]
+    lines.append((sweep.vanilla.mean, (VANILLA, "", f"{sweep.vanilla.mean:.3f}", "", "", "")))
     for _, cells in sorted(lines, key=lambda line: -line[0]):
         table.add_row(*cells)
     return table
 
 
-def _cells(arm: Mapping[str, Any]) -> tuple[str, ...]:
-    gain = arm["versus_vanilla"]
+def _cells(arm: ArmScores) -> tuple[str, ...]:
+    gain = arm.versus_vanilla
     return (
-        arm["name"],
-        f"{arm['validation']:.3f}",
-        f"{arm['mean']:.3f}",
-        f"{gain['mean']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})",
-        "< 0.001" if gain["adjusted"] < 0.001 else f"{gain['adjusted']:.3f}",
-        f"{arm['cost']['lm_calls']:,.0f}",
+        arm.name,
+        f"{arm.validation:.3f}",
+        f"{arm.mean:.3f}",
+        f"{gain.mean:+.3f} ({signed_range(gain)})" if gain else "",
+        p_value(gain.adjusted) if gain and gain.adjusted is not None else "",
+        f"{arm.cost.lm_calls:,.0f}",
     )

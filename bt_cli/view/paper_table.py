@@ -1,6 +1,5 @@
-"""Sweeps of the paper's tasks beside the paper's Table 1, as figures and as Markdown."""
+"""Table 1 of the paper beside sweeps of its tasks, as figures and as Markdown."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -9,17 +8,19 @@ from typing import Any
 import yaml
 
 from bt_core.errors import DataError
+from bt_core.formats.arms import MeanScores
+from bt_core.formats.sweep import Sweep
 from bt_core.statistics import VANILLA
 
-#: What differs from the paper whatever the settings.
+#: Differences from the paper under all settings.
 ALWAYS = (
     "`p` searches on all train and val rows; the paper's on 100 and 250 of them (Iris: 15 and 35).",
-    "`p` also tries the program without demonstrations and the prompts it was given, and drops candidates that cannot"
-    " win any more.",
+    "`p` also tries the program without demos and the prompts that it began with, and drops candidates that can no"
+    " longer win.",
     "`w` holds back a share of its traces (`w.holdout`) and keeps the epoch with the lowest loss on it.",
     "Splits are drawn by this project's seed, not by the paper's.",
 )
-#: What differs in one task.
+#: Differences in one task.
 BY_TASK: Mapping[str, Sequence[str]] = {
     "hotpotqa": (
         "The paper retrieves by ColBERTv2 over Wikipedia's abstracts of 2017.",
@@ -31,75 +32,70 @@ BY_TASK: Mapping[str, Sequence[str]] = {
 
 
 def figures(sweeps: Mapping[str, Path]) -> dict[str, Any]:
-    """The table's content.
+    """The content of the table.
 
     Args:
-        sweeps: task -> its sweep.json.
+        sweeps: task -> path of its sweep.json.
 
     Raises:
-        DataError: when a file is missing or no sweep.json.
+        DataError: when a file is missing or is not a sweep.json.
     """
     paper = _packaged("paper_table1.yaml")
-    found = {task: _task(task, _read(path), paper) for task, path in sweeps.items()}
+    tasks = {task: _task(task, _read(path), paper) for task, path in sweeps.items()}
     return {
         "paper_models": list(paper["scores"]),
         "paper_gpu_hours": paper["gpu_hours"],
-        "hours": sum(part["hours"] for part in found.values()),
-        "tasks": found,
+        "hours": sum(part["hours"] for part in tasks.values()),
+        "tasks": tasks,
     }
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Sweep:
     if not path.is_file():
         raise DataError(
-            f"{path} is no finished sweep (it is not there): run `bt reproduce`, or put a cluster's sweep.json there."
+            f"{path} is no finished sweep (the file does not exist): run `bt reproduce`, or put a cluster's sweep.json"
+            " there."
         )
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {name: content[name] for name in ("model", "rows", "seeds", "vanilla", "arms", "cost", "config")}
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{path} is no finished sweep ({type(error).__name__}: {error}): run `bt reproduce`, or put a cluster's"
-            " sweep.json there."
-        ) from None
+    return Sweep.read(path)
 
 
 def _packaged(name: str) -> Any:
     return yaml.safe_load((files("bt_tasks") / "configs" / name).read_text(encoding="utf-8"))
 
 
-def _task(task: str, sweep: Mapping[str, Any], paper: Mapping[str, Any]) -> dict[str, Any]:
+def _task(task: str, sweep: Sweep, paper: Mapping[str, Any]) -> dict[str, Any]:
     column = paper["tasks"].index(task)
-    lines = [(VANILLA, sweep["vanilla"]), *((arm["name"], arm) for arm in sweep["arms"])]
+    lines: list[tuple[str, MeanScores]] = [(VANILLA, sweep.vanilla), *((arm.name, arm) for arm in sweep.arms)]
     return {
-        "model": sweep["model"],
-        "seeds": sweep["seeds"],
-        "rows": sweep["rows"],
-        "hours": sweep["cost"]["seconds"] / 3600.0,
+        "model": sweep.model,
+        "seeds": list(sweep.seeds),
+        "rows": sweep.rows.content(),
+        "hours": sweep.cost.seconds / 3600.0,
         "arms": [
             {
                 "name": name,
-                **{part: arm[part] for part in ("mean", "low", "high")},
-                "paper": [scores.get(name, [None] * 3)[column] for scores in paper["scores"].values()],
+                "mean": scores.mean,
+                "low": scores.low,
+                "high": scores.high,
+                "paper": [published.get(name, [None] * 3)[column] for published in paper["scores"].values()],
             }
-            for name, arm in lines
+            for name, scores in lines
         ],
         "differs": [*_differences(task, sweep, paper), *BY_TASK[task], *ALWAYS],
     }
 
 
-def _differences(task: str, sweep: Mapping[str, Any], paper: Mapping[str, Any]) -> Iterator[str]:
-    """A sentence for each setting that is not the paper's."""
-    config = sweep["config"]
-    if not any(model in sweep["model"].lower() for model in paper["scores"]):
-        yield f"The model is {sweep['model']}; the paper's are {', '.join(paper['scores'])}."
-    if len(sweep["seeds"]) != paper["seeds"]:
-        yield f"{len(sweep['seeds'])} seed(s) for the paper's {paper['seeds']}."
-    leaves = [(key, wanted, _at(config, key)) for key, wanted in _leaves(_packaged(f"{task}-paper.yaml"))]
-    changed = [f"`{key}` {_text(given)} (paper {_text(wanted)})" for key, wanted, given in leaves if given != wanted]
+def _differences(task: str, sweep: Sweep, paper: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for each setting that differs from the paper's."""
+    if not any(model in sweep.model.lower() for model in paper["scores"]):
+        yield f"The model is {sweep.model}; the paper's are {', '.join(paper['scores'])}."
+    if len(sweep.seeds) != paper["seeds"]:
+        yield f"{len(sweep.seeds)} seed(s) for the paper's {paper['seeds']}."
+    leaves = [(key, theirs, _at(sweep.config, key)) for key, theirs in _leaves(_packaged(f"{task}-paper.yaml"))]
+    changed = [f"`{key}` {_text(ours)} (paper {_text(theirs)})" for key, theirs, ours in leaves if ours != theirs]
     if changed:
         yield f"Settings: {', '.join(changed)}."
-    own = config["task_settings"]
+    own = sweep.config["task_settings"]
     if task == "hotpotqa" and not own.get("retriever"):
         yield f"BM25 over {Path(own.get('corpus', '')).name or 'no corpus'}."
 
@@ -124,21 +120,21 @@ def _text(value: Any) -> str:
     return "its default" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def markdown(found: Mapping[str, Any]) -> str:
-    """The tables, costs and differences for a person."""
-    models = found["paper_models"]
+def markdown(table: Mapping[str, Any]) -> str:
+    """The tables, costs and differences from the paper as Markdown."""
+    models = table["paper_models"]
     parts = ["# Table 1 of the paper, and here\n", "Test scores in percent, with 95 % intervals over rows and seeds.\n"]
-    for task, part in found["tasks"].items():
+    for task, part in table["tasks"].items():
         sizes = f"{part['rows']['train']} / {part['rows']['val']} / {part['rows']['test']} rows"
         parts.append(f"## {task}\n\n{part['model']}, {sizes}, seeds {', '.join(map(str, part['seeds']))}\n")
         head = ["strategy", "here", *(f"paper, {model}" for model in models)]
         rule = ["---", *["---:"] * (len(head) - 1)]
         parts.append("\n".join(map(_line, [head, rule, *map(_cells, part["arms"])])) + "\n")
         parts.append("What differs from the paper:\n\n" + "\n".join(f"- {text}" for text in part["differs"]) + "\n")
-    hours = ", ".join(f"{task} {part['hours']:.2f}" for task, part in found["tasks"].items())
+    hours = ", ".join(f"{task} {part['hours']:.2f}" for task, part in table["tasks"].items())
     parts.append(
-        f"Hours of the tasks, one after the other: {hours}, together {found['hours']:.2f}. They are GPU-hours where"
-        f" each task had one GPU. The paper's whole table took about {found['paper_gpu_hours']} hours of A100.\n"
+        f"Hours of the tasks, one after the other: {hours}, together {table['hours']:.2f}. They are GPU-hours where"
+        f" each task had one GPU. The paper's whole table took about {table['paper_gpu_hours']} hours of A100.\n"
     )
     return "\n".join(parts)
 

@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: a live table on a terminal, plain lines elsewhere; always on stderr."""
+"""The progress of a run: a live table on a terminal, plain lines elsewhere; always on stderr."""
 
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -21,16 +21,17 @@ MARGIN = 3
 
 
 class Progress(Protocol):
-    """Told of every event of a run. `is_under_way`: a task has ended well."""
+    """A display that is told of every event of a run."""
 
+    #: Whether a task has ended successfully.
     is_under_way: bool
 
     def show(self) -> AbstractContextManager[object]:
-        """The block in which events arrive."""
+        """A context in which the display is shown and events arrive."""
         ...
 
     def tell(self, event: Event) -> None:
-        """Take an event."""
+        """Show an event."""
         ...
 
 
@@ -45,7 +46,7 @@ class PlainProgress:
     def __init__(self, console: Console, total: int) -> None:
         self._console = console
         self._total = total
-        self._begun = 0
+        self._started = 0
         self.is_under_way = False
 
     def show(self) -> AbstractContextManager[object]:
@@ -53,12 +54,12 @@ class PlainProgress:
 
     def tell(self, event: Event) -> None:
         if isinstance(event, TaskStarted):
-            self._begun += 1
-            self._print(f"[{self._begun}/{self._total}] {event.title} ...")
+            self._started += 1
+            self._print(f"[{self._started}/{self._total}] {event.title} ...")
         elif isinstance(event, TaskEnded):
             self.is_under_way |= event.ok
-            parts = f"{_state(event)} after {event.seconds:.1f} s", _remark(event)
-            self._print(f"[{self._begun}/{self._total}] {event.title}: {', '.join(filter(None, parts))}")
+            parts = f"{_state(event)} after {event.seconds:.1f} s", _figures(event)
+            self._print(f"[{self._started}/{self._total}] {event.title}: {', '.join(filter(None, parts))}")
             for warning in _warnings(event):
                 self._print(f"warning: {warning}")
 
@@ -87,11 +88,11 @@ class _Row:
                 Text(self.last_line, style="dim", no_wrap=True, overflow="ellipsis"),
             )
         mark = Text("✓", "green") if self.ended.ok else Text("✗", "red")
-        return mark, Text(self.title), seconds, Text(_remark(self.ended) or _state(self.ended))
+        return mark, Text(self.title), seconds, Text(_figures(self.ended) or _state(self.ended))
 
 
 class LiveProgress:
-    """A table of the tasks so far, with a running clock and the last line of the task at work."""
+    """A table of the tasks so far, with a running clock and the last line of the running task."""
 
     def __init__(self, console: Console, total: int) -> None:
         self._console = console
@@ -123,7 +124,7 @@ class LiveProgress:
         table.add_column(justify="right", no_wrap=True)
         table.add_column(ratio=1)
         rows = list(self._rows.values())
-        for row in rows[-max(self._console.height - MARGIN, 1) :]:  # a longer table would hide the task at work
+        for row in rows[-max(self._console.height - MARGIN, 1) :]:  # a longer table would hide the running task
             table.add_row(*row.cells(self._spinner))
         done = sum(row.ended is not None for row in rows)
         table.add_row("", Text(f"{done} of {self._total} tasks", style="dim"))
@@ -141,18 +142,18 @@ def _warnings(event: TaskEnded) -> tuple[str, ...]:
     return tuple(warning for report in reports for warning in report.warnings)
 
 
-def _remark(event: TaskEnded) -> str:
-    """What a person wants to know of a task that just ended; of several stages, their steps' own."""
+def _figures(event: TaskEnded) -> str:
+    """The main figures of a task that just ended; of a task of several stages, those of its steps."""
     if not event.ok or not event.has_report:
         return ""
     first, *more = event.reports
     if not more:
-        return _of_stage(first)
+        return _stage_figures(first)
     steps = [report for report in (first, *more) if report.kind in step_kinds()]
-    return "; ".join(f"{step.stage}: {_of_stage(step)}" for step in steps)
+    return "; ".join(f"{step.stage}: {_stage_figures(step)}" for step in steps)
 
 
-def _of_stage(report: StageReport) -> str:
+def _stage_figures(report: StageReport) -> str:
     metrics = report.metrics
     parts = []
     if "traces/total" in metrics:

@@ -1,10 +1,9 @@
-"""The table at the end of a run, made of what result.json holds, and the commands that come next."""
+"""The table at the end of a run, made from its result.json, and the commands to run next."""
 
 import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -12,25 +11,29 @@ from rich.text import Text
 
 from bt_cli.local.run_folder import RUNS, RunFolder
 from bt_cli.view.console import print_sentence
-from bt_core.records import read_jsonl
+from bt_core.formats.rows import ComparedRow, read_results
+from bt_core.formats.run_result import Evaluation, RunResult
 from bt_core.task import load_task
+from bt_core.wording import Claim, run_verdict
 from bt_tracking.settings import redact
 
+_STYLES = {Claim.BETTER: "green", Claim.WORSE: "red", Claim.OPEN: "yellow"}
 
-def print_summary(console: Console, result: Mapping[str, Any], folder: RunFolder, tracking_uri: str | None) -> None:
-    """Print what the run came to.
+
+def print_summary(console: Console, result: RunResult, folder: RunFolder, tracking_uri: str | None) -> None:
+    """Print the steps of a run, its verdict, its files and the commands to run next.
 
     Args:
-        console: where to.
-        result: the content of result.json.
+        console: where to print.
+        result: the run's result.
         folder: the run's folder.
         tracking_uri: the server that the user named, if any.
     """
     console.print()
     console.print(_steps(result))
-    print_sentence(console, _verdict(result["test"]))
-    shipped = result["shipped"]
-    made_by = "no step: the vanilla program is the best" if shipped == "vanilla" else f"stage {shipped}"
+    if result.test:
+        print_sentence(console, _verdict(result.test))
+    made_by = "no step: the vanilla program is the best" if result.shipped == "vanilla" else f"stage {result.shipped}"
     facts = {"program": f"{short(folder.program)} (from {made_by})", "result": short(folder.result)}
     if tracking_uri:
         facts["tracking"] = redact(tracking_uri)
@@ -40,54 +43,49 @@ def print_summary(console: Console, result: Mapping[str, Any], folder: RunFolder
         console.print(Text(f"  {shlex.join(command)}"))
 
 
-def _steps(result: Mapping[str, Any]) -> Table:
-    title = f"{result['task']}: {result['strategy']} (seed {result['seed']})"
-    table = Table(title=title, title_justify="left")
+def _steps(result: RunResult) -> Table:
+    table = Table(title=f"{result.task}: {result.strategy} (seed {result.seed})", title_justify="left")
     table.add_column("step", no_wrap=True)
-    cached = any(step["cached_calls"] for step in result["steps"])
+    cached = any(step.cached_calls for step in result.steps)
     calls = "LM calls\n(cached)" if cached else "LM\ncalls"
     for heading in ("validation", "traces\nkept", calls, "prompt\ntokens", "completion\ntokens", "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for step in result["steps"]:
+    for step in result.steps:
         table.add_row(
-            step["stage"],
-            f"{step['validation_before']:.3f} -> {step['validation']:.3f}",
-            f"{step['traces_kept']}/{step['traces_total']}",
-            f"{step['lm_calls']:,}" + (f"\n({step['cached_calls']:,})" if cached else ""),
-            f"{step['prompt_tokens']:,}",
-            f"{step['completion_tokens']:,}",
-            f"{step['seconds']:.1f}",
+            step.stage,
+            f"{step.validation_before:.3f} -> {step.validation:.3f}",
+            f"{step.traces_kept}/{step.traces_total}",
+            f"{step.lm_calls:,}" + (f"\n({step.cached_calls:,})" if cached else ""),
+            f"{step.prompt_tokens:,}",
+            f"{step.completion_tokens:,}",
+            f"{step.seconds:.1f}",
         )
     return table
 
 
-def _verdict(test: Mapping[str, Any]) -> Text:
-    """The answer to "was it worth it?", in a sentence that claims no more than the interval does."""
-    difference, (low, high) = test["difference"]["mean"], test["difference"]["ci95"]
-    verdict, style = ("better than", "green") if low > 0 else ("worse than", "red") if high < 0 else ("", "yellow")
-    return Text.assemble(
-        f"On {test['rows']} sealed test rows the final program is ",
-        (verdict or "not shown to differ from", f"bold {style}"),
-        f" the vanilla one: {test['vanilla']:.3f} -> {test['final']:.3f},",
-        f" difference {difference:+.3f} (95% interval {low:+.3f} to {high:+.3f}).",
-    )
+def _verdict(test: Evaluation) -> Text:
+    """The answer to "was it worth it?", with its claim in colour."""
+    verdict = Text(run_verdict(test.rows, test.vanilla, test.final, test.difference))
+    claim = Claim.of(test.difference)
+    verdict.highlight_words([claim], f"bold {_STYLES[claim]}")
+    return verdict
 
 
-def _next_commands(result: Mapping[str, Any], folder: RunFolder, tracking_uri: str | None) -> Sequence[Sequence[str]]:
+def _next_commands(result: RunResult, folder: RunFolder, tracking_uri: str | None) -> Sequence[Sequence[str]]:
     program, runs = short(folder.program), short(folder.path.parent)
-    example = next(iter(read_jsonl(folder.results)))["row"]
-    settings = result.get("config", {}).get("task_settings", {})
-    inputs = [f"{name}={example[name]}" for name in load_task(result["task"], settings).inputs]
+    example = read_results(folder.results, ComparedRow)[0].row
+    settings = result.config.get("task_settings", {})
+    inputs = [f"{name}={example[name]}" for name in load_task(result.task, settings).inputs]
     serve = ["bt", "mlflow"] + ([] if Path(runs) == RUNS else [runs])
     return [["bt", "show", program], ["bt", "predict", program, *inputs], *([] if tracking_uri else [serve])]
 
 
 def print_facts(console: Console, facts: Mapping[str, str]) -> None:
-    """A line for each fact, its name in front."""
+    """Print a line for each fact, its name in front."""
     for name, fact in facts.items():
         console.print(Text.assemble((f"{name:<9}", "bold"), fact))
 
 
 def short(path: Path) -> str:
-    """The path as seen from the current folder, where that is shorter."""
+    """The path relative to the current folder where that is shorter, else the path itself."""
     return min(str(path), os.path.relpath(path), key=len)

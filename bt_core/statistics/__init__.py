@@ -1,4 +1,4 @@
-"""The honest comparison: which strategy was worth it, with error rates that hold. See docs/statistics.md."""
+"""Compare the strategies of a sweep and say which was worth it, with error rates that hold (docs/statistics.md)."""
 
 from bt_core.statistics.arms import VANILLA, Arm
 from bt_core.statistics.drift import ColumnDrift, input_drift

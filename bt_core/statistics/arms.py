@@ -1,4 +1,4 @@
-"""What a sweep measured: the test scores of every arm under every seed, checked before anything is computed."""
+"""The test scores of a sweep's arms under every seed, and the checks before anything is computed from them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bt_core.errors import DataError
 
-#: The name under which the program before any step stands in sentences.
+#: The name of the program before any step.
 VANILLA = "vanilla"
 
 Scores = NDArray[np.float64]
@@ -18,15 +18,15 @@ Scores = NDArray[np.float64]
 class Arm:
     """One strategy of a sweep.
 
-    A vanilla program that answers alike under every seed is given with the same scores under every seed.
+    A vanilla program that gives the same answers under every seed has the same scores under every seed.
     """
 
     name: str
     #: Whether the strategy tunes weights (holds a `w`).
     has_weights: bool
-    #: Seed -> test scores in [0, 1], a row each, in the same order for every seed and arm.
+    #: Seed -> test scores in [0, 1], one for each row, in the same order for every seed and arm.
     scores: Mapping[int, Sequence[float] | Scores]
-    #: Seed -> mean validation score, for choosing between arms; not needed for vanilla.
+    #: Seed -> mean validation score, which chooses between arms; not needed for vanilla.
     validation: Mapping[int, float] = field(default_factory=dict)
 
     @property
@@ -34,13 +34,18 @@ class Arm:
         """The seeds that were run, in ascending order."""
         return tuple(sorted(self.scores))
 
+    @property
+    def mean_validation(self) -> float:
+        """The mean of the seeds' validation scores."""
+        return sum(self.validation[seed] for seed in self.seeds) / len(self.seeds)
+
     def matrix(self, seeds: Sequence[int]) -> Scores:
-        """Scores as seeds x rows."""
+        """The scores as a table of seeds x rows."""
         return np.array([self.scores[seed] for seed in seeds], dtype=float)
 
 
 def check_arms(vanilla: Arm, arms: Sequence[Arm]) -> None:
-    """Refuse a sweep that cannot be compared.
+    """Check that the arms of a sweep can be compared.
 
     Raises:
         DataError: when there is nothing to compare, names repeat, rows differ in number between arms or seeds, a
@@ -50,7 +55,7 @@ def check_arms(vanilla: Arm, arms: Sequence[Arm]) -> None:
     if not arms:
         raise DataError("There is no arm beside vanilla: run at least one strategy.")
     if len(set(names)) < len(names):
-        raise DataError(f"Arms need names of their own, and these are given: {', '.join(names)}.")
+        raise DataError(f"Two arms have the same name ({', '.join(names)}): give every arm a name of its own.")
     rows = _rows(vanilla)
     for arm in (vanilla, *arms):
         _check_scores(arm, rows)

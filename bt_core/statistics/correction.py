@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p values of the step-down procedure; rejecting those <= alpha bounds the chance of any false claim.
+    """Adjust p values by the step-down procedure; rejecting those <= alpha bounds the chance of any false claim.
 
     Holm 1979, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6:65-70.
-    Holds whatever the dependence between the tests.
+    The bound holds however the tests depend on each other.
     """
     adjusted = [1.0] * len(p_values)
     largest = 0.0

@@ -1,4 +1,4 @@
-"""A mean over rows and seeds with the uncertainty of both.
+"""The mean of scores over rows and seeds, with an interval that counts both as samples.
 
 Every seed is scored on the same rows, so rows and seeds are crossed random effects, and the variance of the mean is
 that of the row averages plus that of the seeds beyond what the rows already explain (Owen 2007, "The pigeonhole
@@ -15,8 +15,8 @@ import scipy
 from bt_core.statistics.arms import Scores
 
 #: A comparison's own spread replaces the average when it is larger at this level of the F test. Bozivich, Bancroft and
-#: Hartley 1956 (Annals of Mathematical Statistics 27:1017-1043) find that pooling after so lenient a test about keeps
-#: the level of the test that follows.
+#: Hartley 1956 (Annals of Mathematical Statistics 27:1017-1043) found that pooling after such a lenient test keeps
+#: the level of the test that follows approximately.
 POOLING_LEVEL = 0.25
 
 
@@ -24,8 +24,9 @@ POOLING_LEVEL = 0.25
 class Spread:
     """How far the mean of one seed lies from that of another.
 
-    `between` is the variance of seed means, `noise` the part of it that finitely many rows bring about (interaction
-    of row and seed over the number of rows), `freedom` the degrees of freedom of `between` (0: nothing is known).
+    `between` is the variance of the seeds' means, `noise` the part of it that is due to the finite number of rows
+    (interaction of row and seed over the number of rows), `freedom` the degrees of freedom of `between` (0 if nothing
+    is known).
     """
 
     between: float
@@ -34,16 +35,16 @@ class Spread:
 
     @property
     def variance(self) -> float:
-        """Variance between seeds that more rows would not take away."""
+        """The variance between seeds that more rows would not remove."""
         return max(self.between - self.noise, 0.0)
 
     def times(self, sides: int) -> "Spread":
-        """The spread of a difference of so many independent means of this spread."""
+        """The spread of a sum or difference of that many independent means of this spread."""
         return Spread(sides * self.between, sides * self.noise, self.freedom)
 
 
 def spread(values: Scores) -> Spread:
-    """Between-seed spread of a seeds x rows table: the mean squares of a two-way layout without replication."""
+    """The spread between the seeds of a seeds x rows table: mean squares of a two-way layout without replication."""
     seeds, rows = values.shape
     if seeds < 2:
         return Spread(0.0, 0.0, 0)
@@ -51,22 +52,22 @@ def spread(values: Scores) -> Spread:
     between = float(by_seed.var(ddof=1))
     if rows < 2:
         return Spread(between, between, seeds - 1)  # one row cannot tell the two apart
-    rest = values - values.mean(axis=0) - by_seed[:, None] + by_seed.mean()
-    return Spread(between, float((rest**2).sum()) / ((seeds - 1) * (rows - 1)) / rows, seeds - 1)
+    interaction = values - values.mean(axis=0) - by_seed[:, None] + by_seed.mean()
+    return Spread(between, float((interaction**2).sum()) / ((seeds - 1) * (rows - 1)) / rows, seeds - 1)
 
 
 def pooled(spreads: Iterable[Spread]) -> Spread:
     """The average spread, weighted by degrees of freedom."""
-    known = [found for found in spreads if found.freedom]
-    total = sum(found.freedom for found in known)
+    weighted = [one for one in spreads if one.freedom]
+    total = sum(one.freedom for one in weighted)
     if not total:
         return Spread(0.0, 0.0, 0)
-    between = sum(found.between * found.freedom for found in known) / total
-    return Spread(between, sum(found.noise * found.freedom for found in known) / total, total)
+    between = sum(one.between * one.freedom for one in weighted) / total
+    return Spread(between, sum(one.noise * one.freedom for one in weighted) / total, total)
 
 
 def _usable(own: Spread, pool: Spread) -> Spread:
-    """The average of the sweep, or the comparison's own spread where that is clearly larger or all there is."""
+    """The average spread of the sweep, or the comparison's own if it is clearly larger or the only one known."""
     if not own.freedom or not pool.freedom:
         return own if own.freedom else pool
     if own.between <= pool.between:
@@ -77,9 +78,9 @@ def _usable(own: Spread, pool: Spread) -> Spread:
 
 @dataclass(frozen=True)
 class Basis:
-    """What an interval is computed from; also tells how it would shrink with more rows and seeds."""
+    """What an interval is computed from, also for other numbers of rows and seeds."""
 
-    #: Mean over the rows and two made-up ones, where interval and test are centred.
+    #: Mean over the rows and two added ones, on which interval and test are centred.
     centre: float
     #: Variance of the row averages (over seeds) from row to row.
     row_variance: float
@@ -88,7 +89,7 @@ class Basis:
     spread: Spread
 
     def error(self, rows: int | None = None, seeds: int | None = None) -> tuple[float, float]:
-        """Standard error and degrees of freedom, as measured, or as they would be with so many rows and seeds."""
+        """Standard error and degrees of freedom, as measured or for other numbers of rows and seeds."""
         rows, seeds = rows or self.rows, seeds or self.seeds
         of_rows = self.row_variance / (rows + 2)
         variance = of_rows + self.spread.variance / seeds
@@ -102,7 +103,7 @@ class Basis:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its interval, and the two-sided p value of its being zero."""
+    """A mean with its interval, and the two-sided p value of the test that it is zero."""
 
     mean: float
     low: float
@@ -114,14 +115,14 @@ class Estimate:
 def estimate(values: Scores, pool: Spread, alpha: float, bounds: tuple[float, float] = (-1.0, 1.0)) -> Estimate:
     """Interval at level `1 - alpha` and test of the mean of a seeds x rows table.
 
-    One made-up row at either bound joins the data, so that rows which all agree do not look certain (Bonett and Price
-    2012, Journal of Educational and Behavioral Statistics 37:479-488, for paired proportions).
+    One row at each bound is added to the data, so that rows that all agree do not look certain (Bonett and Price 2012,
+    Journal of Educational and Behavioral Statistics 37:479-488, for paired proportions).
 
     Args:
-        values: differences of paired scores, or scores; seeds x rows.
-        pool: spread to be expected from the sweep's arms.
+        values: scores, or differences of paired scores, as seeds x rows.
+        pool: the average spread between seeds of the sweep's arms.
         alpha: 1 minus the interval's confidence.
-        bounds: what a value can be at least and at most.
+        bounds: the smallest and the largest possible value.
     """
     seeds, rows = values.shape
     padded = np.append(values.mean(axis=0), bounds)

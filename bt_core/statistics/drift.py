@@ -1,4 +1,4 @@
-"""Have the inputs changed? One test a column, Holm's correction over all of them."""
+"""Test whether the inputs have changed, column by column, with Holm's correction over all columns."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class ColumnDrift:
-    """One column, earlier rows against new ones. `before` and `after` say in words what it looks like."""
+    """One column of earlier rows and of new ones; `before` and `after` describe its values."""
 
     column: str
     #: `shares` (chi-squared test of the values' counts), `lengths` or `values` (two-sample Kolmogorov-Smirnov test).
@@ -30,23 +30,23 @@ class ColumnDrift:
 
 
 def input_drift(before: Rows, after: Rows, columns: Sequence[str]) -> list[ColumnDrift]:
-    """Test every column: the shares of its values where they are few, numbers by their size, texts by their length.
+    """Test every column: by the shares of its values if they are few, else numbers by size and texts by length.
 
     Pearson's chi-squared test and the Kolmogorov-Smirnov test are scipy's (`chi2_contingency`, `ks_2samp`); the p
     values are adjusted by Holm's procedure, so that a report of many columns raises no more false alarms than one.
-    What they cannot see: texts that change and keep their length.
+    A change of texts that leaves their lengths as they are is not detected.
     """
     if not before or not after:
         return []
-    found = [_tested(column, [row[column] for row in before], [row[column] for row in after]) for column in columns]
-    adjusted = holm([p_value for _, _, p_value, _, _ in found])
+    tests = [_test(column, [row[column] for row in before], [row[column] for row in after]) for column in columns]
+    adjusted = holm([p_value for _, _, p_value, _, _ in tests])
     return [
         ColumnDrift(column, method, p_value, new, old_text, new_text)
-        for (column, method, p_value, old_text, new_text), new in zip(found, adjusted, strict=True)
+        for (column, method, p_value, old_text, new_text), new in zip(tests, adjusted, strict=True)
     ]
 
 
-def _tested(column: str, before: Sequence[Any], after: Sequence[Any]) -> tuple[str, str, float, str, str]:
+def _test(column: str, before: Sequence[Any], after: Sequence[Any]) -> tuple[str, str, float, str, str]:
     old, new = Counter(map(str, before)), Counter(map(str, after))
     values = sorted(old | new)
     if len(values) <= MOST_CATEGORIES and len(before) + len(after) >= 5 * len(values):

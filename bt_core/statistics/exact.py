@@ -1,7 +1,7 @@
-"""Tests of one seed's pair of programs, with no assumption but that rows are independent.
+"""Tests of one seed's pair of programs, which assume only that rows are independent.
 
-They say whether these two programs differ. Whether the strategies do needs the spread between seeds as well, which is
-what `compare` looks at.
+They tell whether these two programs differ. Whether their strategies differ depends on the spread between seeds as
+well, which `compare` takes into account.
 """
 
 from collections.abc import Sequence
@@ -28,23 +28,23 @@ class SeedTest:
 
 
 def mcnemar(better: int, worse: int) -> float:
-    """Two-sided exact p value from the discordant rows alone (McNemar 1947, Psychometrika 12:153-157)."""
+    """Two-sided exact p value, from the discordant rows alone (McNemar 1947, Psychometrika 12:153-157)."""
     return float(scipy.stats.binomtest(better, better + worse, 0.5).pvalue) if better + worse else 1.0
 
 
 def sign_flip(differences: Sequence[float] | Scores, seed: int, resamples: int = 9_999) -> float:
-    """Two-sided p value of the mean under random signs (Fisher 1935; exact where 2^rows <= `resamples`)."""
-    changed = [value for value in differences if value]  # a zero stays zero under either sign
+    """Two-sided p value of the mean under random signs (Fisher 1935), exact if 2^rows <= `resamples`."""
+    changed = [value for value in differences if value]  # a zero is the same under either sign
     if len(changed) < 2:
-        return 1.0  # one row changes sign as easily as not
-    found = scipy.stats.permutation_test(
+        return 1.0  # one row has either sign with the same chance
+    test = scipy.stats.permutation_test(
         (changed,), np.mean, permutation_type="samples", n_resamples=resamples, rng=np.random.default_rng(seed)
     )
-    return float(found.pvalue)
+    return float(test.pvalue)
 
 
 def exact_test(ours: Sequence[float] | Scores, theirs: Sequence[float] | Scores, seed: int) -> tuple[str, float]:
-    """The test that paired scores call for, McNemar's where all are 0 or 1 and else the sign flip, and its p value."""
+    """The test that suits the paired scores (McNemar's if all are 0 or 1, else the sign flip), and its p value."""
     differences = np.asarray(ours, dtype=float) - np.asarray(theirs, dtype=float)
     if not np.isin(np.concatenate([ours, theirs]), (0.0, 1.0)).all():
         return "sign flip", sign_flip(differences, seed)
@@ -52,12 +52,12 @@ def exact_test(ours: Sequence[float] | Scores, theirs: Sequence[float] | Scores,
 
 
 def each_seed(left: Arm, right: Arm, seed: int) -> list[SeedTest]:
-    """`left` against `right` under every seed that both have; `seed` draws the random signs."""
+    """Test `left` against `right` under every seed that both have; `seed` draws the random signs."""
     return [_test(left, right, shared, seed) for shared in sorted(set(left.seeds) & set(right.seeds))]
 
 
-def _test(left: Arm, right: Arm, shared: int, seed: int) -> SeedTest:
-    ours, theirs = left.matrix([shared])[0], right.matrix([shared])[0]
+def _test(left: Arm, right: Arm, arm_seed: int, seed: int) -> SeedTest:
+    ours, theirs = left.matrix([arm_seed])[0], right.matrix([arm_seed])[0]
     better, worse = int((ours > theirs).sum()), int((ours < theirs).sum())
     method, p_value = exact_test(ours, theirs, seed)
-    return SeedTest(shared, float((ours - theirs).mean()), better, worse, p_value, method)
+    return SeedTest(arm_seed, float((ours - theirs).mean()), better, worse, p_value, method)

@@ -1,4 +1,4 @@
-"""Paired comparison of two programs on the same examples: one run, no seeds to tell apart."""
+"""Paired comparison of two programs on the same examples, under one seed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,15 +15,11 @@ class Difference:
     low: float
     high: float
 
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low > 0.0 or self.high < 0.0
-
 
 def paired_difference(
     before: Sequence[float], after: Sequence[float], seed: int, confidence: float = 0.95, resamples: int = 9_999
 ) -> Difference:
-    """Percentile-bootstrap interval of the mean of `after - before`, pairs kept together; scores lie in [0, 1].
+    """The mean of `after - before` with its percentile-bootstrap interval; scores lie in [0, 1], pairs stay together.
 
     Efron and Tibshirani 1993, chapter 13; computed by `scipy.stats.bootstrap` with the given seed.
     """
@@ -44,12 +40,12 @@ def paired_difference(
 
 
 def _unvaried(mean: float, pairs: int, confidence: float) -> Difference:
-    """The interval where all differences are one and the same, so that a bootstrap has nothing to resample.
+    """The interval if all differences are the same, where a bootstrap has nothing to resample.
 
-    As many pairs could go another way, at worst by all that scores allow, as the exact bound for none seen in `pairs`
-    lets pass (Clopper and Pearson 1934). No difference at all, which two equal programs have, is taken as it is.
+    It allows for unseen pairs that differ as far as scores can: their share is the exact upper bound for what was seen
+    in none of `pairs` (Clopper and Pearson 1934). If no row differs, the interval is 0 to 0.
     """
     if mean == 0.0:
         return Difference(0.0, 0.0, 0.0)
-    others = 1.0 - ((1.0 - confidence) / 2.0) ** (1.0 / pairs)
-    return Difference(mean, mean - others * (mean + 1.0), mean + others * (1.0 - mean))
+    unseen = 1.0 - ((1.0 - confidence) / 2.0) ** (1.0 / pairs)
+    return Difference(mean, mean - unseen * (mean + 1.0), mean + unseen * (1.0 - mean))

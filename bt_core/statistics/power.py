@@ -1,4 +1,4 @@
-"""What a test set can show, and how much more of it would decide."""
+"""The gap that a test set can detect, and how many rows and seeds a decision needs."""
 
 from bisect import bisect_left
 from collections.abc import Callable
@@ -18,14 +18,14 @@ _MOST_ROWS, _MOST_SEEDS = 10**8, 1000
 
 @dataclass(frozen=True)
 class Plan:
-    """Test rows and seeds in all."""
+    """Total numbers of test rows and seeds."""
 
     rows: int
     seeds: int
 
 
 def rows_for_gap(gap: float, discordant: float, alpha: float = 0.05, power: float = POWER) -> int:
-    """Test rows with which McNemar's test finds a gap between two fixed programs; seeds are no part of it.
+    """How many test rows McNemar's test needs to find a gap between two fixed programs, whatever their seeds.
 
     Connor 1987, "Sample size for testing differences in proportions for the paired-sample design", Biometrics
     43:207-211 (after Miettinen 1968).
@@ -41,15 +41,16 @@ def rows_for_gap(gap: float, discordant: float, alpha: float = 0.05, power: floa
     """
     if not 0.0 < abs(gap) <= discordant <= 1.0:
         raise ConfigError(
-            f"A gap of {gap} with {discordant} discordant rows cannot be: 0 < gap <= discordant <= 1 is needed."
+            f"A gap of {gap} is impossible with a share of {discordant} discordant rows:"
+            " give 0 < gap <= discordant <= 1."
         )
     return ceil(_connor(abs(gap), discordant, alpha, power))
 
 
 def detectable_gap(rows: int, discordant: float, alpha: float = 0.05, power: float = POWER) -> float:
-    """The smallest gap that McNemar's test finds in so many rows: `rows_for_gap` the other way round.
+    """The smallest gap that McNemar's test finds with that many rows: the inverse of `rows_for_gap`.
 
-    1.0 where even rows that all differ in one direction are too few; `discordant` is above 0.
+    It is 1.0 if the rows are too few even when all discordant ones differ in one direction; `discordant` is above 0.
     """
     if _connor(discordant, discordant, alpha, power) > rows:
         return 1.0
@@ -57,26 +58,26 @@ def detectable_gap(rows: int, discordant: float, alpha: float = 0.05, power: flo
 
 
 def _connor(gap: float, discordant: float, alpha: float, power: float) -> float:
-    tail, found = float(scipy.special.ndtri(1.0 - alpha / 2.0)), float(scipy.special.ndtri(power))
-    return ((tail * sqrt(discordant) + found * sqrt(discordant - gap**2)) / gap) ** 2
+    tail, reach = float(scipy.special.ndtri(1.0 - alpha / 2.0)), float(scipy.special.ndtri(power))
+    return ((tail * sqrt(discordant) + reach * sqrt(discordant - gap**2)) / gap) ** 2
 
 
 def detectable(
     basis: Basis, alpha: float, power: float = POWER, rows: int | None = None, seeds: int | None = None
 ) -> float:
-    """The smallest difference that a comparison like this one finds with the given power.
+    """The smallest difference that a comparison with these variances finds with the given power.
 
-    From the variances measured, those between seeds included; with other numbers of rows and seeds on request.
+    `rows` and `seeds` are those of the comparison unless others are given.
     """
     error, freedom = basis.error(rows, seeds)
     return float(scipy.special.stdtrit(freedom, 1.0 - alpha / 2.0) + scipy.special.stdtrit(freedom, power)) * error
 
 
 def plan(basis: Basis, gap: float, alpha: float, power: float = POWER) -> Plan:
-    """Rows and seeds, not fewer than now, with which the comparison would find `gap`.
+    """The rows and seeds, not fewer than now, with which the comparison would find `gap`.
 
-    More rows do not shrink what seeds differ by. Seeds are therefore added first, until they take at most half of the
-    variance that the gap leaves; then rows.
+    More rows do not reduce the spread between seeds. Seeds are therefore added first, until they account for at most
+    half of the variance that the gap allows; then rows are added.
     """
     seeds = _least(
         lambda number: detectable(basis, alpha, power, _MOST_ROWS, number) <= gap / sqrt(2.0), basis.seeds, _MOST_SEEDS
@@ -86,5 +87,5 @@ def plan(basis: Basis, gap: float, alpha: float, power: float = POWER) -> Plan:
 
 
 def _least(suffices: Callable[[int], bool], low: int, high: int) -> int:
-    """The least number from `low` to `high` that suffices, where every larger one does as well; else `high`."""
+    """The smallest number from `low` to `high` that suffices (as every larger one does), or `high` if none does."""
     return low + bisect_left(range(low, high), True, key=suffices)

@@ -1,4 +1,4 @@
-"""May a challenger replace the champion? A paired comparison on one set of rows, against a margin."""
+"""Decide whether a challenger may replace the champion: a paired comparison on one set of rows, against a margin."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from bt_core.statistics.paired import Difference, paired_difference
 
 @dataclass(frozen=True)
 class Challenge:
-    """The challenger less the champion, row by row."""
+    """The comparison of a challenger with the champion, row by row."""
 
     difference: Difference
-    #: Of the two-sided exact test that the two are alike: McNemar's for scores of 0 and 1, else of random signs.
+    #: P value of the two-sided exact test: McNemar's test for scores of 0 and 1, else the test by random signs.
     p_value: float
     margin: float
     confidence: float
@@ -24,7 +24,7 @@ class Challenge:
     def is_better(self) -> bool:
         """The interval lies above the margin, and the exact test agrees.
 
-        The bootstrap's interval is too short for a handful of rows; the exact test does not depend on their number.
+        The bootstrap's interval is too short for a handful of rows; the exact test holds for any number of them.
         """
         return self.difference.low > self.margin and self.p_value <= 1.0 - self.confidence
 
@@ -32,7 +32,7 @@ class Challenge:
 def challenge(
     champion: Sequence[float], challenger: Sequence[float], margin: float, confidence: float, seed: int
 ) -> Challenge:
-    """Compare two programs' scores in [0, 1] on the same rows, at least one; `seed` draws the resamples."""
+    """Compare two programs' scores in [0, 1] on the same rows (at least one); `seed` draws the resamples."""
     _, p_value = exact_test(challenger, champion, seed)
     return Challenge(paired_difference(champion, challenger, seed, confidence), p_value, margin, confidence)
 
@@ -47,16 +47,16 @@ class ScoreSummary:
 
     @classmethod
     def of(cls, scores: Sequence[float]) -> "ScoreSummary":
-        """Of at least one score."""
+        """Summarise scores, of which there is at least one."""
         values = np.asarray(scores, dtype=float)
         deviation = float(values.std(ddof=1)) if len(values) > 1 else 0.0
         return cls(float(values.mean()), deviation, len(values))
 
 
 def score_shift(then: ScoreSummary, now: ScoreSummary) -> float:
-    """Two-sided p value of Welch's t-test that the score is the same as it was on other rows (1947, Biometrika 34).
+    """Two-sided p value of Welch's t-test that the score is the same as on other rows (1947, Biometrika 34).
 
-    Where neither score varied, there is nothing to weigh a difference by: 1 for the same score, else 0.
+    If neither score varied, there is no scale for a difference: the p value is 1 for equal means, else 0.
     """
     if min(then.rows, now.rows) < 2:
         return 1.0

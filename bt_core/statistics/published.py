@@ -1,4 +1,4 @@
-"""What published means can decide when nothing but the means, the test size and the number of seeds is known."""
+"""What published results decide if only the means, the test size and the number of seeds are known."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,19 +8,19 @@ import scipy
 
 
 class Reading(StrEnum):
-    """What follows for one difference, as far as test rows go; a spread between seeds could only blur it."""
+    """What the test rows say about one difference; the spread between seeds could only make it less certain."""
 
     #: The difference exceeds the widest half-width.
     SHOWN = "shown"
     #: The difference is within even the narrowest half-width.
     NOT_SHOWN = "not shown"
-    #: It depends on how the rows pair up, which the scores by row would tell.
+    #: It depends on how the rows pair up, which only the scores by row would show.
     OPEN = "depends on the pairing"
 
 
 @dataclass(frozen=True)
 class Published:
-    """A difference of two published means, with the half-widths between which that of its interval lies."""
+    """A difference of two published means, with bounds on the half-width of its interval."""
 
     gap: float
     narrowest: float
@@ -28,7 +28,7 @@ class Published:
 
     @property
     def reading(self) -> Reading:
-        """What the figures alone say."""
+        """What the published figures say."""
         if abs(self.gap) > self.widest:
             return Reading.SHOWN
         return Reading.NOT_SHOWN if abs(self.gap) <= self.narrowest else Reading.OPEN
@@ -37,9 +37,9 @@ class Published:
 def published_difference(before: float, after: float, rows: int, seeds: int, alpha: float = 0.05) -> Published:
     """Bounds on the interval of `after - before`, from means of 0/1 scores over the seeds.
 
-    Widest: the two are unrelated row by row and every seed answers alike, so both are binomial with `rows` draws.
-    Narrowest: every row's difference, averaged over the seeds, is as near to the gap as whole answers allow, that is
-    one of the two neighbouring multiples of 1 / seeds.
+    The widest interval: the two are unrelated row by row and every seed gives the same answers, so that both are
+    binomial with `rows` draws. The narrowest one: every row's difference, averaged over the seeds, is as near to the
+    gap as whole answers allow, which is one of the two neighbouring multiples of 1 / seeds.
     """
     gap = after - before
     part = abs(gap) * seeds - floor(abs(gap) * seeds)

@@ -1,4 +1,4 @@
-"""Sweeps with a known truth, to measure how often the verdict errs and how often it finds what is there."""
+"""Simulated sweeps with a known truth, which measure how often the verdict is wrong and how often it finds a gain."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ BEATEN, CLAIMED = "an arm beats vanilla", "a gain claimed"
 
 @dataclass(frozen=True)
 class Truth:
-    """The population that sweeps are drawn from. A row is answered right when a normal score is above 0 (probit).
+    """The population that sweeps are drawn from. A row is answered correctly if a normal score is above 0 (probit).
 
-    Of the variance of that score, `difficulty` is the row's own and shared by all arms, `taste` the strategy's on that
-    row, and the rest the single program's.
+    Of the variance of that score, `difficulty` belongs to the row and is shared by all arms, `taste` belongs to the
+    strategy on that row, and the rest to the single program.
     """
 
     vanilla: float
@@ -29,7 +29,7 @@ class Truth:
     seeds: int = 3
     #: Standard deviation between seeds of an arm's success rate; vanilla has none.
     seed_sd: float = 0.0
-    #: Arms whose `seed_sd` is another.
+    #: Arm -> its `seed_sd`, for arms that have one of their own.
     seed_sds: Mapping[str, float] = field(default_factory=dict)
     validation_rows: int = 50
     difficulty: float = 0.5
@@ -37,7 +37,7 @@ class Truth:
 
 
 def draw(truth: Truth, rng: np.random.Generator) -> tuple[Arm, list[Arm]]:
-    """One sweep: vanilla and the arms. Vanilla is the same program under every seed."""
+    """Draw one sweep: vanilla, which is the same program under every seed, and the arms."""
     hard = rng.standard_normal(truth.rows + truth.validation_rows) * np.sqrt(truth.difficulty)
     same = hard + rng.standard_normal(hard.size) * np.sqrt(1.0 - truth.difficulty) + scipy.special.ndtri(truth.vanilla)
     vanilla = (same[: truth.rows] > 0.0).astype(float)
@@ -58,16 +58,16 @@ def _draw_arm(truth: Truth, name: str, hard: np.ndarray, rng: np.random.Generato
 
 
 def outcomes(truth: Truth, sweeps: int, seed: int, margin: float = DEFAULT_MARGIN) -> dict[str, float]:
-    """Shares of simulated sweeps with each verdict, and with `an arm beats vanilla` or `a gain claimed`.
+    """The share of simulated sweeps with each verdict, with `an arm beats vanilla` and with `a gain claimed`.
 
-    `a gain claimed` is a sweep with either an arm that beats vanilla or `weights pay`.
+    `a gain claimed` means that an arm beats vanilla or that the verdict is `weights pay`.
     """
     rng = np.random.default_rng(seed)
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for _ in range(sweeps):
         table = compare(*draw(truth, rng))
         word = judge(table, margin).word
         beaten = any(arm.versus_vanilla and arm.versus_vanilla.beats(table.alpha) for arm in table.arms)
         claimed = beaten or word == Word.WEIGHTS_PAY
-        found.update([word.value] + [BEATEN] * beaten + [CLAIMED] * claimed)
-    return {name: found[name] / sweeps for name in (*Word, BEATEN, CLAIMED)}
+        counts.update([word.value] + [BEATEN] * beaten + [CLAIMED] * claimed)
+    return {name: counts[name] / sweeps for name in (*Word, BEATEN, CLAIMED)}

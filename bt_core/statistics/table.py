@@ -1,4 +1,4 @@
-"""The table of a sweep: every arm with its mean, its interval, and its differences to vanilla and to prompts alone."""
+"""The table of a sweep: every arm with its mean, its interval and its differences to vanilla and to prompts alone."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -21,17 +21,17 @@ class Contrast:
     high: float
     p_value: float
     basis: Basis
-    #: Holm-adjusted p value; None for a difference that is shown and not claimed.
+    #: Holm-adjusted p value; None for a difference that is shown but not claimed.
     adjusted: float | None = None
 
     def beats(self, alpha: float) -> bool:
-        """Whether `left` is better, all claims of the table considered."""
+        """Whether `left` is better, corrected for all claims of the table."""
         return self.adjusted is not None and self.adjusted <= alpha and self.mean > 0.0
 
 
 @dataclass(frozen=True)
 class ArmSummary:
-    """One line of the table. Intervals are at the table's level, one by one."""
+    """One line of the table. Every interval has the table's level by itself."""
 
     name: str
     has_weights: bool
@@ -42,7 +42,7 @@ class ArmSummary:
     #: Mean validation score over the arm's seeds; None for vanilla.
     validation: float | None
     versus_vanilla: Contrast | None = None
-    #: Against the prompts-only arm that validation chose; None for that arm, for vanilla, or where there is none.
+    #: Against the prompts-only arm that validation chose; None for that arm, for vanilla, and if there is none.
     versus_prompts: Contrast | None = None
 
 
@@ -54,20 +54,20 @@ class Table:
     rows: int
     vanilla: ArmSummary
     arms: tuple[ArmSummary, ...]
-    #: The prompts-only arm and the arm with weights of highest validation score; None where there is none of its kind.
+    #: The prompts-only arm and the arm with weights of highest validation score; None if there is none of that kind.
     prompts: str | None
     weights: str | None
 
     def arm(self, name: str) -> ArmSummary:
-        """The line of the arm of that name."""
+        """The line of the arm that has this name."""
         return next(arm for arm in self.arms if arm.name == name)
 
 
 def compare(vanilla: Arm, arms: Sequence[Arm], alpha: float = 0.05) -> Table:
     """Compare the arms of a sweep on its test rows.
 
-    One Holm family holds every claim: each arm against vanilla, and the chosen arm with weights against the chosen
-    prompts-only arm. Validation does the choosing (the earlier arm on ties), so no test score decides what is tested.
+    All claims are one Holm family: each arm against vanilla, and the chosen arm with weights against the chosen
+    prompts-only arm. Validation chooses (the earlier arm on ties), so that no test score decides what is tested.
 
     Args:
         vanilla: the program before any step.
@@ -75,7 +75,7 @@ def compare(vanilla: Arm, arms: Sequence[Arm], alpha: float = 0.05) -> Table:
         alpha: the chance of any false claim; 1 minus the confidence of an interval.
 
     Raises:
-        DataError: when the scores do not fit together or are no scores.
+        DataError: when the arms cannot be compared, or a score is not a number in [0, 1].
         ConfigError: when `alpha` is not between 0 and 1.
     """
     if not 0.0 < alpha < 1.0:
@@ -87,7 +87,7 @@ def compare(vanilla: Arm, arms: Sequence[Arm], alpha: float = 0.05) -> Table:
     lines = [
         replace(
             _summary(arm, pool, alpha),
-            validation=_validation(arm),
+            validation=arm.mean_validation,
             versus_vanilla=_contrast(arm, vanilla, pool, alpha),
             versus_prompts=_contrast(arm, chosen, pool.times(2), alpha) if chosen and arm is not chosen else None,
         )
@@ -104,35 +104,32 @@ def compare(vanilla: Arm, arms: Sequence[Arm], alpha: float = 0.05) -> Table:
     )
 
 
-def _validation(arm: Arm) -> float:
-    return sum(arm.validation[seed] for seed in arm.seeds) / len(arm.seeds)
-
-
 def _best(arms: Iterable[Arm], has_weights: bool) -> Arm | None:
-    return max((arm for arm in arms if arm.has_weights == has_weights), key=_validation, default=None)
+    of_kind = (arm for arm in arms if arm.has_weights == has_weights)
+    return max(of_kind, key=lambda arm: arm.mean_validation, default=None)
 
 
 def _summary(arm: Arm, pool: Spread, alpha: float) -> ArmSummary:
     values = arm.matrix(arm.seeds)
-    found = estimate(values, pool, alpha, bounds=(0.0, 1.0))
+    mean = estimate(values, pool, alpha, bounds=(0.0, 1.0))
     by_seed = dict(zip(arm.seeds, map(float, values.mean(axis=1)), strict=True))
-    return ArmSummary(arm.name, arm.has_weights, found.mean, found.low, found.high, by_seed, None)
+    return ArmSummary(arm.name, arm.has_weights, mean.mean, mean.low, mean.high, by_seed, None)
 
 
 def _contrast(left: Arm, right: Arm, pool: Spread, alpha: float) -> Contrast | None:
     seeds = tuple(seed for seed in left.seeds if seed in right.scores)
     if not seeds:
         return None
-    found = estimate(left.matrix(seeds) - right.matrix(seeds), pool, alpha)
-    return Contrast(left.name, right.name, seeds, found.mean, found.low, found.high, found.p_value, found.basis)
+    gap = estimate(left.matrix(seeds) - right.matrix(seeds), pool, alpha)
+    return Contrast(left.name, right.name, seeds, gap.mean, gap.low, gap.high, gap.p_value, gap.basis)
 
 
 def _adjusted(lines: Sequence[ArmSummary], tuned: str | None) -> tuple[ArmSummary, ...]:
-    """The lines with Holm-adjusted p values on whatever is claimed."""
+    """The lines with a Holm-adjusted p value for everything that is claimed."""
     claims = [line.versus_vanilla for line in lines if line.versus_vanilla]
     claims += [line.versus_prompts for line in lines if line.versus_prompts and line.name == tuned]
-    found = holm([claim.p_value for claim in claims])
-    adjusted = {(claim.left, claim.right): p_value for claim, p_value in zip(claims, found, strict=True)}
+    p_values = holm([claim.p_value for claim in claims])
+    adjusted = {(claim.left, claim.right): p_value for claim, p_value in zip(claims, p_values, strict=True)}
 
     def mark(contrast: Contrast | None) -> Contrast | None:
         return contrast and replace(contrast, adjusted=adjusted.get((contrast.left, contrast.right)))

@@ -1,4 +1,4 @@
-"""Was fine-tuning worth it? One of four answers, the sentence that says why, and the figures behind it."""
+"""The verdict on whether fine-tuning was worth it: one of four answers, a sentence that says why, and its figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,14 @@ from bt_core.errors import ConfigError, DataError
 from bt_core.statistics.arms import VANILLA
 from bt_core.statistics.power import Plan, plan
 from bt_core.statistics.table import Contrast, Table
+from bt_core.wording import counted, p_phrase, with_interval
 
 #: A gain smaller than this is not worth a fine-tuned model: five points of a score in [0, 1].
 DEFAULT_MARGIN = 0.05
 
 
 class Word(StrEnum):
-    """The answers there are. P and W are the arms that validation chose; the first rule that holds gives the word."""
+    """The four answers. P and W are the arms that validation chose; the first rule that holds gives the answer."""
 
     #: P beats vanilla, Holm-adjusted, and the interval of W - P ends below the margin.
     PROMPTS_SUFFICE = "prompts alone suffice"
@@ -22,13 +23,13 @@ class Word(StrEnum):
     WEIGHTS_PAY = "weights pay"
     #: No arm beats vanilla, Holm-adjusted, and every arm's interval against vanilla ends below the margin.
     NONE_BEATS_VANILLA = "no strategy beats vanilla"
-    #: None of these.
+    #: None of these rules holds.
     UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer. `label` is the short form, `sentence` the long one."""
+    """The answer: `label` is its short form, `sentence` its long one."""
 
     word: Word
     sentence: str
@@ -36,13 +37,13 @@ class Verdict:
     alpha: float
     #: The comparisons that led to the answer.
     figures: tuple[Contrast, ...]
-    #: How much more would decide an undecided comparison; 0 otherwise.
+    #: How many more rows and seeds would decide an undecided comparison; 0 otherwise.
     more_rows: int = 0
     more_seeds: int = 0
 
     @property
     def label(self) -> str:
-        """Such as `weights pay`, or `undecided: 420 more test rows would decide`."""
+        """The short form, such as `weights pay` or `undecided: 420 more test rows would decide`."""
         more = _more(self.more_rows, self.more_seeds)
         return f"{self.word}: {more} would decide" if more else self.word.value
 
@@ -52,7 +53,7 @@ def judge(table: Table, margin: float = DEFAULT_MARGIN) -> Verdict:
 
     Args:
         table: the comparison.
-        margin: the largest gain that is not worth having; a difference whose interval ends below it is called nothing.
+        margin: the largest gain that is not worth having; a difference whose interval ends below it is no gain.
 
     Raises:
         ConfigError: when `margin` is not between 0 and 1.
@@ -91,7 +92,7 @@ class _Judge:
             return self._decided(Word.PROMPTS_SUFFICE, (self.prompts, self.gap), self._suffice())
         if self.gap.beats(alpha) and self.weights.beats(alpha):
             return self._decided(Word.WEIGHTS_PAY, (self.gap, self.weights), self._pay())
-        if not self._winners() and not self._perhaps():
+        if not self._winners() and not self._may_be_better():
             return self._decided(Word.NONE_BEATS_VANILLA, tuple(self._all()), self._nothing())
         return self._undecided()
 
@@ -104,8 +105,8 @@ class _Judge:
     def _winners(self) -> list[Contrast]:
         return [contrast for contrast in self._all() if contrast.beats(self.table.alpha)]
 
-    def _perhaps(self) -> list[Contrast]:
-        """Arms that may still be better than vanilla by the margin."""
+    def _may_be_better(self) -> list[Contrast]:
+        """The arms that may still be better than vanilla by the margin."""
         return [contrast for contrast in self._all() if contrast.high >= self.margin]
 
     def _pay(self) -> str:
@@ -148,13 +149,13 @@ class _Judge:
     def _blocking(self) -> list[Contrast]:
         """The comparisons that keep the verdict open."""
         if not self._winners():
-            return self._perhaps()
+            return self._may_be_better()
         if self.gap.beats(self.table.alpha):
             return [self.weights]
         return [self.gap] if self.gap.high >= self.margin else [self.prompts]
 
     def _plan(self, contrast: Contrast) -> Plan:
-        """What would show a gain of the size seen, or that it is below the margin, whichever is nearer."""
+        """What would show a gain of the measured size, or rule out one of the margin, whichever takes less."""
         claims = [*self._all(), self.gap]
         still_open = sum(claim.adjusted is None or claim.adjusted > self.table.alpha for claim in claims)
         reach = max(contrast.mean, self.margin - contrast.mean)
@@ -166,9 +167,9 @@ class _Judge:
         return f"neither shows a gain nor rules out one of {self.margin:.3f}"
 
     def _figures(self, contrast: Contrast) -> str:
-        adjusted = "" if contrast.adjusted is None else f", adjusted p {_p_value(contrast.adjusted)}"
-        interval = f"{1.0 - self.table.alpha:.0%} interval {contrast.low:+.3f} to {contrast.high:+.3f}"
-        return f"{contrast.mean:+.3f} ({interval}{adjusted}; {_count(self.table.rows, 'test row')}, {_seeds(contrast)})"
+        adjusted = [] if contrast.adjusted is None else [f"adjusted {p_phrase(contrast.adjusted)}"]
+        sample = f"{counted(self.table.rows, 'test row')}, {counted(len(contrast.seeds), 'seed')}"
+        return with_interval(contrast, 1.0 - self.table.alpha, *adjusted, sample=sample)
 
     def _caveat(self, figures: Sequence[Contrast]) -> str:
         if all(contrast.basis.spread.freedom for contrast in figures):
@@ -180,19 +181,7 @@ def _named(name: str) -> str:
     return name if name == VANILLA else f"`{name}`"
 
 
-def _seeds(contrast: Contrast) -> str:
-    return _count(len(contrast.seeds), "seed")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def _more(rows: int, seeds: int) -> str:
-    parts = [_count(rows, "more test row")] if rows else []
-    parts += [_count(seeds, "more seed")] if seeds else []
+    parts = [counted(rows, "more test row")] if rows else []
+    parts += [counted(seeds, "more seed")] if seeds else []
     return " and ".join(parts)
-
-
-def _p_value(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"= {value:.3f}"

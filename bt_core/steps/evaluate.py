@@ -4,18 +4,19 @@ No other stage of a run reads the test split.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from bt_core.config import Config
 from bt_core.engine.base import Engine
+from bt_core.formats.rows import Answer, ComparedRow, write_results
 from bt_core.program import read_program
-from bt_core.records import Row, StageReport, Trace, Usage, read_jsonl, write_jsonl
+from bt_core.records import Row, StageReport, Trace, Usage, read_jsonl
 from bt_core.statistics import Difference, paired_difference
 from bt_core.steps.session import Session
 from bt_core.steps.stage import Stage
 from bt_core.steps.trace_summary import failures, mean_score
+from bt_core.wording import run_verdict
 
 
 def evaluate(
@@ -33,7 +34,7 @@ def evaluate(
         vanilla: directory of the program before any step.
         program: directory of the program that would be shipped.
         test: JSONL, the sealed split.
-        results: JSONL to write: {example, row, vanilla: {score, prediction, error}, final: {...}}.
+        results: the JSONL file to write, a `ComparedRow` a line.
 
     Raises:
         BtError: when an input is not usable or the engine failed.
@@ -62,9 +63,9 @@ def compared(
         before, after: the vanilla and the final program's traces on the rows, in their order.
         usages: what running each of the two programs took, under `vanilla` and `final`.
         config: its seed is that of the bootstrap interval.
-        results: JSONL to write.
+        results: the JSONL file to write.
     """
-    write_jsonl(results, map(_row, rows, before, after))
+    write_results(results, map(_row, rows, before, after))
     difference = paired_difference([t.score for t in before], [t.score for t in after], config.seed)
     return {
         "params": {"rows": len(rows)},
@@ -74,10 +75,8 @@ def compared(
     }
 
 
-def _row(row: dict[str, Any], before: Trace, after: Trace) -> dict[str, Any]:
-    keys = ("score", "prediction", "error")
-    vanilla, final = ({key: value for key, value in asdict(trace).items() if key in keys} for trace in (before, after))
-    return {"example": before.example, "row": row, "vanilla": vanilla, "final": final}
+def _row(row: Row, before: Trace, after: Trace) -> ComparedRow:
+    return ComparedRow(example=before.example, row=row, vanilla=Answer.of(before), final=Answer.of(after))
 
 
 def _metrics(
@@ -94,12 +93,4 @@ def _metrics(
 
 
 def _note(before: Sequence[Trace], after: Sequence[Trace], difference: Difference) -> str:
-    verdict = (
-        "the interval excludes 0" if difference.excludes_zero else "the interval includes 0: no difference is shown"
-    )
-    return (
-        f"| program | test score |\n|---|---|\n| vanilla | {mean_score(before):.3f} |\n"
-        f"| final | {mean_score(after):.3f} |\n\n"
-        f"Paired difference {difference.mean:+.3f}, 95% interval [{difference.low:+.3f}, {difference.high:+.3f}]"
-        f" over {len(after)} rows; {verdict}."
-    )
+    return run_verdict(len(after), mean_score(before), mean_score(after), difference)

@@ -1,13 +1,14 @@
-"""Register: what a whole run came to, as `result.json` and as a note for a person."""
+"""Register: sum up a whole run, as `result.json` and as a note."""
 
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from bt_core.config import Config, step_kinds
+from bt_core.formats.run_result import Difference, Evaluation, ProgramTokens, RunResult, Step
 from bt_core.program import Program, program_sha256, read_program
-from bt_core.records import StageReport, canonical_json
+from bt_core.records import StageReport, Usage
+from bt_core.wording import run_verdict
 
 
 def summarise(
@@ -22,106 +23,100 @@ def summarise(
 
     Args:
         program: the program directory that is shipped.
-        reports: of every stage before this one.
-        run_ids: MLflow run id by stage; empty when tracking is off.
+        reports: the reports of every stage before this one.
+        run_ids: MLflow run id of each stage; empty when tracking is off.
         config: the run's merged configuration.
-        strategy: as written, `p -> w -> p`.
-        result: JSON file to write.
+        strategy: the strategy as written, such as `p -> w -> p`.
+        result: the JSON file to write.
 
     Raises:
         ProgramError: when the program directory is damaged.
     """
     started = time.time()
     shipped = read_program(program)
-    steps = [_step(report, reports) for report in reports if report.kind in step_kinds()]
-    test = next((_test(report) for report in reports if report.kind == "evaluate"), None)
-    warnings = [warning for report in reports for warning in report.warnings]
-    summary = {
-        "strategy": strategy,
-        "task": config.task,
-        "seed": config.seed,
-        "steps": steps,
-        "test": test,
-        "program": str(program),
-        "program_sha256": program_sha256(program),
-        "shipped": _origin(shipped),
-        "seconds": round(sum(report.ended - report.started for report in reports), 3),
-        "warnings": warnings,
-        "mlflow": dict(run_ids),
-        "config": config.model_dump(mode="json"),
-    }
-    result.parent.mkdir(parents=True, exist_ok=True)
-    result.write_text(canonical_json(summary), encoding="utf-8")
-    metrics = {"test/difference": test["difference"]["mean"]} if test else {}
+    summary = RunResult(
+        strategy=strategy,
+        task=config.task,
+        seed=config.seed,
+        steps=tuple(_step(report, reports) for report in reports if report.kind in step_kinds()),
+        test=next((_evaluation(report) for report in reports if report.kind == "evaluate"), None),
+        program=str(program),
+        program_sha256=program_sha256(program),
+        shipped=_made_by(shipped),
+        seconds=_seconds(reports),
+        warnings=tuple(warning for report in reports for warning in report.warnings),
+        mlflow=dict(run_ids),
+        config=config.model_dump(mode="json"),
+    )
+    summary.write(result)
+    metrics = {"test/difference": summary.test.difference.mean} if summary.test else {}
     return StageReport("register", "register", metrics=metrics, note=_note(summary), started=started, ended=time.time())
 
 
-def _origin(program: Program) -> str:
+def _made_by(program: Program) -> str:
     """Label of the stage that made the program."""
     return program.lineage[-1].stage if program.lineage else "vanilla"
 
 
-def _step(report: StageReport, reports: Sequence[StageReport]) -> dict[str, Any]:
+def _seconds(reports: Sequence[StageReport]) -> float:
+    return round(sum(report.ended - report.started for report in reports), 3)
+
+
+def _step(report: StageReport, reports: Sequence[StageReport]) -> Step:
     """One optimisation step: its own stage and the bootstrap before it (`2.w` and `2.bootstrap`)."""
     position = report.stage.split(".")[0]
     own = [other for other in reports if other.stage in (report.stage, f"{position}.bootstrap")]
     traces = next((other.metrics for other in own if other.kind == "bootstrap"), {})
-    return {
-        "stage": report.stage,
-        "kind": report.kind,
-        "validation": report.metrics["val/score"],
-        "validation_before": report.metrics["val/score_before"],
-        "seconds": round(sum(other.ended - other.started for other in own), 3),
-        "lm_calls": sum(other.usage.calls for other in own),
-        "cached_calls": sum(other.usage.cached_calls for other in own),
-        "prompt_tokens": sum(other.usage.prompt_tokens for other in own),
-        "computed_prompt_tokens": sum(other.usage.computed_prompt_tokens for other in own),
-        "completion_tokens": sum(other.usage.completion_tokens for other in own),
-        "train_tokens": int(report.metrics.get("train/tokens", 0)),
-        "train_cached": bool(report.metrics.get("train/cached", 0)),
-        "traces_kept": int(traces.get("traces/kept", 0)),
-        "traces_total": int(traces.get("traces/total", 0)),
-        "warnings": list(report.warnings),
-    }
+    usage = sum((other.usage for other in own), Usage())
+    return Step(
+        stage=report.stage,
+        kind=report.kind,
+        validation=report.metrics["val/score"],
+        validation_before=report.metrics["val/score_before"],
+        seconds=_seconds(own),
+        lm_calls=usage.calls,
+        cached_calls=usage.cached_calls,
+        prompt_tokens=usage.prompt_tokens,
+        computed_prompt_tokens=usage.computed_prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        train_tokens=int(report.metrics.get("train/tokens", 0)),
+        train_cached=bool(report.metrics.get("train/cached", 0)),
+        traces_kept=int(traces.get("traces/kept", 0)),
+        traces_total=int(traces.get("traces/total", 0)),
+        warnings=report.warnings,
+    )
 
 
-def _test(report: StageReport) -> dict[str, Any]:
+def _evaluation(report: StageReport) -> Evaluation:
     metrics = report.metrics
-    return {
-        "vanilla": metrics["test/vanilla"],
-        "final": metrics["test/final"],
-        "difference": {
-            "mean": metrics["test/difference"],
-            "ci95": [metrics["test/difference_low"], metrics["test/difference_high"]],
-        },
-        "rows": int(metrics["test/rows"]),
-        "prompt_tokens_per_example": {
-            name: metrics[f"cost/prompt_tokens_per_example_{name}"] for name in ("vanilla", "final")
-        },
-    }
+    tokens = {name: metrics[f"cost/prompt_tokens_per_example_{name}"] for name in ("vanilla", "final")}
+    return Evaluation(
+        vanilla=metrics["test/vanilla"],
+        final=metrics["test/final"],
+        difference=Difference(
+            mean=metrics["test/difference"],
+            ci95=(metrics["test/difference_low"], metrics["test/difference_high"]),
+        ),
+        rows=int(metrics["test/rows"]),
+        prompt_tokens_per_example=ProgramTokens(**tokens),
+    )
 
 
-def _note(summary: Mapping[str, Any]) -> str:
+def _note(result: RunResult) -> str:
     """Markdown: the verdict first, then the steps."""
     lines = []
-    if summary["test"]:
-        test = summary["test"]
-        low, high = test["difference"]["ci95"]
-        verdict = "better than" if low > 0 else "worse than" if high < 0 else "not shown to differ from"
-        lines = [
-            f"**On {test['rows']} sealed test rows the final program is {verdict} the vanilla one**:"
-            f" {test['vanilla']:.3f} -> {test['final']:.3f}, paired difference {test['difference']['mean']:+.3f}"
-            f" (95% interval {low:+.3f} to {high:+.3f}). Shipped: {summary['shipped']}.",
-            "",
-        ]
+    if result.test:
+        test = result.test
+        verdict = run_verdict(test.rows, test.vanilla, test.final, test.difference)
+        lines = [f"**{verdict}** Shipped: {result.shipped}.", ""]
     lines += [
         "| step | validation before | validation | traces kept | LM calls | seconds |",
         "|---|---|---|---|---|---|",
     ]
-    for step in summary["steps"]:
+    for step in result.steps:
         lines.append(
-            f"| {step['stage']} | {step['validation_before']:.3f} | {step['validation']:.3f} |"
-            f" {step['traces_kept']} of {step['traces_total']} | {step['lm_calls']} | {step['seconds']:.0f} |"
+            f"| {step.stage} | {step.validation_before:.3f} | {step.validation:.3f} |"
+            f" {step.traces_kept} of {step.traces_total} | {step.lm_calls} | {step.seconds:.0f} |"
         )
-    lines += ["", *(f"- {warning}" for warning in summary["warnings"])]
+    lines += ["", *(f"- {warning}" for warning in result.warnings)]
     return "\n".join(lines).rstrip()

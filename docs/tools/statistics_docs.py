@@ -29,17 +29,17 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def method_rates(measured: Mapping[str, Any]) -> str:
-    """One comparison, three ways to compute its interval."""
+    """Error rates of one comparison with three ways to compute its interval."""
     names = list(measured["methods"][0]["rates"])
     rows = [
-        [f"{found['rows']:,}", f"{found['seed_sd']:g}", *(f"{found['rates'][name]:.1%}" for name in names)]
-        for found in measured["methods"]
+        [f"{case['rows']:,}", f"{case['seed_sd']:g}", *(f"{case['rates'][name]:.1%}" for name in names)]
+        for case in measured["methods"]
     ]
     return table(["test rows", "between-seed deviation", *names], rows)
 
 
 def error_rates(measured: Mapping[str, Any]) -> str:
-    """Wrong claims of the verdict on arms that are equal."""
+    """How often the verdict makes a wrong claim about equal arms."""
     return table(
         ["truth", "test rows", "between-seed deviation", "wrong claims", "of these `weights pay`"], _errors(measured)
     )
@@ -47,38 +47,38 @@ def error_rates(measured: Mapping[str, Any]) -> str:
 
 def _errors(measured: Mapping[str, Any]) -> Iterator[list[str]]:
     for group, wrong in (("all equal", CLAIMED), ("prompts help", Word.WEIGHTS_PAY)):
-        for found in _group(measured, group):
-            rates = found["outcomes"]
-            yield [*_setting(group, found), f"{rates[wrong]:.1%}", f"{rates[Word.WEIGHTS_PAY]:.1%}"]
+        for scenario in _group(measured, group):
+            rates = scenario["outcomes"]
+            yield [*_setting(group, scenario), f"{rates[wrong]:.1%}", f"{rates[Word.WEIGHTS_PAY]:.1%}"]
 
 
 def power(measured: Mapping[str, Any]) -> str:
-    """What the verdict is when weights add something, or nothing."""
+    """How often each verdict is given when weights add something, and when they add nothing."""
     rows = [
-        [*_setting(group, found), *(f"{found['outcomes'][word]:.0%}" for word in Word)]
+        [*_setting(group, scenario), *(f"{scenario['outcomes'][word]:.0%}" for word in Word)]
         for group in ("gain 0.05", "gain 0.10", "prompts help", "all equal")
-        for found in _group(measured, group)
-        if found["spread"] in ("0", "0.03", "0.03, 5 seeds", "0.03, 10 seeds")
+        for scenario in _group(measured, group)
+        if scenario["spread"] in ("0", "0.03", "0.03, 5 seeds", "0.03, 10 seeds")
     ]
     return table(["truth", "test rows", "between-seed deviation", *map(str, Word)], rows)
 
 
 def _group(measured: Mapping[str, Any], group: str) -> list[dict[str, Any]]:
-    return [found for found in measured["scenarios"] if found["group"] == group]
+    return [scenario for scenario in measured["scenarios"] if scenario["group"] == group]
 
 
-def _setting(group: str, found: Mapping[str, Any]) -> list[str]:
-    return [group, f"{found['truth']['rows']:,}", found["spread"]]
+def _setting(group: str, scenario: Mapping[str, Any]) -> list[str]:
+    return [group, f"{scenario['truth']['rows']:,}", scenario["spread"]]
 
 
 def planning() -> str:
-    """Gaps that a test set can find, and rows that a gap needs, for two fixed programs."""
-    found = [[f"{rows:,}", *(_gap(detectable_gap(rows, share)) for share in DISCORDANT)] for rows in SIZES]
+    """The gaps that a test set can find, and the rows that a gap needs, for two fixed programs."""
+    gaps = [[f"{rows:,}", *(_gap(detectable_gap(rows, share)) for share in DISCORDANT)] for rows in SIZES]
     needed = [
         [f"rows for a gap of {gap:.2f}", *(f"{rows_for_gap(gap, share):,}" for share in DISCORDANT)]
         for gap in (0.05, 0.1)
     ]
-    return table(["test rows", *(f"{share:.0%} discordant" for share in DISCORDANT)], found + needed)
+    return table(["test rows", *(f"{share:.0%} discordant" for share in DISCORDANT)], gaps + needed)
 
 
 def _gap(gap: float) -> str:
@@ -93,8 +93,8 @@ def paper(published: Mapping[str, Any]) -> str:
 def _cells(published: Mapping[str, Any]) -> Iterator[list[str]]:
     for model, scores in published["scores"].items():
         for number, task in enumerate(published["tasks"]):
-            found = _differences(published, scores, number, task)
-            yield [model, task, f"{published['test_rows'][task]:,}", *map(_reading, found)]
+            differences = _differences(published, scores, number, task)
+            yield [model, task, f"{published['test_rows'][task]:,}", *map(_reading, differences)]
 
 
 def _differences(
@@ -105,21 +105,24 @@ def _differences(
     return [published_difference(scores[name][number] / 100, tuned, rows, seeds) for name in ("p", "p -> p")]
 
 
-def _reading(found: Published) -> str:
-    return f"{100 * found.gap:+.1f} ± {100 * found.narrowest:.1f} to {100 * found.widest:.1f}: {found.reading}"
+def _reading(difference: Published) -> str:
+    bounds = f"{100 * difference.narrowest:.1f} to {100 * difference.widest:.1f}"
+    return f"{100 * difference.gap:+.1f} ± {bounds}: {difference.reading}"
 
 
 def paper_count(published: Mapping[str, Any]) -> str:
-    """How the eighteen differences read, in a sentence."""
-    found = [
+    """A sentence that counts what the eighteen differences show."""
+    differences = [
         difference
         for scores in published["scores"].values()
         for number, task in enumerate(published["tasks"])
         for difference in _differences(published, scores, number, task)
     ]
-    shown, not_shown, unclear = (sum(difference.reading == reading for difference in found) for reading in Reading)
+    shown, not_shown, unclear = (
+        sum(difference.reading == reading for difference in differences) for reading in Reading
+    )
     return (
-        f"Of these {len(found)} differences, the means alone show {shown}, cannot show {not_shown}, and leave "
+        f"Of these {len(differences)} differences, the means alone show {shown}, cannot show {not_shown}, and leave "
         f"{unclear} to how the rows pair up."
     )
 
@@ -138,7 +141,7 @@ def document() -> str:
     text = DOCUMENT.read_text("utf-8")
     for name, block in blocks.items():
         mark = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-        text = re.sub(mark, lambda found, block=block: f"{found[1]}{block}\n{found[2]}", text, flags=re.DOTALL)
+        text = re.sub(mark, lambda match, block=block: f"{match[1]}{block}\n{match[2]}", text, flags=re.DOTALL)
     return text
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bt_core.records import write_jsonl
+from bt_core.formats.rows import Answer, ComparedRow, ScoredRow, write_results
 from bt_core.statistics.exact import mcnemar
 from tests.cli.conftest import Bt
 
@@ -16,21 +16,27 @@ ROWS = 40
 def _run(folder: Path, scores: Sequence[float], first: int = 0) -> Path:
     """A run's folder, whose vanilla program scored 0 throughout."""
     rows = [
-        {"example": f"e{first + n}", "row": {}, "vanilla": {"score": 0.0}, "final": {"score": score}}
+        ComparedRow(example=f"e{first + n}", row={}, vanilla=_answer(0.0), final=_answer(score))
         for n, score in enumerate(scores)
     ]
-    write_jsonl(folder / "results.jsonl", rows)
+    write_results(folder / "results.jsonl", rows)
     return folder
+
+
+def _answer(score: float) -> Answer:
+    return Answer(score=score, prediction={}, error=None)
 
 
 def _scores(file: Path, scores: Sequence[float]) -> Path:
     """Scores of a sweep's program, in another order of rows."""
-    rows = [{"example": f"e{n}", "row": {}, "score": score} for n, score in enumerate(scores)]
-    write_jsonl(file, rows[::-1])
+    rows = [
+        ScoredRow(example=f"e{n}", row={}, score=score, prediction={}, error=None) for n, score in enumerate(scores)
+    ]
+    write_results(file, rows[::-1])
     return file
 
 
-def test_a_run_against_a_sweeps_program(bt: Bt, tmp_path: Path) -> None:
+def test_a_run_is_compared_with_a_program_of_a_sweep(bt: Bt, tmp_path: Path) -> None:
     _run(tmp_path / "one", [float(n < 10) for n in range(ROWS)])
     _scores(tmp_path / "p-seed0.jsonl", [float(3 <= n < 30) for n in range(ROWS)])
     found = json.loads(bt("compare", "one", "p-seed0.jsonl", "--json").out)
@@ -42,10 +48,10 @@ def test_a_run_against_a_sweeps_program(bt: Bt, tmp_path: Path) -> None:
     assert low < 17 / ROWS < high
     said = bt("compare", "one", "p-seed0.jsonl").out
     assert "p-seed0.jsonl differs from one: 0.250 -> 0.675, difference +0.425 (95% interval " in said
-    assert "20 rows better, 3 worse, p = 0.000 (McNemar's test)" in said
+    assert "20 rows better, 3 worse, p < 0.001 (McNemar's test)" in said
 
 
-def test_the_same_run_twice_shows_nothing(bt: Bt, tmp_path: Path) -> None:
+def test_the_same_run_twice_does_not_differ(bt: Bt, tmp_path: Path) -> None:
     _run(tmp_path / "one", [0.5, 0.25, 1.0])
     ended = bt("compare", "one", "one")
     assert ended.status == 0
@@ -67,12 +73,13 @@ def test_other_test_rows_are_refused(bt: Bt, tmp_path: Path) -> None:
     ("content", "sentence"),
     [
         (None, "two holds no results (results.jsonl): name the folder of a finished run, or a results file."),
-        ('{"colour": "red"}\n', "results.jsonl is no results file (KeyError('example'))"),
+        ('{"colour": "red"}\n', "results.jsonl, row 1: `example` is missing, `row` is missing, `score` is missing"),
+        ('{"colour": "red", "final": {}}\n', "results.jsonl, row 1: `example` is missing, `row` is missing"),
         ("red\n", "results.jsonl, line 1: broken JSON"),
     ],
-    ids=["missing", "other-rows", "no-json"],
+    ids=["missing", "other-rows", "other-run", "no-json"],
 )
-def test_what_holds_no_results(content: str | None, sentence: str, bt: Bt, tmp_path: Path) -> None:
+def test_a_folder_without_results_is_refused(content: str | None, sentence: str, bt: Bt, tmp_path: Path) -> None:
     _run(tmp_path / "one", [1.0])
     (tmp_path / "two").mkdir()
     if content is not None:

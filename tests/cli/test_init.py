@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bt_core.engine.response_cache import CACHE_VARIABLE
+from bt_core.formats.run_result import RunResult
 from tests.cli.conftest import Bt
 from tests.core import conftest as core
 
@@ -101,6 +102,6 @@ def test_it_runs_outside_this_project(bt: Bt, tmp_path: Path, tiny_folder: Path)
     settings = ("--config", "tickets/config.yaml", "--set", "decoding.max_tokens=4", "--strategy", "p", *FEW)
     done = _started(tmp_path, BIN / "bt", "run", "--task", "tickets", "--model", tiny_folder, "--out", "out", *settings)
     assert done.returncode == 0, done.stderr
-    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    result = RunResult.read(tmp_path / "out" / "result.json").content()
     assert (result["task"], result["test"]["rows"]) == ("tickets", 4)
     assert result["config"]["p"]["candidates"] == 4

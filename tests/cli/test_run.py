@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from bt_core.engine.response_cache import CACHE_VARIABLE
+from bt_core.formats.run_result import RunResult
 from bt_core.program import read_program
 from bt_core.records import read_jsonl
 from bt_tracking.server import free_port
@@ -50,7 +51,7 @@ class Run:
 
     @property
     def result(self) -> dict[str, Any]:
-        return dict(json.loads((self.folder / "result.json").read_text()))
+        return RunResult.read(self.folder / "result.json").content()
 
 
 def _bt(cwd: Path, *arguments: Any) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""`bt show`: a program for a person, and what it refuses to show."""
+"""`bt show`: what it shows of a program, and what it refuses to show."""
 
 import json
 from pathlib import Path

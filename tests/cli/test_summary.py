@@ -1,6 +1,7 @@
-"""The table at the end of a run, and a verdict that claims no more than its interval."""
+"""The table at the end of a run, and its verdict, which claims no more than the interval."""
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from rich.text import Text
 from bt_cli.local.run_folder import RunFolder
 from bt_cli.view.console import print_sentence
 from bt_cli.view.summary import print_summary
-from bt_core.records import write_jsonl
+from bt_core.formats.rows import Answer, ComparedRow, write_results
+from bt_core.formats.run_result import RunResult
 
 STEP = {
     "stage": "1.p",
@@ -22,28 +24,52 @@ STEP = {
     "lm_calls": 1234,
     "cached_calls": 0,
     "prompt_tokens": 56789,
+    "computed_prompt_tokens": 5678,
     "completion_tokens": 321,
+    "train_tokens": 0,
+    "train_cached": False,
     "traces_kept": 26,
     "traces_total": 60,
+    "warnings": [],
 }
+RESULT = {
+    "task": "continents",
+    "strategy": "p",
+    "seed": 0,
+    "steps": [STEP],
+    "shipped": "1.p",
+    "program": "runs/one/program",
+    "program_sha256": "0" * 64,
+    "seconds": 70.5,
+    "warnings": [],
+    "mlflow": {},
+    "config": {},
+}
+ANSWER = Answer(score=0.0, prediction={}, error=None)
 
 
-def _printed(folder: Path, low: float, high: float, **changes: Any) -> str:
-    difference = {"mean": (low + high) / 2, "ci95": [low, high]}
-    test = {"vanilla": 0.5, "final": 0.6, "difference": difference, "rows": 150}
-    result = {"task": "continents", "strategy": "p", "seed": 0, "steps": [STEP], "test": test, "shipped": "1.p"}
+def _printed(folder: Path, low: float, high: float, tracking_uri: str | None = None, **changes: Any) -> str:
+    test = {
+        "vanilla": 0.5,
+        "final": 0.6,
+        "difference": {"mean": (low + high) / 2, "ci95": [low, high]},
+        "rows": 150,
+        "prompt_tokens_per_example": {"vanilla": 54.0, "final": 81.5},
+    }
+    result = RunResult.parse(json.dumps({**RESULT, "test": test, **changes}), "result.json")
     file = io.StringIO()
     run = RunFolder(folder / "runs" / "one")
-    write_jsonl(run.results, [{"row": {"city": "São Paulo", "continent": "South America"}}])
+    row = {"city": "São Paulo", "continent": "South America"}
+    write_results(run.results, [ComparedRow(example="e", row=row, vanilla=ANSWER, final=ANSWER)])
     console = Console(file=file, width=80, soft_wrap=True, highlight=False)
-    print_summary(console, result | changes, run, changes.get("tracking_uri"))
+    print_summary(console, result, run, tracking_uri)
     return file.getvalue()
 
 
 @pytest.mark.parametrize(
     ("is_terminal", "lines"), [(True, ["twelve letters or", "so"]), (False, ["twelve letters or so"])]
 )
-def test_a_sentence_is_broken_between_words_on_a_terminal_alone(is_terminal: bool, lines: list[str]) -> None:
+def test_a_sentence_is_wrapped_on_a_terminal_only(is_terminal: bool, lines: list[str]) -> None:
     file = io.StringIO()
     console = Console(file=file, width=18, soft_wrap=True, force_terminal=is_terminal, color_system=None)
     print_sentence(console, Text("twelve letters or so"))
@@ -55,7 +81,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_a_step_tells_its_gain_and_its_cost(tmp_path: Path) -> None:
+def test_a_step_shows_its_gain_and_its_cost(tmp_path: Path) -> None:
     line = next(line for line in _printed(tmp_path, 0.1, 0.2).splitlines() if "1.p" in line and "│" in line)
     cells = [cell.strip() for cell in line.strip("│").split("│")]
     assert cells == ["1.p", "0.250 -> 0.500", "26/60", "1,234", "56,789", "321", "61.0"]
@@ -94,11 +120,11 @@ def test_the_next_commands_can_be_pasted(tmp_path: Path) -> None:
     assert text.endswith("\n  bt mlflow\n")
 
 
-def test_a_server_of_the_users_needs_no_local_one(tmp_path: Path) -> None:
+def test_with_a_named_server_no_local_one_is_suggested(tmp_path: Path) -> None:
     text = _printed(tmp_path, 0.1, 0.2, tracking_uri="http://mlflow:5000")
     assert "tracking http://mlflow:5000" in text
     assert "bt mlflow" not in text
 
 
-def test_shipping_the_vanilla_program_is_said(tmp_path: Path) -> None:
+def test_it_says_when_the_vanilla_program_is_shipped(tmp_path: Path) -> None:
     assert "from no step: the vanilla program is the best" in _printed(tmp_path, 0.0, 0.0, shipped="vanilla")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bt_core.engine.response_cache import CACHE_VARIABLE
+from bt_core.formats.sweep import Sweep as SweepFile
 from bt_core.program import program_sha256
 from bt_core.records import read_jsonl
 from tests.core import conftest as core
@@ -40,7 +41,7 @@ class Sweep:
 
     @property
     def content(self) -> dict[str, Any]:
-        return dict(json.loads((self.folder / "sweep.json").read_text()))
+        return SweepFile.read(self.folder / "sweep.json").content()
 
 
 def _command(model: Path, out: str, *more: str) -> list[str]:

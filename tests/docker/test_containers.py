@@ -18,6 +18,7 @@ import docker
 import pytest
 
 from bt_core.errors import UserError, WorldError
+from bt_core.formats.run_result import RunResult
 from bt_core.program import program_sha256, read_program
 from bt_core.records import read_jsonl
 from bt_core.user_wheel import WHEEL_VARIABLE
@@ -186,7 +187,7 @@ def test_the_program_is_the_outcome_of_both_steps(done: LocalRun) -> None:
 
 
 def test_the_result_agrees_with_the_rows(done: LocalRun) -> None:
-    result = json.loads(done.tasks["register"].artifacts["result"].read_text())
+    result = RunResult.read(done.tasks["register"].artifacts["result"]).content()
     rows = read_jsonl(done.tasks["evaluate"].artifacts["results"])
     assert len(rows) == result["test"]["rows"] == toy.SMALL["rows"]["test"]
     for name in ("vanilla", "final"):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bt_core.errors import UserError
+from bt_core.formats.run_result import RunResult
 from bt_core.program import program_sha256, read_program
 from bt_core.records import read_jsonl, read_traces, row_id
 from bt_core.strategy import Strategy, strategy_slug
@@ -36,7 +37,7 @@ class Arms:
 
     @property
     def result(self) -> dict[str, Any]:
-        return dict(json.loads(self.long.tasks["register"].artifacts["result"].read_text(encoding="utf-8")))
+        return RunResult.read(self.long.tasks["register"].artifacts["result"]).content()
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from bt_cli.local.run import collect
 from bt_cli.local.run_folder import RunFolder
 from bt_core.errors import ConfigError
+from bt_core.formats.run_result import RunResult
 from bt_pipelines.better_together import Options
 from bt_pipelines.compile import compile_retrain, compile_strategy, compile_sweep
 from bt_pipelines.pods.profile import Profile
@@ -147,10 +148,10 @@ class TestRuns:
     def test_the_program_is_what_a_run_leaves(self, runs: Runs, tmp_path: Path) -> None:
         result = collect(runs.fused, len(STRATEGY), RunFolder(tmp_path))
         assert _bytes(tmp_path / "program") == _bytes(runs.apart.tasks["3.select"].artifacts["selected"])
-        assert result["program"] == str(tmp_path / "program")
+        assert result.program == str(tmp_path / "program")
 
     def test_the_result_is_the_same_but_for_times_and_names(self, runs: Runs) -> None:
-        apart, fused = (json.loads(run.tasks["register"].artifacts["result"].read_text()) for run in _both(runs))
+        apart, fused = (RunResult.read(run.tasks["register"].artifacts["result"]).content() for run in _both(runs))
         assert apart["mlflow"].keys() == fused["mlflow"].keys()
         assert all(fused["mlflow"].values())
         for result in (apart, fused):

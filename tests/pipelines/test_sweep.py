@@ -10,7 +10,7 @@ from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from bt_core.errors import ConfigError
-from bt_core.steps.sweep.tree import DEFAULT_SEEDS, DEFAULT_STRATEGIES, Place, tasks_a_seed
+from bt_core.steps.sweep.tree import DEFAULT_SEEDS, DEFAULT_STRATEGIES, SweepStage, tasks_a_seed
 from bt_core.strategy import Strategy, prefix_tree
 from bt_pipelines.better_together import Options
 from bt_pipelines.compile import compile_sweep
@@ -48,7 +48,7 @@ def test_the_tasks_are_those_of_the_prefix_tree(
     labels = set(tasks(pipeline))
     nodes = prefix_tree(strategies)
     for seed in seeds:
-        placed = {Place.of(label) for label in labels if label.startswith(f"s{seed}.")}
+        placed = {SweepStage.of(label) for label in labels if label.startswith(f"s{seed}.")}
         assert {place.prefix for place in placed if not place.work} == {node.prefix for node in nodes}
         assert {place.prefix for place in placed if place.work == "bootstrap"} == {node.parent for node in nodes}
         vanilla = [()] if seed == seeds[0] else []
@@ -67,13 +67,13 @@ def test_steps_go_on_from_their_parent_and_share_its_traces(tmp_path: Path) -> N
     for seed in data:
         made = {(): (data[seed], "program")}
         for node in prefix_tree(STRATEGIES):
-            traces = Place(seed, node.parent, "bootstrap").stage
+            traces = SweepStage(seed, node.parent, "bootstrap").label
             splits = {split: (data[seed], split) for split in ("train", "val")}
             origins = {"program": made[node.parent], "traces": (traces, "traces"), **splits}
-            assert sources(pipeline, Place(seed, node.prefix).stage) == origins
+            assert sources(pipeline, SweepStage(seed, node.prefix).label) == origins
             assert sources(pipeline, traces) == {"program": made[node.parent], "train": (data[seed], "train")}
-            made[node.prefix] = (Place(seed, node.prefix).stage, "optimised")
-            scored = sources(pipeline, Place(seed, node.prefix, "score").stage)
+            made[node.prefix] = (SweepStage(seed, node.prefix).label, "optimised")
+            scored = sources(pipeline, SweepStage(seed, node.prefix, "score").label)
             assert scored == {"program": made[node.prefix], "test": (data[seed], "test")}
 
 

@@ -1,4 +1,4 @@
-"""Reads a page as a browser's parser would see it: elements, texts, and tables by id."""
+"""Reads a page as a browser's parser sees it: elements, texts and tables by id."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

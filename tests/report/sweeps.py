@@ -1,11 +1,13 @@
-"""Two contents of sweep.json: an ordinary sweep, whose figures fit each other, and an odd one."""
+"""Contents of sweep.json: an ordinary sweep, whose figures fit each other, and odd ones."""
 
+import json
 import math
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from bt_core.formats.sweep import Sweep
 from bt_core.statistics import DEFAULT_MARGIN, Arm, ArmSummary, Contrast, compare, judge
 from bt_core.strategy import format_strategy, parse_strategy, prefix_tree
 
@@ -43,8 +45,13 @@ TWENTY = NINE | {
 INJECTION = '<script>alert("x")</script> & | `tick` [link](javascript:alert(1)) <img src=http://example.com/x.png>'
 
 
+def as_sweep(content: Any) -> Sweep:
+    """The sweep whose file has that content."""
+    return Sweep.parse(json.dumps(content), "sweep.json")
+
+
 def ordinary(strategies: dict[str, float] = NINE, seeds: tuple[int, ...] = SEEDS) -> dict[str, Any]:
-    """Rows that the strategies share in difficulty, answered right or wrong; everything else follows from them."""
+    """A sweep whose figures follow from rows, which are as difficult for one strategy as for another."""
     random = np.random.default_rng(0)
     difficulty = random.normal(size=300)
     vanilla = _arm("vanilla", 0.33, difficulty, random, seeds[:1] * len(seeds), seeds)
@@ -82,7 +89,7 @@ def odd() -> dict[str, Any]:
         "config": {"note": INJECTION},
         "winner": None,
         "changed": {
-            "gained": [{"row": {INJECTION: INJECTION}, "before": None, "after": {"answer": INJECTION}}],
+            "gained": [{"row": {INJECTION: INJECTION}, "before": {}, "after": {"answer": INJECTION}}],
             "lost": [],
             "gained_count": 1,
             "lost_count": 0,
@@ -91,14 +98,14 @@ def odd() -> dict[str, Any]:
 
 
 def injected() -> dict[str, Any]:
-    """A sweep with markup in prompts, demonstrations and fields."""
+    """A sweep with markup in prompts, demos and fields."""
     sweep = ordinary({"p": 0.6, "p -> w": 0.8})
     sweep["winner"]["arm"] = "p -> w"
     sweep["winner"]["predictors"] = {
         INJECTION: {
             "instructions": f"{INJECTION}\n```\n# not a heading\n````",
-            "inputs": [{"name": INJECTION, "type": "str", "description": ""}],
-            "outputs": [INJECTION],
+            "inputs": [_field(INJECTION)],
+            "outputs": [_field(INJECTION)],
             "demos": [{INJECTION: INJECTION}],
             "label_prior": {INJECTION: -1.0},
             "adapter": {"path": INJECTION, "sha256": "0" * 64},
@@ -108,14 +115,14 @@ def injected() -> dict[str, Any]:
 
 
 def empty() -> dict[str, Any]:
-    """Whatever may be empty is."""
+    """A sweep in which everything that may be empty is empty."""
     changed = {"gained": [], "lost": [], "gained_count": 0, "lost_count": 0}
     nothing: dict[str, Any] = {"arms": [], "nodes": [], "winner": None, "changed": changed, "config": {}, "metric": ""}
     return ordinary({"p": 0.5, "w": 0.5}) | nothing | {"description": ""}
 
 
 def _arm(name: str, level: float, difficulty: Any, random: Any, drawn: tuple[int, ...], seeds: tuple[int, ...]) -> Arm:
-    """An arm that answers alike under seeds drawn alike."""
+    """An arm whose answers are the same under seeds that are drawn the same."""
     taste = {seed: random.normal(size=len(difficulty)) for seed in dict.fromkeys(drawn)}
     latent = {seed: difficulty + taste[seed] for seed in taste}
     shift = {seed: 0.0 if name == "vanilla" else 0.02 * math.sin(seed + len(name)) for seed in seeds}
@@ -197,7 +204,7 @@ def _node(seed: int, prefix: tuple[str, ...], before: float, after: float) -> di
 
 
 def _frame(seeds: tuple[int, ...]) -> dict[str, Any]:
-    """What the strategies do not change."""
+    """The keys that do not depend on the strategies."""
     demos = [
         {"city": "Windhoek", "country": "Namibia", "continent": "Africa"},
         {"city": "Cusco", "country": "Peru", "continent": "South America"},
@@ -225,15 +232,15 @@ def _frame(seeds: tuple[int, ...]) -> dict[str, Any]:
                 "locate": predictor
                 | {
                     "instructions": "Name the country in which the city lies.\nAnswer with the country's name only.",
-                    "inputs": ["city"],
-                    "outputs": ["country"],
+                    "inputs": [_field("city")],
+                    "outputs": [_field("country")],
                     "demos": [{name: row[name] for name in ("city", "country")} for row in demos],
                     "adapter": {"path": "adapter", "sha256": "bca00160" * 8},
                 },
                 "place": predictor
                 | {
-                    "inputs": ["city", "country"],
-                    "outputs": ["continent"],
+                    "inputs": [_field("city"), _field("country")],
+                    "outputs": [_field("continent")],
                     "label_prior": {"Africa": -2.31, "Asia": -0.82, "South America": -1.4},
                     "adapter": {"path": "adapter", "sha256": "bca00160" * 8},
                 },
@@ -256,6 +263,10 @@ def _frame(seeds: tuple[int, ...]) -> dict[str, Any]:
             "seconds_one_by_one": 4_410.0,
         },
     }
+
+
+def _field(name: str) -> dict[str, str]:
+    return {"name": name, "type": "str", "description": ""}
 
 
 def _step(stage: str, before: float, after: float) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from bt_report.pareto import Offer, not_dominated
 from bt_report.scale import scale
 from bt_report.text import compact, duration, fenced, markdown, markdown_sentence, shown, signed
 from bt_report.tree import branches, tree
-from tests.report.sweeps import ordinary
+from tests.report.sweeps import NINE, as_sweep, ordinary
 
 NUMBERS = st.floats(-1e6, 1e6, allow_nan=False)
 
@@ -57,30 +57,31 @@ def test_not_dominated_means_no_other_is_better_in_one_and_as_good_in_the_other(
 
 
 def test_tree_has_each_shared_step_once_with_its_mean() -> None:
-    sweep = ordinary({"p -> w -> p": 0.7, "p -> w": 0.6, "p": 0.5})
-    found = branches(sweep["nodes"], ["p -> w -> p", "p -> w"])
+    nodes = as_sweep(ordinary({"p -> w -> p": 0.7, "p -> w": 0.6, "p": 0.5})).nodes
+    found = branches(nodes, ["p -> w -> p", "p -> w"])
     assert [branch.name for branch in found] == ["vanilla", "p", "p -> w", "p -> w -> p"]
     assert [branch.is_arm for branch in found] == [True, False, True, True]
-    after = [node["validation"] for node in sweep["nodes"] if node["strategy"] == "p -> w"]
+    after = [node.validation for node in nodes if node.strategy == "p -> w"]
     assert found[2].validation == pytest.approx(sum(after) / 3)
     twigs = tree(found).twigs
     assert [(twig.from_x, twig.from_y) for twig in twigs[1:]] == [(twig.x, twig.y) for twig in twigs[:-1]]
 
 
-def test_a_step_whose_parent_is_missing_hangs_from_the_nearest_one() -> None:
-    nodes = [node for node in ordinary({"p -> w -> p": 0.7, "p": 0.5})["nodes"] if node["strategy"] != "p -> w"]
+def test_a_step_whose_parent_is_missing_is_joined_to_the_nearest_one() -> None:
+    nodes = [node for node in as_sweep(ordinary({"p -> w -> p": 0.7, "p": 0.5})).nodes if node.strategy != "p -> w"]
     root, first, last = tree(branches(nodes, [])).twigs
     assert (last.from_x, last.from_y) == (first.x, first.y)
     assert first.from_x == root.x
 
 
 def test_long_loss_curves_are_thinned_and_epochs_stand_at_their_last_step() -> None:
-    node = {"strategy": "w", "seed": 0, "val_loss": [[1, 1.0], [2, 0.5]]}
-    (panel,) = losses([node | {"loss": [[step, 2.0 - step / 1000] for step in range(1, 1001)]}])
+    node = as_sweep(ordinary(NINE)).nodes[0].model_copy(update={"strategy": "w", "val_loss": ((1, 1.0), (2, 0.5))})
+    loss = tuple((step, 2.0 - step / 1000) for step in range(1, 1001))
+    (panel,) = losses([node.model_copy(update={"loss": loss})])
     (curve,) = panel.curves
     assert curve.training.count("L") < 120
     assert curve.held_out == ((panel.x(500), panel.y(1.0)), (panel.x(1000), panel.y(0.5)))
-    assert losses([node | {"loss": [], "val_loss": []}]) == []
+    assert losses([node.model_copy(update={"loss": (), "val_loss": ()})]) == []
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def test_markdown_is_escaped_where_it_would_mean_something(text: str, escaped: s
     assert markdown(text) == escaped
 
 
-def test_words_and_numbers_are_written_for_readers() -> None:
+def test_texts_and_numbers_are_written_for_readers() -> None:
     assert [duration(seconds) for seconds in (0, 4.23, 59.6, 244, 7_500)] == [
         "0.0 s",
         "4.2 s",

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bt_core.engine.response_cache import CACHE_VARIABLE
+from bt_core.formats.sweep import Sweep
 from bt_core.program import read_program
 from bt_core.records import read_jsonl
 from tests.tasks.documented import BANKING77
@@ -37,7 +38,7 @@ class Done:
     out: str
 
     def sweep(self, task: str) -> dict[str, Any]:
-        return dict(json.loads((self.folder / task / "sweep.json").read_text(encoding="utf-8")))
+        return Sweep.read(self.folder / task / "sweep.json").content()
 
 
 def _bt(cwd: Path, *arguments: Any) -> str:

@@ -10,21 +10,22 @@ import yaml
 from bt_core.config import resolve_config
 from tests.cli import conftest as cli
 from tests.cli.conftest import Bt
+from tests.report.sweeps import ordinary
 
 bt = cli.bt
 
 
 def _sweep(task: str, model: str, **settings: Any) -> dict[str, Any]:
-    """The parts of a sweep.json that the table is made from."""
+    """A sweep.json with scores, costs and settings made up for the table."""
     config = resolve_config({"task": task, **settings}).model_dump(mode="json")
-    arm = {"mean": 0.6, "low": 0.5, "high": 0.7}
-    return {
+    sweep = ordinary({"p -> p": 0.5, "p -> w -> p": 0.6, "w -> p -> w": 0.6}, seeds=(0, 1))
+    scores = {"mean": 0.6, "low": 0.5, "high": 0.7}
+    return sweep | {
         "model": model,
         "rows": config["rows"],
-        "seeds": [0, 1],
-        "vanilla": {"mean": 0.25, "low": 0.2, "high": 0.3},
-        "arms": [{"name": "p -> w -> p", **arm}, {"name": "w -> p -> w", **arm}],
-        "cost": {"seconds": 5400.0},
+        "vanilla": sweep["vanilla"] | {"mean": 0.25, "low": 0.2, "high": 0.3},
+        "arms": [arm | scores for arm in sweep["arms"][1:]],
+        "cost": sweep["cost"] | {"seconds": 5400.0},
         "config": config,
     }
 

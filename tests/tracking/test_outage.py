@@ -11,6 +11,7 @@ import pytest
 
 from bt_core.config import Config
 from bt_core.errors import TrackingError
+from bt_core.formats.run_result import RunResult
 from bt_core.program import program_sha256
 from bt_core.records import StageReport
 from bt_pipelines.compile import compile_strategy
@@ -48,7 +49,7 @@ def run(
 
 
 def result(done: LocalRun) -> dict[str, Any]:
-    return dict(json.loads(done.tasks["register"].artifacts["result"].read_text(encoding="utf-8")))
+    return RunResult.read(done.tasks["register"].artifacts["result"]).content()
 
 
 def untracked(done: LocalRun) -> list[str]:

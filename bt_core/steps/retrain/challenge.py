@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from bt_core.config import Config, Decoding
 from bt_core.engine.base import Engine
+from bt_core.formats.rows import Answer, ChallengeRow, write_results
 from bt_core.program import Program, read_program
-from bt_core.records import Row, StageReport, Trace, read_jsonl, write_jsonl
+from bt_core.records import Row, StageReport, Trace, read_jsonl
 from bt_core.statistics import Challenge
 from bt_core.statistics import challenge as compare
 from bt_core.statistics.promotion import ScoreSummary
 from bt_core.steps.session import Session
 from bt_core.steps.stage import Stage
 from bt_core.steps.trace_summary import failures
+from bt_core.wording import on_test_rows, p_phrase, sealed
 
 #: The three decisions: there is no champion yet; the challenger won; it did not.
 FIRST, PROMOTE, KEEP = "first", "promote", "keep"
@@ -39,7 +40,7 @@ def challenge(
         challenger: what the run made.
         test: sealed rows that no run has compared on.
         is_first: there is no champion yet: the challenger becomes it, whatever it scores.
-        results: JSONL to write: {example, row, champion: {score, prediction, error}, challenger: {...}}.
+        results: the JSONL file to write, a `ChallengeRow` a line.
         engine: one that is already loaded, with the base model of both.
 
     Returns:
@@ -53,7 +54,7 @@ def challenge(
     after = session.runner.run(session.stage.program, rows, f"{stage} challenger")
     is_same = _answers(champion) == _answers(challenger)
     before = after if is_same else _champion_traces(champion, rows, config, session, engine)
-    write_jsonl(results, map(_row, rows, before, after))
+    write_results(results, map(_row, rows, before, after))
     scores = [trace.score for trace in before], [trace.score for trace in after]
     found = compare(*scores, config.retrain.margin, config.retrain.confidence, config.seed)
     old, new = map(ScoreSummary.of, scores)
@@ -100,9 +101,8 @@ def _shared(session: Session, other: Path) -> Engine | None:
     return session.engine if is_same else None
 
 
-def _row(row: dict[str, Any], before: Trace, after: Trace) -> dict[str, Any]:
-    shown = [{"score": trace.score, "prediction": trace.prediction, "error": trace.error} for trace in (before, after)]
-    return {"example": before.example, "row": row, "champion": shown[0], "challenger": shown[1]}
+def _row(row: Row, before: Trace, after: Trace) -> ChallengeRow:
+    return ChallengeRow(example=before.example, row=row, champion=Answer.of(before), challenger=Answer.of(after))
 
 
 def _metrics(found: Challenge, before: ScoreSummary, after: ScoreSummary) -> dict[str, float]:
@@ -119,15 +119,15 @@ def _metrics(found: Challenge, before: ScoreSummary, after: ScoreSummary) -> dic
 
 def _reason(decision: str, found: Challenge, before: ScoreSummary, after: ScoreSummary, is_same: bool) -> str:
     if decision == FIRST:
-        return f"There was no champion: the challenger becomes it, with {after.mean:.3f} on {after.rows} sealed rows."
+        return f"There was no champion: the challenger becomes it, with {after.mean:.3f} on {sealed(after.rows)}."
     if is_same:
-        return (
-            f"Optimising ended where it began: the champion stays, with {after.mean:.3f} on {after.rows} sealed rows."
-        )
-    gap = found.difference
-    verdict = "is better than" if decision == PROMOTE else "is not shown to be better than"
-    return (
-        f"The challenger {verdict} the champion by more than {found.margin:g}: {after.mean:.3f} against"
-        f" {before.mean:.3f} on {after.rows} sealed rows, difference {gap.mean:+.3f} ({found.confidence:.0%} interval"
-        f" {gap.low:+.3f} to {gap.high:+.3f}, p = {found.p_value:.3g})."
+        return f"Optimising ended where it began: the champion stays, with {after.mean:.3f} on {sealed(after.rows)}."
+    verdict = "better than" if decision == PROMOTE else "not shown to be better than"
+    return on_test_rows(
+        sealed(after.rows),
+        f"the challenger is {verdict} the champion by more than {found.margin:g}",
+        (before.mean, after.mean),
+        found.difference,
+        p_phrase(found.p_value),
+        confidence=found.confidence,
     )

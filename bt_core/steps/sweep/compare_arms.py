@@ -4,17 +4,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bt_core.config import Config, step_kinds
 from bt_core.errors import DataError
-from bt_core.records import StageReport, canonical_json
+from bt_core.formats.sweep import SCHEMA, SweepFigures, VerdictText
+from bt_core.formats.winner import WinnerName
+from bt_core.records import StageReport
 from bt_core.statistics import DEFAULT_MARGIN, VANILLA, Arm, Table, compare, judge
-from bt_core.steps.sweep.figures import arm_line, cost, line, node, origin
-from bt_core.steps.sweep.tree import Place, SweepReports
+from bt_core.steps.sweep.figures import arm_scores, node, origin, sweep_cost, vanilla_scores
+from bt_core.steps.sweep.tree import SweepReports, SweepStage
 from bt_core.strategy import Strategy, format_strategy
 
-SCHEMA = 1
 #: The verdict's label where a kind of arm is missing.
 NO_VERDICT = "no verdict"
 #: Params of a score's report that say where the scored program and its results lie.
@@ -43,13 +43,13 @@ def compare_arms(
     alpha: float = 0.05,
     command: str = "",
 ) -> Compared:
-    """Write sweep.json (docs/formats.md) from what the tasks reported, less what only programs and results tell.
+    """Write sweep.json (docs/formats.md) from the tasks' reports, without what `report_sweep` adds from the programs.
 
     Args:
-        reports: of every task of the sweep; the vanilla program is scored under the first seed.
+        reports: the reports of every task of the sweep; the vanilla program is scored under the first seed.
         config: the merged configuration of the first seed.
         strategies: the arms, in the order of the table.
-        sweep: JSON file to write.
+        sweep: the JSON file to write.
         margin: the largest gain that is not worth having.
         alpha: the chance of any false claim.
         command: how to run the sweep again.
@@ -62,26 +62,25 @@ def compare_arms(
     tree = SweepReports(reports)
     _check_rows(tree, strategies)
     arms = [_arm(tree, strategy) for strategy in strategies]
-    bare = tree.scored(tree.seeds[0], ())
-    table = compare(Arm(VANILLA, False, dict.fromkeys(tree.seeds, bare.scores)), arms, alpha)
+    vanilla = tree.scored(tree.seeds[0], ())
+    table = compare(Arm(VANILLA, False, dict.fromkeys(tree.seeds, vanilla.scores)), arms, alpha)
     winner = _winner(tree, strategies)
-    content = {
-        "schema": SCHEMA,
+    figures = SweepFigures(
+        schema=SCHEMA,
         **origin(tree, config, command),
-        "vanilla": line(table.vanilla) | {"prompt_tokens_per_example": bare.metrics["cost/prompt_tokens_per_example"]},
-        "arms": [arm_line(tree, strategy, arm, table) for strategy, arm in zip(strategies, arms, strict=True)],
-        "alpha": alpha,
-        "margin": margin,
-        "verdict": _verdict(table, margin),
-        "nodes": [node(tree, place) for place in tree.steps],
-        "winner": winner and {"arm": format_strategy(winner.prefix), "seed": winner.seed},
-        "cost": cost(tree, strategies),
-    }
-    sweep.parent.mkdir(parents=True, exist_ok=True)
-    sweep.write_text(canonical_json(content), encoding="utf-8")
-    shipped = tree.scored(winner.seed, winner.prefix) if winner else bare
-    report = StageReport("compare", "compare", note=content["verdict"]["sentence"], started=started, ended=time.time())
-    return Compared(report, shipped.params[PROGRAM_URI], shipped.params[RESULTS_URI], bare.params[RESULTS_URI])
+        alpha=alpha,
+        margin=margin,
+        vanilla=vanilla_scores(table.vanilla, vanilla),
+        arms=tuple(arm_scores(tree, strategy, arm, table) for strategy, arm in zip(strategies, arms, strict=True)),
+        verdict=_verdict(table, margin),
+        nodes=tuple(node(tree, stage) for stage in tree.steps),
+        winner=WinnerName(arm=format_strategy(winner.prefix), seed=winner.seed) if winner else None,
+        cost=sweep_cost(tree, strategies),
+    )
+    figures.write(sweep)
+    shipped = tree.scored(winner.seed, winner.prefix) if winner else vanilla
+    report = StageReport("compare", "compare", note=figures.verdict.sentence, started=started, ended=time.time())
+    return Compared(report, shipped.params[PROGRAM_URI], shipped.params[RESULTS_URI], vanilla.params[RESULTS_URI])
 
 
 def _check_rows(tree: SweepReports, strategies: Sequence[Strategy]) -> None:
@@ -102,8 +101,11 @@ def _arm(tree: SweepReports, strategy: Strategy) -> Arm:
     return Arm(format_strategy(strategy), any(step_kinds()[kind].trains for kind in strategy), scores, validation)
 
 
-def _winner(tree: SweepReports, strategies: Sequence[Strategy]) -> Place | None:
-    """The arm of highest mean validation score, and its best seed; earlier on ties. None: none beats vanilla."""
+def _winner(tree: SweepReports, strategies: Sequence[Strategy]) -> SweepStage | None:
+    """The last step of the arm of highest mean validation score under its best seed; the earlier one on ties.
+
+    None if no arm beats vanilla.
+    """
 
     def mean(strategy: Strategy) -> float:
         return sum(tree.validation(seed, strategy) for seed in tree.seeds) / len(tree.seeds)
@@ -112,14 +114,19 @@ def _winner(tree: SweepReports, strategies: Sequence[Strategy]) -> Place | None:
     vanilla = sum(map(tree.vanilla_validation, tree.seeds)) / len(tree.seeds)
     if mean(best) <= vanilla:
         return None
-    return Place(max(tree.seeds, key=lambda seed: tree.validation(seed, best)), best)
+    return SweepStage(max(tree.seeds, key=lambda seed: tree.validation(seed, best)), best)
 
 
-def _verdict(table: Table, margin: float) -> dict[str, Any]:
-    """The verdict; where a kind of arm is missing, the sentence that says so and no word."""
+def _verdict(table: Table, margin: float) -> VerdictText:
+    """The verdict; where a kind of arm is missing, no word but a sentence that says so."""
     try:
-        found = judge(table, margin)
+        verdict = judge(table, margin)
     except DataError as error:
-        return {"label": NO_VERDICT, "word": "", "sentence": str(error), "more_rows": 0, "more_seeds": 0}
-    more = {"more_rows": found.more_rows, "more_seeds": found.more_seeds}
-    return {"label": found.label, "word": found.word.value, "sentence": found.sentence, **more}
+        return VerdictText(label=NO_VERDICT, word="", sentence=str(error), more_rows=0, more_seeds=0)
+    return VerdictText(
+        label=verdict.label,
+        word=verdict.word.value,
+        sentence=verdict.sentence,
+        more_rows=verdict.more_rows,
+        more_seeds=verdict.more_seeds,
+    )

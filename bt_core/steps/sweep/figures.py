@@ -1,19 +1,20 @@
-"""The parts of sweep.json that are read off the reports of a sweep's tasks; docs/formats.md says what they mean."""
+"""The parts of sweep.json that come from the reports of a sweep's tasks."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from bt_core.config import Config
+from bt_core.formats.arms import ArmContrast, ArmCost, ArmScores, VanillaScores
+from bt_core.formats.sweep import Node, NodeUsage, SplitSizes, SweepCost
 from bt_core.records import StageReport
-from bt_core.statistics import Arm, ArmSummary, Table
-from bt_core.steps.sweep.tree import Cost, Place, SweepReports, skipped, spell
+from bt_core.statistics import Arm, ArmSummary, Contrast, Table
+from bt_core.steps.sweep.tree import Cost, SweepReports, SweepStage, dotted, skipped
 from bt_core.strategy import Strategy, format_strategy
 from bt_core.task import Task, load_task
 
 
 def origin(tree: SweepReports, config: Config, command: str) -> dict[str, Any]:
-    """What was compared, and how to do it again."""
+    """The fields of sweep.json that say what was compared, and how to do it again."""
     prepared = tree.prepared[tree.seeds[0]]
     task = load_task(config.task, config.task_settings)
     return {
@@ -21,98 +22,122 @@ def origin(tree: SweepReports, config: Config, command: str) -> dict[str, Any]:
         "description": task.description,
         "model": prepared.params["model"],
         "model_revision": prepared.params["model_revision"],
-        "metric": _metric(task),
+        "metric": _metric_name(task),
         "data_seed": config.seed if config.data_seed is None else config.data_seed,
-        "seeds": tree.seeds,
-        "rows": {split: int(prepared.metrics[f"rows/{split}"]) for split in ("train", "val", "test")},
+        "seeds": tuple(tree.seeds),
+        "rows": SplitSizes(**{split: int(prepared.metrics[f"rows/{split}"]) for split in ("train", "val", "test")}),
         "command": command,
         "config": config.model_dump(mode="json"),
     }
 
 
-def _metric(task: Task) -> str:
-    """The metric's name, where it has one of its own."""
+def _metric_name(task: Task) -> str:
+    """The metric's name; empty where it has none of its own."""
     name = str(getattr(task.metric, "__name__", ""))
     return "" if name == "<lambda>" else name
 
 
-def line(summary: ArmSummary) -> dict[str, Any]:
-    """A mean test score with its interval, over all seeds and by seed."""
-    return {"mean": summary.mean, "low": summary.low, "high": summary.high, "by_seed": summary.by_seed}
+def vanilla_scores(summary: ArmSummary, scored: StageReport) -> VanillaScores:
+    """The vanilla program: its scores, and what a call of it costs."""
+    return VanillaScores(
+        mean=summary.mean,
+        low=summary.low,
+        high=summary.high,
+        by_seed=summary.by_seed,
+        prompt_tokens_per_example=scored.metrics["cost/prompt_tokens_per_example"],
+    )
 
 
-def arm_line(tree: SweepReports, strategy: Strategy, arm: Arm, table: Table) -> dict[str, Any]:
-    """An arm: its scores, differences and costs."""
+def arm_scores(tree: SweepReports, strategy: Strategy, arm: Arm, table: Table) -> ArmScores:
+    """An arm: its scores, differences and costs.
+
+    Args:
+        tree: the reports of the sweep.
+        strategy: the arm's steps.
+        arm: its scores under every seed.
+        table: the comparison of all arms.
+    """
     summary = table.arm(arm.name)
     scored = [tree.scored(seed, strategy).metrics for seed in tree.seeds]
-    per_example = {
-        name: sum(metrics[f"cost/{name}"] for metrics in scored) / len(scored)
-        for name in ("prompt_tokens_per_example", "completion_tokens_per_example")
-    }
-    return {
-        "name": arm.name,
-        "has_weights": arm.has_weights,
-        **line(summary),
-        "validation": summary.validation,
-        "validation_by_seed": dict(arm.validation),
-        "versus_vanilla": summary.versus_vanilla and asdict(summary.versus_vanilla),
-        "versus_prompts": summary.versus_prompts and asdict(summary.versus_prompts),
-        "cost": _making(tree, strategy),
-        **per_example,
-        "skipped": skipped(tree, strategy),
-    }
+    prompt_tokens, completion_tokens = (
+        sum(metrics[f"cost/{kind}_tokens_per_example"] for metrics in scored) / len(scored)
+        for kind in ("prompt", "completion")
+    )
+    return ArmScores(
+        name=arm.name,
+        has_weights=arm.has_weights,
+        mean=summary.mean,
+        low=summary.low,
+        high=summary.high,
+        by_seed=summary.by_seed,
+        validation=arm.mean_validation,
+        validation_by_seed=dict(arm.validation),
+        versus_vanilla=_contrast(summary.versus_vanilla),
+        versus_prompts=_contrast(summary.versus_prompts),
+        cost=_cost_of_making(tree, strategy),
+        prompt_tokens_per_example=prompt_tokens,
+        completion_tokens_per_example=completion_tokens,
+        skipped=tuple(skipped(tree, strategy)),
+    )
 
 
-def _making(tree: SweepReports, strategy: Strategy) -> dict[str, float]:
-    """What the arm takes to make, as if it ran alone: mean over the seeds."""
+def _contrast(contrast: Contrast | None) -> ArmContrast | None:
+    return None if contrast is None else ArmContrast.model_validate(contrast)
+
+
+def _cost_of_making(tree: SweepReports, strategy: Strategy) -> ArmCost:
+    """What making the arm's program would take if it ran alone: means over the seeds."""
     costs = [Cost.of(tree.making(seed, strategy)) for seed in tree.seeds]
-    sums = {
-        "lm_calls": sum(cost.usage.calls for cost in costs),
-        "prompt_tokens": sum(cost.usage.prompt_tokens for cost in costs),
-        "completion_tokens": sum(cost.usage.completion_tokens for cost in costs),
-        "train_tokens": sum(cost.train_tokens for cost in costs),
-        "seconds": sum(cost.seconds for cost in costs),
-    }
-    return {name: value / len(costs) for name, value in sums.items()}
+    return ArmCost(
+        lm_calls=sum(cost.usage.calls for cost in costs) / len(costs),
+        prompt_tokens=sum(cost.usage.prompt_tokens for cost in costs) / len(costs),
+        completion_tokens=sum(cost.usage.completion_tokens for cost in costs) / len(costs),
+        train_tokens=sum(cost.train_tokens for cost in costs) / len(costs),
+        seconds=sum(cost.seconds for cost in costs) / len(costs),
+    )
 
 
-def node(tree: SweepReports, place: Place) -> dict[str, Any]:
-    """A step of the tree."""
-    step, traces = tree.at(place), tree.traces(place).metrics
-    return {
-        "seed": place.seed,
-        "stage": spell(place.prefix),
-        "kind": step.kind,
-        "strategy": format_strategy(place.prefix),
-        "parent": spell(place.prefix[:-1]),
-        "validation_before": step.metrics["val/score_before"],
-        "validation": step.metrics["val/score"],
-        "outcome": tree.outcome(place),
-        "usage": asdict(step.usage),
-        "train_tokens": int(step.metrics.get("train/tokens", 0)),
-        "loss": _curve(step, "train/loss"),
-        "val_loss": _curve(step, "train/val_loss"),
-        "traces_kept": int(traces["traces/kept"]),
-        "traces_total": int(traces["traces/total"]),
-    }
+def node(tree: SweepReports, stage: SweepStage) -> Node:
+    """A step of the prefix tree under one seed."""
+    step, traces = tree.at(stage), tree.traces(stage).metrics
+    return Node(
+        seed=stage.seed,
+        stage=dotted(stage.prefix),
+        kind=step.kind,
+        strategy=format_strategy(stage.prefix),
+        parent=dotted(stage.prefix[:-1]),
+        validation_before=step.metrics["val/score_before"],
+        validation=step.metrics["val/score"],
+        outcome=tree.outcome(stage),
+        usage=NodeUsage.model_validate(step.usage),
+        train_tokens=int(step.metrics.get("train/tokens", 0)),
+        loss=_curve(step, "train/loss"),
+        val_loss=_curve(step, "train/val_loss"),
+        traces_kept=int(traces["traces/kept"]),
+        traces_total=int(traces["traces/total"]),
+    )
 
 
-def _curve(step: StageReport, name: str) -> list[tuple[int, float]]:
+def _curve(step: StageReport, name: str) -> tuple[tuple[int, float], ...]:
     """A loss curve; where every predictor has an adapter of its own, that of the first."""
-    return next((points for series, points in step.series.items() if series.split("/")[:2] == name.split("/")), [])
+    curves = (points for series, points in step.series.items() if series.split("/")[:2] == name.split("/"))
+    return tuple(next(curves, ()))
 
 
-def cost(tree: SweepReports, strategies: Sequence[Strategy]) -> dict[str, float]:
+def sweep_cost(tree: SweepReports, strategies: Sequence[Strategy]) -> SweepCost:
     """The sweep's cost, and that of the same arms run one by one; the vanilla program is scored once in both."""
     shared = Cost.of(tree.all)
     paths = [
-        part for seed in tree.seeds for arm in strategies for part in (*tree.making(seed, arm), tree.scored(seed, arm))
+        report
+        for seed in tree.seeds
+        for arm in strategies
+        for report in (*tree.making(seed, arm), tree.scored(seed, arm))
     ]
     alone = Cost.of([*paths, tree.scored(tree.seeds[0], ())])
-    return {
-        "lm_calls": shared.usage.calls,
-        "cached_calls": shared.usage.cached_calls,
-        "seconds": shared.seconds,
-        "lm_calls_one_by_one": alone.usage.calls,
-        "seconds_one_by_one": alone.seconds,
-    }
+    return SweepCost(
+        lm_calls=shared.usage.calls,
+        cached_calls=shared.usage.cached_calls,
+        seconds=shared.seconds,
+        lm_calls_one_by_one=alone.usage.calls,
+        seconds_one_by_one=alone.seconds,
+    )

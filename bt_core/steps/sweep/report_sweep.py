@@ -1,16 +1,16 @@
-"""Complete sweep.json with what the winner's program and the results of two programs tell."""
+"""Complete sweep.json with the winner's prompts and lineage, and with the answers that it changed."""
 
-import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from bt_core.errors import DataError
-from bt_core.program import LineageStep, Program, program_sha256, read_program
-from bt_core.records import Row, StageReport, canonical_json, read_jsonl
+from bt_core.formats.rows import ScoredRow, read_results
+from bt_core.formats.sweep import Sweep, SweepFigures
+from bt_core.formats.winner import ChangedAnswer, ChangedAnswers, Winner, WinnerName, WinnerPredictor, WinnerStep
+from bt_core.program import Program, program_sha256, read_program
+from bt_core.records import StageReport
 from bt_core.statistics import VANILLA
 
 #: How many changed rows of each kind are shown.
@@ -25,85 +25,89 @@ def report_sweep(
     Args:
         sweep: sweep.json as `compare_arms` wrote it.
         program: the winner's program; the vanilla one where no arm won.
-        results: that program's results.
-        vanilla: the vanilla program's results.
-        completed: JSON file to write.
-        shipped: directory to copy the program to.
+        results: the results of that program.
+        vanilla: the results of the vanilla program.
+        completed: the JSON file to write.
+        shipped: the directory to copy the program to.
 
     Raises:
         ProgramError: when the program directory is damaged.
-        DataError: when the two results are not of the same rows.
+        DataError: when a file is damaged, or the two results are not of the same rows.
     """
     started = time.time()
-    content = json.loads(sweep.read_text(encoding="utf-8"))
-    made = read_program(program)
-    if content["winner"]:
-        content["winner"] |= _winner(made, program)
-    content["changed"] = changed(read_jsonl(vanilla), read_jsonl(results))
-    completed.parent.mkdir(parents=True, exist_ok=True)
-    completed.write_text(canonical_json(content), encoding="utf-8")
+    figures = SweepFigures.read(sweep)
+    best = read_program(program)
+    winner = _winner(figures.winner, best, program) if figures.winner else None
+    changed = changed_answers(read_results(vanilla, ScoredRow), read_results(results, ScoredRow))
+    complete = Sweep.completed(figures, winner, changed)
+    complete.write(completed)
     if shipped.exists():
         shutil.rmtree(shipped)
     shutil.copytree(program, shipped)
     return StageReport(
-        "report", "report", metrics=_metrics(content), note=_note(content), started=started, ended=time.time()
+        "report", "report", metrics=_metrics(complete), note=_note(complete), started=started, ended=time.time()
     )
 
 
-def _winner(program: Program, folder: Path) -> dict[str, Any]:
-    return {
-        "program_sha256": program_sha256(folder),
-        "lineage": list(map(_step, program.lineage)),
-        "predictors": {name: asdict(state) for name, state in program.predictors.items()},
-    }
+def _winner(chosen: WinnerName, program: Program, folder: Path) -> Winner:
+    predictors = {name: WinnerPredictor.model_validate(state) for name, state in program.predictors.items()}
+    return Winner(
+        arm=chosen.arm,
+        seed=chosen.seed,
+        program_sha256=program_sha256(folder),
+        lineage=tuple(map(WinnerStep.model_validate, program.lineage)),
+        predictors=predictors,
+    )
 
 
-def _step(step: LineageStep) -> dict[str, Any]:
-    names = ("kind", "stage", "seed", "val_before", "val_after", "outcome", "parent")
-    return {name: getattr(step, name) for name in names}
-
-
-def _metrics(content: Mapping[str, Any]) -> dict[str, float]:
+def _metrics(sweep: Sweep) -> dict[str, float]:
     """The winning arm against vanilla, under the names that a single run gives them."""
-    found = {"test/vanilla": content["vanilla"]["mean"], "test/rows": float(content["rows"]["test"])}
-    if content["winner"]:
-        arm = next(arm for arm in content["arms"] if arm["name"] == content["winner"]["arm"])
-        gain = arm["versus_vanilla"]
-        found |= {"test/final": arm["mean"], "test/difference": gain["mean"]}
-        found |= {"test/difference_low": gain["low"], "test/difference_high": gain["high"]}
-    return found
+    metrics = {"test/vanilla": sweep.vanilla.mean, "test/rows": float(sweep.rows.test)}
+    winner = next((arm for arm in sweep.arms if sweep.winner and arm.name == sweep.winner.arm), None)
+    if winner and winner.versus_vanilla:
+        gain = winner.versus_vanilla
+        metrics |= {"test/final": winner.mean, "test/difference": gain.mean}
+        metrics |= {"test/difference_low": gain.low, "test/difference_high": gain.high}
+    return metrics
 
 
-def _note(content: Mapping[str, Any]) -> str:
-    """Markdown: the verdict first, then the arms, the best by test score on top."""
-    verdict = content["verdict"]
-    arms = sorted(content["arms"], key=lambda arm: -float(arm["mean"]))
-    lines = [f"**{verdict['label']}.** {verdict['sentence']}", ""]
-    lines += ["| arm | test | interval | validation |", "|---|---|---|---|"]
-    for arm in ({**content["vanilla"], "name": VANILLA, "validation": None}, *arms):
-        validation = "" if arm["validation"] is None else f"{arm['validation']:.3f}"
-        lines.append(f"| {arm['name']} | {arm['mean']:.3f} | {arm['low']:.3f} to {arm['high']:.3f} | {validation} |")
-    return "\n".join(lines)
+def _note(sweep: Sweep) -> str:
+    """Markdown: the verdict first, then vanilla and the arms, the best by test score on top."""
+    arms = sorted(sweep.arms, key=lambda arm: -arm.mean)
+    rows = [(VANILLA, sweep.vanilla, ""), *((arm.name, arm, f"{arm.validation:.3f}") for arm in arms)]
+    return "\n".join(
+        [
+            f"**{sweep.verdict.label}.** {sweep.verdict.sentence}",
+            "",
+            "| arm | test | interval | validation |",
+            "|---|---|---|---|",
+            *(
+                f"| {name} | {scores.mean:.3f} | {scores.low:.3f} to {scores.high:.3f} | {validation} |"
+                for name, scores, validation in rows
+            ),
+        ]
+    )
 
 
-def changed(before: Sequence[Row], after: Sequence[Row]) -> dict[str, Any]:
+def changed_answers(before: Sequence[ScoredRow], after: Sequence[ScoredRow]) -> ChangedAnswers:
     """The rows that one program scores higher on than another, and those that it scores lower on.
 
     Args:
-        before, after: rows of two results files, {example, row, score, prediction, error}.
+        before: the results of the other program.
+        after: the results of the one program.
 
     Raises:
         DataError: when they are not of the same examples in the same order.
     """
-    if [row["example"] for row in before] != [row["example"] for row in after]:
+    if [row.example for row in before] != [row.example for row in after]:
         raise DataError("The two results are not of the same test rows: score both programs on one test split.")
     pairs = list(zip(before, after, strict=True))
-    gained = [_change(*pair) for pair in pairs if pair[1]["score"] > pair[0]["score"]]
-    lost = [_change(*pair) for pair in pairs if pair[1]["score"] < pair[0]["score"]]
-    counts = {"gained_count": len(gained), "lost_count": len(lost)}
-    return {"gained": gained[:SHOWN], "lost": lost[:SHOWN], **counts}
+    gained = [_change(old, new) for old, new in pairs if new.score > old.score]
+    lost = [_change(old, new) for old, new in pairs if new.score < old.score]
+    return ChangedAnswers(
+        gained=tuple(gained[:SHOWN]), lost=tuple(lost[:SHOWN]), gained_count=len(gained), lost_count=len(lost)
+    )
 
 
-def _change(before: Row, after: Row) -> Mapping[str, Any]:
-    """A row with both predictions; an example that failed has none."""
-    return {"row": before["row"], "before": before["prediction"], "after": after["prediction"]}
+def _change(before: ScoredRow, after: ScoredRow) -> ChangedAnswer:
+    return ChangedAnswer(row=before.row, before=before.prediction, after=after.prediction)

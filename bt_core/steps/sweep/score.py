@@ -1,17 +1,18 @@
-"""Score: one program on the sealed test split, an arm of a sweep or the vanilla program that all arms start from."""
+"""Score one program on the sealed test split: an arm of a sweep, or the vanilla program that all arms start from."""
 
 from pathlib import Path
-from typing import Any
 
 from bt_core.config import Config
 from bt_core.engine.base import Engine
+from bt_core.formats.rows import ScoredRow, write_results
 from bt_core.program import LineageStep
-from bt_core.records import Row, StageReport, Trace, Usage, canonical_json, read_jsonl, sha256_text, write_jsonl
+from bt_core.records import Row, StageReport, Trace, Usage, canonical_json, read_jsonl, sha256_text
 from bt_core.statistics import VANILLA
 from bt_core.steps.session import Session
 from bt_core.steps.stage import Stage
 from bt_core.steps.trace_summary import failures, mean_score
 from bt_core.strategy import format_strategy
+from bt_core.wording import sealed
 
 
 def score(
@@ -22,11 +23,11 @@ def score(
     Args:
         program: an arm's last program, or the vanilla one.
         test: the sealed split.
-        results: JSONL to write: {example, row, score, prediction, error}.
+        results: the JSONL file to write, a `ScoredRow` a line.
 
     Returns:
         The report with the rows' scores. Its params tell the arm, the seed, the outcomes in the program's lineage
-        and, as `examples`, a digest of the rows, by which programs are known to be scored on the same ones.
+        and, as `examples`, a digest of the rows, which shows whether two programs were scored on the same rows.
 
     Raises:
         BtError: when an input is not usable or the engine failed.
@@ -35,8 +36,8 @@ def score(
     session = Session(opened, engine)
     rows = read_jsonl(test)
     traces = session.runner.run(opened.program, rows, stage)
-    write_jsonl(results, map(_row, rows, traces))
-    known = {} if opened.val_score is None else {"val/score": opened.val_score}
+    write_results(results, map(_row, rows, traces))
+    validation = {} if opened.val_score is None else {"val/score": opened.val_score}
     measured = {"test/score": mean_score(traces), "test/rows": float(len(rows))}
     arm = arm_of(opened.program.steps)
     return session.report(
@@ -46,9 +47,9 @@ def score(
             "outcomes": [step.outcome for step in opened.program.steps],
             "examples": examples_digest([trace.example for trace in traces]),
         },
-        metrics=measured | known | _cost(session.usage, len(rows)),
+        metrics=measured | validation | _cost(session.usage, len(rows)),
         warnings=failures(traces),
-        note=f"`{arm}` scores {mean_score(traces):.3f} on {len(rows)} sealed rows.",
+        note=f"`{arm}` scores {mean_score(traces):.3f} on {sealed(len(rows))}.",
         scores=tuple(trace.score for trace in traces),
     )
 
@@ -63,9 +64,8 @@ def examples_digest(examples: list[str]) -> str:
     return sha256_text(canonical_json(examples))[:16]
 
 
-def _row(row: Row, trace: Trace) -> dict[str, Any]:
-    shown = {"score": trace.score, "prediction": trace.prediction, "error": trace.error}
-    return {"example": trace.example, "row": row, **shown}
+def _row(row: Row, trace: Trace) -> ScoredRow:
+    return ScoredRow(example=trace.example, row=row, score=trace.score, prediction=trace.prediction, error=trace.error)
 
 
 def _cost(spent: Usage, rows: int) -> dict[str, float]:

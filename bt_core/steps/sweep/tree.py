@@ -1,4 +1,4 @@
-"""The tasks of a sweep: how their stages are called, and their reports by where they stand in the prefix tree."""
+"""The tasks of a sweep: the labels of their stages, and their reports by their position in the prefix tree."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ DEFAULT_SEEDS = (0, 1, 2)
 
 
 def check_sweep(strategies: Sequence[Strategy], seeds: Sequence[int]) -> None:
-    """Refuse what is no sweep.
+    """Refuse strategies and seeds that do not make a sweep.
 
     Raises:
         ConfigError: when there is no strategy or no seed, or one is named twice.
@@ -37,30 +37,31 @@ def tasks_a_seed(strategies: Sequence[Strategy]) -> int:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a task stands: its seed, the steps before it and, for a step, that step itself."""
+class SweepStage:
+    """A stage of a sweep, by its position in the prefix tree: an optimisation step, or work on a step's program."""
 
     seed: int
+    #: The steps behind the stage, the last one included.
     prefix: Strategy
-    #: `bootstrap` and `score` work on the program of that prefix; empty: the last step itself.
+    #: What is done with the program of those steps: `bootstrap` or `score`; empty for the last step itself.
     work: str = ""
 
     @property
-    def stage(self) -> str:
-        """The stage's label, `s0.p.w` for a step and `s0.p.bootstrap` for traces of the program after `p`."""
+    def label(self) -> str:
+        """The stage's label: `s0.p.w` for a step, `s0.p.bootstrap` for traces of the program after `p`."""
         return ".".join(part for part in (f"s{self.seed}", *self.prefix, self.work) if part)
 
     @classmethod
-    def of(cls, stage: str) -> "Place":
-        """The inverse of `stage`."""
-        seed, *parts = stage.split(".")
+    def of(cls, label: str) -> "SweepStage":
+        """The stage that has this label."""
+        seed, *parts = label.split(".")
         prefix = tuple(takewhile(lambda part: part in step_kinds(), parts))
         return cls(int(seed.removeprefix("s")), prefix, ".".join(parts[len(prefix) :]))
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What tasks took together; seconds are wall time, one task after the other."""
+    """The cost of some tasks together; seconds are wall time, one task after the other."""
 
     usage: Usage
     train_tokens: int
@@ -68,11 +69,12 @@ class Cost:
 
     @classmethod
     def of(cls, reports: Iterable[StageReport]) -> "Cost":
-        found = list(reports)
+        """The sum over the reports."""
+        summed = list(reports)
         return cls(
-            sum((report.usage for report in found), Usage()),
-            sum(int(report.metrics.get("train/tokens", 0)) for report in found),
-            round(sum(report.ended - report.started for report in found), 3),
+            sum((report.usage for report in summed), Usage()),
+            sum(int(report.metrics.get("train/tokens", 0)) for report in summed),
+            round(sum(report.ended - report.started for report in summed), 3),
         )
 
 
@@ -86,67 +88,67 @@ class SweepReports:
     def __init__(self, reports: Sequence[StageReport]) -> None:
         self.all = tuple(reports)
         self.prepared = {int(report.params["seed"]): report for report in reports if report.kind == "prepare"}
-        self._placed = {Place.of(report.stage): report for report in reports if report.kind != "prepare"}
+        self._by_stage = {SweepStage.of(report.stage): report for report in reports if report.kind != "prepare"}
 
     @property
     def seeds(self) -> list[int]:
-        """In the order in which they were prepared."""
+        """The seeds, in the order in which they were prepared."""
         return list(self.prepared)
 
     @property
-    def steps(self) -> dict[Place, StageReport]:
+    def steps(self) -> dict[SweepStage, StageReport]:
         """The optimisation steps, parents before children under each seed."""
-        return {place: report for place, report in self._placed.items() if not place.work}
+        return {stage: report for stage, report in self._by_stage.items() if not stage.work}
 
-    def at(self, place: Place) -> StageReport:
-        """The report of one task."""
+    def at(self, stage: SweepStage) -> StageReport:
+        """The report of one stage."""
         try:
-            return self._placed[place]
+            return self._by_stage[stage]
         except KeyError:
             raise DataError(
-                f"The sweep has no report of stage {place.stage}: hand over the reports of all its tasks."
+                f"The sweep has no report of stage {stage.label}: hand over the reports of all its tasks."
             ) from None
 
-    def traces(self, place: Place) -> StageReport:
-        """The traces that a step learnt from."""
-        return self.at(replace(place, prefix=place.prefix[:-1], work="bootstrap"))
+    def traces(self, step: SweepStage) -> StageReport:
+        """The report of the bootstrap whose traces a step learnt from."""
+        return self.at(replace(step, prefix=step.prefix[:-1], work="bootstrap"))
 
     def scored(self, seed: int, strategy: Strategy) -> StageReport:
-        """The test scores of a program."""
-        return self.at(Place(seed, strategy, "score"))
+        """The report with the test scores of a strategy's last program."""
+        return self.at(SweepStage(seed, strategy, "score"))
 
     def making(self, seed: int, strategy: Strategy) -> list[StageReport]:
-        """Everything that makes the program of a strategy, as if it were made alone: data, and traces for each step."""
-        places = [Place(seed, strategy[:length]) for length in range(1, len(strategy) + 1)]
-        return [self.prepared[seed], *(part for place in places for part in (self.traces(place), self.at(place)))]
+        """All reports behind a strategy's program, as if it were made alone: data, and traces for each step."""
+        steps = [SweepStage(seed, strategy[:length]) for length in range(1, len(strategy) + 1)]
+        return [self.prepared[seed], *(report for step in steps for report in (self.traces(step), self.at(step)))]
 
     def validation(self, seed: int, strategy: Strategy) -> float:
         """The validation score of a strategy's last program."""
-        return self.at(Place(seed, strategy)).metrics["val/score"]
+        return self.at(SweepStage(seed, strategy)).metrics["val/score"]
 
     def vanilla_validation(self, seed: int) -> float:
         """The validation score of the program before any step, which the first steps measure."""
-        first = next(report for place, report in self.steps.items() if place.seed == seed and len(place.prefix) == 1)
+        first = next(report for stage, report in self.steps.items() if stage.seed == seed and len(stage.prefix) == 1)
         return first.metrics["val/score_before"]
 
-    def outcome(self, place: Place) -> str:
-        """What a step had to say when it had nothing to do; it stands in the lineage of every program after it."""
-        for other, report in self._placed.items():
-            below = other.seed == place.seed and other.prefix[: len(place.prefix)] == place.prefix
-            if other.work == "score" and below:
-                return str(report.params["outcomes"][len(place.prefix) - 1])
+    def outcome(self, step: SweepStage) -> str:
+        """The sentence of a step that had nothing to do, else empty; it is in the lineage of every program after it."""
+        for stage, report in self._by_stage.items():
+            is_after = stage.seed == step.seed and stage.prefix[: len(step.prefix)] == step.prefix
+            if stage.work == "score" and is_after:
+                return str(report.params["outcomes"][len(step.prefix) - 1])
         return ""
 
 
-def spell(prefix: Strategy) -> str:
-    """A node's name in files, `p.w`; empty for the root."""
+def dotted(prefix: Strategy) -> str:
+    """The name of a node in files, such as `p.w`; empty for the root."""
     return ".".join(prefix)
 
 
 def skipped(reports: SweepReports, strategy: Strategy) -> list[str]:
     """A sentence for each step of an arm that had nothing to do, under any seed."""
-    places = [Place(seed, strategy[:n]) for seed in reports.seeds for n in range(1, len(strategy) + 1)]
-    found = [(place, reports.outcome(place)) for place in places]
+    steps = [SweepStage(seed, strategy[:n]) for seed in reports.seeds for n in range(1, len(strategy) + 1)]
+    outcomes = [(step, reports.outcome(step)) for step in steps]
     return [
-        f"Seed {place.seed}, step `{format_strategy(place.prefix)}`: {outcome}." for place, outcome in found if outcome
+        f"Seed {step.seed}, step `{format_strategy(step.prefix)}`: {outcome}." for step, outcome in outcomes if outcome
     ]

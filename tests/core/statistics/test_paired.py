@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from bt_core.statistics import paired_difference
+from bt_core.wording import Claim
 
 
 def test_a_clear_gain_excludes_zero_and_no_gain_does_not() -> None:
@@ -12,8 +13,8 @@ def test_a_clear_gain_excludes_zero_and_no_gain_does_not() -> None:
     before = (rng.random(200) < 0.4).astype(float)
     better = (rng.random(200) < 0.8).astype(float)
     same = (rng.random(200) < 0.4).astype(float)
-    assert paired_difference(before, better, seed=0).excludes_zero
-    assert not paired_difference(before, same, seed=0).excludes_zero
+    assert Claim.of(paired_difference(before, better, seed=0)) == Claim.BETTER
+    assert Claim.of(paired_difference(before, same, seed=0)) == Claim.OPEN
 
 
 def test_the_interval_follows_the_seed() -> None:
@@ -21,13 +22,13 @@ def test_the_interval_follows_the_seed() -> None:
     assert paired_difference(before, after, seed=1) == paired_difference(before, after, seed=1)
 
 
-@pytest.mark.parametrize(("pairs", "excludes_zero"), [(1, False), (5, False), (6, True), (150, True)])
-def test_pairs_that_do_not_vary_are_bounded_by_their_number(pairs: int, excludes_zero: bool) -> None:
+@pytest.mark.parametrize(("pairs", "claim"), [(1, Claim.OPEN), (5, Claim.OPEN), (6, Claim.BETTER), (150, Claim.BETTER)])
+def test_pairs_that_do_not_vary_are_bounded_by_their_number(pairs: int, claim: Claim) -> None:
     found = paired_difference([0.0] * pairs, [1.0] * pairs, seed=0)
     unseen = stats.binomtest(0, pairs).proportion_ci(0.95, method="exact").high
     assert (found.mean, found.high) == (1.0, 1.0)
     assert found.low == pytest.approx(1.0 - 2.0 * unseen)
-    assert found.excludes_zero is excludes_zero
+    assert Claim.of(found) == claim
 
 
 def test_two_programs_that_score_alike_differ_by_nothing() -> None:

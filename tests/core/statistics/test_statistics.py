@@ -1,4 +1,4 @@
-"""The comparison: each test against values worked out elsewhere, the verdict's rules, and what is refused."""
+"""The statistics: each test against values computed elsewhere, the rules of the verdict, and what is refused."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -55,7 +55,7 @@ def test_sign_flips_by_hand() -> None:
     assert sign_flip([0.5, 0.0, 0.0], seed=0) == 1.0
 
 
-def test_many_rows_draw_signs_by_the_seed() -> None:
+def test_the_seed_draws_the_signs_of_many_rows() -> None:
     differences = np.random.default_rng(0).normal(0.1, 0.3, 60)
     found = sign_flip(differences, seed=1, resamples=999)
     assert found == sign_flip(differences, seed=1, resamples=999) != sign_flip(differences, seed=2, resamples=999)
@@ -76,7 +76,7 @@ def test_connor_by_hand() -> None:
     assert rows_for_gap(0.4, 0.5) == 23
     assert detectable_gap(rows_for_gap(0.1, 0.3), 0.3) == pytest.approx(0.1, abs=0.001)
     assert detectable_gap(3, 0.3) == 1.0
-    with pytest.raises(ConfigError, match=r"gap of 0\.4 with 0\.3 discordant"):
+    with pytest.raises(ConfigError, match=r"gap of 0\.4 is impossible with a share of 0\.3 discordant rows: give"):
         rows_for_gap(0.4, 0.3)
 
 
@@ -101,7 +101,7 @@ def test_one_seed_is_the_adjusted_wald_interval() -> None:
     assert found.mean == 0.3
 
 
-def test_seeds_that_differ_widen_the_interval_and_rows_do_not_narrow_it_for_ever() -> None:
+def test_seeds_that_differ_widen_the_interval_whatever_the_number_of_rows() -> None:
     alike = estimate(np.tile([0.0, 1.0], (3, 500)), pooled([]), 0.05, (0.0, 1.0))
     values = np.concatenate([np.ones((1, 1000)), np.tile([0.0, 1.0], (1, 500)), np.zeros((1, 1000))])
     unlike = estimate(values, pooled([]), 0.05, (0.0, 1.0))
@@ -112,7 +112,7 @@ def test_seeds_that_differ_widen_the_interval_and_rows_do_not_narrow_it_for_ever
     assert unlike.basis.error(seeds=300)[0] < 0.2 * unlike.basis.error()[0]
 
 
-def test_the_pool_serves_unless_the_own_spread_stands_out() -> None:
+def test_the_pooled_spread_is_used_unless_the_own_one_is_clearly_larger() -> None:
     values = np.tile([0.0, 1.0], (3, 50))
     pool = Spread(0.01, 0.0, 16)
     assert estimate(values, pool, 0.05).basis.spread == pool
@@ -120,7 +120,7 @@ def test_the_pool_serves_unless_the_own_spread_stands_out() -> None:
     assert estimate(values, pool, 0.05).basis.spread == spread(values)
 
 
-def test_a_plan_finds_its_gap_and_no_more_than_needed() -> None:
+def test_a_plan_finds_its_gap_with_no_more_rows_than_needed() -> None:
     truth = Truth(0.4, {"p": 0.55, "w": 0.6, "p -> w": 0.6}, rows=150)
     gap = compare(*draw(truth, np.random.default_rng(0))).arm("p -> w").versus_vanilla
     assert gap is not None
@@ -203,7 +203,7 @@ def test_the_margin_is_stated_and_decides() -> None:
     assert "rules out the 0.050" in wide.sentence
 
 
-def test_undecided_says_how_much_more_is_needed() -> None:
+def test_an_undecided_verdict_says_how_many_rows_would_decide() -> None:
     rng = np.random.default_rng(0)
     rows = {name: {0: (rng.random(40) < 0.5).astype(float)} for name in ("vanilla", "p", "w")}
     found = judge(compare(Arm("vanilla", False, rows["vanilla"]), [arm("p", rows["p"]), arm("w", rows["w"])]))
@@ -224,7 +224,7 @@ def test_what_keeps_a_verdict_open_once_an_arm_beats_vanilla() -> None:
     assert [(one.left, one.right) for one in found.figures] == [("w", "vanilla")]
 
 
-def test_seeds_that_differ_ask_for_seeds() -> None:
+def test_seeds_that_differ_much_call_for_more_seeds() -> None:
     found = verdict_of([0.6, 0.61, 0.6], [0.7, 0.4, 0.8])
     assert found.more_seeds > 0
     assert "more seeds would decide" in found.label
@@ -242,7 +242,7 @@ def test_one_test_row_decides_nothing(score: float, seeds: int) -> None:
     assert found.more_rows > 0
 
 
-def test_identical_scores_are_no_certainty() -> None:
+def test_identical_scores_do_not_look_certain() -> None:
     few, many = (verdict_of([0.4] * 3, [0.4] * 3, rows) for rows in (20, 1000))
     assert (few.word, many.word) == (Word.UNDECIDED, Word.NONE_BEATS_VANILLA)
     assert 0.0 < many.figures[0].high < 0.01
@@ -262,7 +262,7 @@ def test_identical_scores_are_no_certainty() -> None:
     ],
     ids=["nan", "range", "rows", "seeds", "nothing"],
 )
-def test_unfit_scores_are_refused(scores: Mapping[int, Sequence[float]], sentence: str) -> None:
+def test_wrong_scores_are_refused(scores: Mapping[int, Sequence[float]], sentence: str) -> None:
     with pytest.raises(DataError) as caught:
         compare(Arm("vanilla", False, {0: [0.0, 1.0]}), [arm("p", scores)])
     assert str(caught.value) == sentence
@@ -274,18 +274,18 @@ def test_unfit_scores_are_refused(scores: Mapping[int, Sequence[float]], sentenc
         ({0: [1.0]}, [], "no arm beside vanilla"),
         ({}, [arm("p", {0: [1.0]})], "`vanilla` has no test scores"),
         ({0: []}, [arm("p", {0: []})], "has 0 test rows"),
-        ({0: [1.0]}, [arm("p", {0: [1.0]}), arm("p", {0: [0.0]})], "names of their own"),
+        ({0: [1.0]}, [arm("p", {0: [1.0]}), arm("p", {0: [0.0]})], "the same name"),
         ({0: [1.0]}, [Arm("p", False, {0: [1.0]})], "no validation score"),
         ({0: [1.0]}, [arm("p", {0: [1.0]}, float("nan"))], "no validation score"),
     ],
     ids=["arms", "vanilla", "rows", "names", "validation", "nan validation"],
 )
-def test_unfit_sweeps_are_refused(vanilla: Mapping[int, Sequence[float]], arms: Sequence[Arm], part: str) -> None:
+def test_incomplete_sweeps_are_refused(vanilla: Mapping[int, Sequence[float]], arms: Sequence[Arm], part: str) -> None:
     with pytest.raises(DataError, match=part):
         compare(Arm("vanilla", False, vanilla), arms)
 
 
-def test_unfit_questions_are_refused() -> None:
+def test_wrong_margins_and_missing_kinds_are_refused() -> None:
     table = compare(VANILLA, [rates("p", [0.5] * 3)])
     with pytest.raises(DataError, match="without a strategy with `w`"):
         judge(table)

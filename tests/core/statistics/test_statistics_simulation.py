@@ -1,4 +1,4 @@
-"""The verdict's error rate on sweeps whose truth is known, and that docs/statistics.md states what is measured."""
+"""The verdict's error rate on simulated sweeps, and that docs/statistics.md states the measured rates."""
 
 import json
 from dataclasses import replace
@@ -29,7 +29,7 @@ def measure(found: dict[str, Any], sweeps: int = MEASURED["sweeps"]) -> dict[str
 
 
 @pytest.mark.parametrize("spread", ["0", "0.03"])
-def test_equal_arms_seldom_seem_to_differ(spread: str) -> None:
+def test_equal_arms_are_seldom_said_to_differ(spread: str) -> None:
     recorded = scenario("all equal", 150, spread)
     found = measure(recorded)
     assert found[CLAIMED] <= 0.05
@@ -37,7 +37,7 @@ def test_equal_arms_seldom_seem_to_differ(spread: str) -> None:
 
 
 @pytest.mark.parametrize("group", ["all equal", "prompts help"])
-def test_neither_do_they_where_rows_are_many_and_weights_vary_more(group: str) -> None:
+def test_equal_arms_are_seldom_said_to_differ_with_many_rows_and_varied_weights(group: str) -> None:
     found = measure(scenario(group, 1000, "0.01, with weights 0.06"))
     assert found[CLAIMED if group == "all equal" else Word.WEIGHTS_PAY] <= 0.05
 

@@ -1,4 +1,4 @@
-"""From the reports of a sweep to its table, verdict and winner, on reports made up here."""
+"""The table, verdict and winner of a sweep, from made-up reports."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from bt_core.config import Config
 from bt_core.errors import ConfigError, DataError
 from bt_core.records import StageReport, Usage
 from bt_core.steps.sweep.compare_arms import Compared, compare_arms
-from bt_core.steps.sweep.tree import Place
+from bt_core.steps.sweep.tree import SweepStage
 from bt_core.strategy import Strategy, parse_strategy, prefix_tree
 
 SEEDS = (3, 8)
@@ -47,22 +47,22 @@ def _tree(
     nodes = prefix_tree(strategies)
     for parent in dict.fromkeys(node.parent for node in nodes):
         counts = {"traces/kept": 5.0, "traces/total": 9.0}
-        reports.append(_report(Place(seed, parent, "bootstrap"), "bootstrap", counts, calls=10))
+        reports.append(_report(SweepStage(seed, parent, "bootstrap"), "bootstrap", counts, calls=10))
     for node in nodes:
         name, before = " -> ".join(node.prefix), " -> ".join(node.parent)
         scores = {"val/score": validation[name], "val/score_before": validation.get(before, VALIDATION)}
         more = {"train/tokens": 1000.0} if node.kind == "w" else {}
-        reports.append(_report(Place(seed, node.prefix), node.kind, scores | more, calls=100))
+        reports.append(_report(SweepStage(seed, node.prefix), node.kind, scores | more, calls=100))
         if node.is_wanted:
             reports.append(_scored(seed, node.prefix, right[name], outcomes))
     return reports
 
 
-def _report(place: Place, kind: str, metrics: dict[str, float], calls: int, **more: Any) -> StageReport:
+def _report(stage: SweepStage, kind: str, metrics: dict[str, float], calls: int, **more: Any) -> StageReport:
     usage = Usage(calls, 0, 2 * calls, 2 * calls, calls)
     series = {"train/loss": [(1, 0.75), (2, 0.5)], "train/val_loss": [(1, 0.625)]} if kind == "w" else {}
     return StageReport(
-        place.stage, kind, metrics=metrics, series=series, usage=usage, started=10.0, ended=10.0 + calls, **more
+        stage.label, kind, metrics=metrics, series=series, usage=usage, started=10.0, ended=10.0 + calls, **more
     )
 
 
@@ -73,17 +73,17 @@ def _prepared(seed: int) -> StageReport:
 
 
 def _scored(seed: int, prefix: Strategy, right: int, outcomes: Mapping[str, str]) -> StageReport:
-    place = Place(seed, prefix, "score")
+    stage = SweepStage(seed, prefix, "score")
     names = [" -> ".join(prefix[:length]) for length in range(1, len(prefix) + 1)]
     params = {
         "examples": "digest",
         "outcomes": [outcomes.get(name, "") for name in names],
-        "program_uri": f"program of {place.stage}",
-        "results_uri": f"results of {place.stage}",
+        "program_uri": f"program of {stage.label}",
+        "results_uri": f"results of {stage.label}",
     }
     tokens = {"cost/prompt_tokens_per_example": 50.0 + len(prefix), "cost/completion_tokens_per_example": 2.0}
     scores = tuple(float(row < right) for row in range(ROWS))
-    return _report(place, "score", tokens, calls=ROWS, params=params, scores=scores)
+    return _report(stage, "score", tokens, calls=ROWS, params=params, scores=scores)
 
 
 def compared(
@@ -142,7 +142,7 @@ def test_an_arm_is_its_last_program(tmp_path: Path) -> None:
     ],
     ids=["weights", "prompts", "undecided"],
 )
-def test_the_verdict_is_the_statistics_packages(right: Mapping[str, int], word: str, tmp_path: Path) -> None:
+def test_the_verdict_is_that_of_the_statistics(right: Mapping[str, int], word: str, tmp_path: Path) -> None:
     verdict = compared(tmp_path, made_up(right, VALIDATED), margin=0.1)[0]["verdict"]
     assert verdict["word"] == word
     assert verdict["label"].startswith(word)
@@ -151,7 +151,7 @@ def test_the_verdict_is_the_statistics_packages(right: Mapping[str, int], word: 
 
 
 @pytest.mark.parametrize(("arms", "lacking"), [(["p"], "strategy with `w`"), (["w"], "prompts-only strategy")])
-def test_a_kind_that_is_missing_leaves_a_table_and_a_sentence(arms: list[str], lacking: str, tmp_path: Path) -> None:
+def test_without_one_kind_of_arm_there_is_a_table_but_no_verdict(arms: list[str], lacking: str, tmp_path: Path) -> None:
     sweep, _ = compared(tmp_path, made_up(RIGHT, VALIDATED), arms)
     assert [arm["name"] for arm in sweep["arms"]] == arms
     assert sweep["arms"][0]["versus_vanilla"]["mean"] > 0.0
@@ -178,7 +178,7 @@ def test_the_tree_is_cheaper_than_the_arms_one_by_one(tmp_path: Path) -> None:
     assert cost["seconds_one_by_one"] == 2 * (one_by_one + 3) + ROWS
 
 
-def test_nodes_tell_the_tree(tmp_path: Path) -> None:
+def test_nodes_describe_the_tree(tmp_path: Path) -> None:
     outcome = "skipped: 1 trace reaches the threshold"
     sweep, _ = compared(tmp_path, made_up(RIGHT, VALIDATED, {"p -> w": outcome}))
     assert [(node["seed"], node["stage"], node["parent"]) for node in sweep["nodes"]] == [
@@ -193,7 +193,7 @@ def test_nodes_tell_the_tree(tmp_path: Path) -> None:
     assert skipped == {"p": [], "w": [], "p -> w": [f"Seed {seed}, step `p -> w`: {outcome}." for seed in SEEDS]}
 
 
-def test_the_origin_is_told(tmp_path: Path) -> None:
+def test_the_sweep_says_what_was_compared(tmp_path: Path) -> None:
     sweep, _ = compared(tmp_path, made_up(RIGHT, VALIDATED), command="bt sweep", margin=0.2, alpha=0.1)
     assert (sweep["schema"], sweep["task"], sweep["metric"]) == (1, "tests.core.toy:task", "exact")
     assert (sweep["seeds"], sweep["data_seed"], sweep["rows"]) == ([3, 8], 3, {"train": 9, "val": 20, "test": ROWS})
@@ -217,11 +217,11 @@ def test_a_missing_report_is_named(tmp_path: Path) -> None:
         compared(tmp_path, reports)
 
 
-def test_a_margin_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_a_margin_outside_0_to_1_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="The margin is 1"):
         compared(tmp_path, made_up(RIGHT, VALIDATED), margin=1.5)
 
 
-@pytest.mark.parametrize("stage", ["s0.p", "s12.p.w.score", "s0.score", "s3.bootstrap", "s1.w.w.bootstrap"])
-def test_places_are_read_back(stage: str) -> None:
-    assert Place.of(stage).stage == stage
+@pytest.mark.parametrize("label", ["s0.p", "s12.p.w.score", "s0.score", "s3.bootstrap", "s1.w.w.bootstrap"])
+def test_labels_are_read_back(label: str) -> None:
+    assert SweepStage.of(label).label == label

@@ -1,12 +1,13 @@
-"""Scoring one program on the sealed rows: what the results say, and what the report carries on."""
+"""Scoring one program on the sealed rows: its results, and the report that travels to the comparison."""
 
 from pathlib import Path
 
 import pytest
 
 from bt_core.engine.local.transformers_engine import TransformersEngine
+from bt_core.formats.rows import ScoredRow
 from bt_core.records import StageReport, dump_report, load_report, read_jsonl, row_id
-from bt_core.steps.sweep.report_sweep import changed
+from bt_core.steps.sweep.report_sweep import changed_answers
 from bt_core.steps.sweep.score import score
 from tests.core.flow import Flow
 
@@ -68,7 +69,7 @@ def test_a_report_keeps_its_scores_when_it_travels() -> None:
     assert load_report(dump_report(report, compact=True)).scores == report.scores
 
 
-def test_losses_travel_thinned_and_other_series_stay() -> None:
+def test_losses_travel_thinned_and_other_series_do_not_travel() -> None:
     series = {"train/loss": [(step, 1.0 / (step + 1)) for step in range(100)], "search/score": [(0, 0.5)]}
     short = {"train/val_loss": [(1, 0.25), (2, 0.125)]}
     compact = load_report(dump_report(StageReport("s0.w", "w", series=series | short), compact=True)).series
@@ -80,9 +81,14 @@ def test_losses_travel_thinned_and_other_series_stay() -> None:
 
 
 def test_changed_rows_are_counted_and_shown_up_to_twenty() -> None:
-    before = [{"example": str(n), "row": {"n": n}, "score": float(n < 5), "prediction": {"a": 0}} for n in range(40)]
-    after = [{**row, "score": float(row["row"]["n"] >= 3), "prediction": {"a": 1}} for row in before]
-    found = changed(before, after)
-    assert (found["gained_count"], found["lost_count"]) == (35, 3)
-    assert [change["row"]["n"] for change in found["gained"]] == list(range(5, 25))
-    assert found["lost"][0] == {"row": {"n": 0}, "before": {"a": 0}, "after": {"a": 1}}
+    before, after = (
+        [
+            ScoredRow(example=str(n), row={"n": n}, score=float(right(n)), prediction={"a": answer}, error=None)
+            for n in range(40)
+        ]
+        for answer, right in ((0, lambda n: n < 5), (1, lambda n: n >= 3))
+    )
+    changed = changed_answers(before, after)
+    assert (changed.gained_count, changed.lost_count) == (35, 3)
+    assert [change.row["n"] for change in changed.gained] == list(range(5, 25))
+    assert changed.lost[0].content() == {"row": {"n": 0}, "before": {"a": 0}, "after": {"a": 1}}

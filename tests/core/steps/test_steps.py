@@ -12,6 +12,7 @@ import pytest
 from bt_core.config import resolve_config
 from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.errors import DataError, ProgramError, TaskError
+from bt_core.formats.run_result import RunResult
 from bt_core.lm.runner import Runner
 from bt_core.lm.states import vanilla_states
 from bt_core.program import Field, LineageStep, Program, program_sha256, read_program, write_program
@@ -233,7 +234,7 @@ def test_evaluation_pairs_the_programs_and_result_json_repeats_it(
     assert report.metrics["test/final"] == means["final"]
     assert report.metrics["test/difference"] == pytest.approx(means["final"] - means["vanilla"])
     summarise(tmp_path / "1.w", flow.reports, {"1.w": "abc"}, flow.config, "w", tmp_path / "result.json")
-    result = json.loads((tmp_path / "result.json").read_text())
+    result = RunResult.read(tmp_path / "result.json").content()
     assert result["strategy"] == "w"
     assert result["test"]["rows"] == 8
     assert result["test"]["final"] == means["final"]

@@ -1,0 +1,82 @@
+"""`result.json`: the outcome of a run of one strategy."""
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from bt_core.formats.document import Document, Part
+
+
+class ProgramTokens(Part):
+    """A mean number of tokens for each of the two programs."""
+
+    vanilla: float = Field(description="of the program before any step")
+    final: float = Field(description="of the shipped program")
+
+
+class Difference(Part):
+    """A mean paired difference with its 95% interval."""
+
+    mean: float = Field(description="mean over the test rows")
+    ci95: tuple[float, float] = Field(description="low and high end of the 95% interval")
+
+    @property
+    def low(self) -> float:
+        """Low end of the interval."""
+        return self.ci95[0]
+
+    @property
+    def high(self) -> float:
+        """High end of the interval."""
+        return self.ci95[1]
+
+
+class Evaluation(Part):
+    """The vanilla and the final program on the sealed test split."""
+
+    vanilla: float = Field(description="mean score of the program before any step")
+    final: float = Field(description="mean score of the shipped program")
+    difference: Difference = Field(description="`final` - `vanilla`, paired by test row")
+    rows: int = Field(description="number of test rows")
+    prompt_tokens_per_example: ProgramTokens = Field(description="mean prompt tokens of a test row")
+
+
+class Step(Part):
+    """An optimisation step; its costs include those of the bootstrap before it."""
+
+    stage: str = Field(description="label of the step, such as `2.w`")
+    kind: str = Field(description="letter of the step, such as `w`")
+    validation: float = Field(description="validation score of the program that the step made")
+    validation_before: float = Field(description="validation score of the program that it began with")
+    seconds: float = Field(description="wall time")
+    lm_calls: int = Field(description="LM calls that were answered")
+    cached_calls: int = Field(description="LM calls that were answered from the cache")
+    prompt_tokens: int = Field(description="tokens of the prompts as sent")
+    computed_prompt_tokens: int = Field(description="prompt tokens that the model computed")
+    completion_tokens: int = Field(description="tokens of the answers")
+    train_tokens: int = Field(description="tokens trained on")
+    train_cached: bool = Field(
+        description="the adapter came from the cache; `train_tokens` is what it took when trained"
+    )
+    traces_kept: int = Field(description="bootstrapped traces that reached the threshold")
+    traces_total: int = Field(description="bootstrapped traces")
+    warnings: tuple[str, ...] = Field(description="the step's warnings")
+
+
+class RunResult(Document):
+    """`result.json`."""
+
+    remedy: ClassVar[str] = "name a result.json that `bt run` wrote"
+
+    strategy: str = Field(description="the strategy as written, such as `p -> w`")
+    task: str = Field(description="name of the task, or where it is imported from")
+    seed: int = Field(description="seed of the run")
+    steps: tuple[Step, ...] = Field(description="the optimisation steps, in order")
+    test: Evaluation | None = Field(description="scores on the sealed test split; null without an evaluation")
+    program: str = Field(description="directory of the shipped program")
+    program_sha256: str = Field(description="identity of the shipped program")
+    shipped: str = Field(description="label of the step that made the shipped program; `vanilla` if none did")
+    seconds: float = Field(description="wall time, summed over all stages")
+    warnings: tuple[str, ...] = Field(description="the warnings of every stage, in order")
+    mlflow: dict[str, str] = Field(description="MLflow run id of each stage; empty when tracking is off")
+    config: dict[str, Any] = Field(description="the whole merged configuration ([configuration.md](configuration.md))")

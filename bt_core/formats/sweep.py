@@ -1,0 +1,113 @@
+"""`sweep.json`: the outcome of a sweep, from which the report is made."""
+
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field
+
+from bt_core.formats.arms import ArmScores, VanillaScores
+from bt_core.formats.document import Document, Part
+from bt_core.formats.winner import ChangedAnswers, Winner, WinnerName
+
+#: The version of sweep.json that is written and read.
+SCHEMA: Literal[1] = 1
+
+
+class SplitSizes(Part):
+    """Numbers of rows."""
+
+    train: int = Field(description="rows to optimise on")
+    val: int = Field(description="rows to choose by")
+    test: int = Field(description="sealed rows to compare on")
+
+
+class VerdictText(Part):
+    """The answer to whether fine-tuning was worth it ([statistics.md](statistics.md))."""
+
+    label: str = Field(description="the word, and for an undecided sweep what would decide it")
+    word: str = Field(description="one of the four verdicts; empty where a kind of arm is missing")
+    sentence: str = Field(description="the figures that led to the word")
+    more_rows: int = Field(description="test rows that would decide an undecided sweep; 0 otherwise")
+    more_seeds: int = Field(description="seeds that would decide an undecided sweep; 0 otherwise")
+
+
+class NodeUsage(Part):
+    """What a step asked of the engine."""
+
+    calls: int = Field(description="LM calls that were answered")
+    cached_calls: int = Field(description="LM calls that were answered from the cache")
+    prompt_tokens: int = Field(description="tokens of the prompts as sent")
+    computed_prompt_tokens: int = Field(description="prompt tokens that the model computed")
+    completion_tokens: int = Field(description="tokens of the answers")
+    seconds: float = Field(description="wall time of the model")
+
+
+class Node(Part):
+    """A step of the strategies' prefix tree under one seed."""
+
+    seed: int = Field(description="seed of the strategies")
+    stage: str = Field(description="the steps up to and including this one, such as `p.w`")
+    kind: str = Field(description="letter of the step")
+    strategy: str = Field(description="the steps up to and including this one, such as `p -> w`")
+    parent: str = Field(description="`stage` of the step before; empty for the first one")
+    validation_before: float = Field(description="validation score of the program that the step began with")
+    validation: float = Field(description="validation score of the program that it made")
+    outcome: str = Field(description="a sentence if the step had nothing to do; else empty")
+    usage: NodeUsage = Field(description="what the step asked of the engine")
+    train_tokens: int = Field(description="tokens trained on")
+    loss: tuple[tuple[int, float], ...] = Field(description="(training step, loss); empty where nothing was trained")
+    val_loss: tuple[tuple[int, float], ...] = Field(description="(epoch, loss on held-out rows); empty likewise")
+    traces_kept: int = Field(description="bootstrapped traces that reached the threshold")
+    traces_total: int = Field(description="bootstrapped traces")
+
+
+class SweepCost(Part):
+    """What the whole sweep took, its tasks one after the other."""
+
+    lm_calls: int = Field(description="LM calls that were answered")
+    cached_calls: int = Field(description="LM calls that were answered from the cache")
+    seconds: float = Field(description="wall time")
+    lm_calls_one_by_one: int = Field(description="LM calls of the same arms without shared steps")
+    seconds_one_by_one: float = Field(description="wall time of the same arms without shared steps")
+
+
+class SweepFigures(Document):
+    """`sweep.json` before the winner's program is read: what the scores of all arms say."""
+
+    remedy: ClassVar[str] = "name a sweep.json that `bt sweep` wrote"
+
+    schema_version: Literal[1] = Field(alias="schema", description="1; others are refused")
+    task: str = Field(description="name of the task, or where it is imported from")
+    description: str = Field(description="the task's description; may be empty")
+    metric: str = Field(description="name of the metric; may be empty")
+    model: str = Field(description="the base model")
+    model_revision: str = Field(description="revision of the base model")
+    data_seed: int = Field(description="seed that drew the splits, which all arms share")
+    seeds: tuple[int, ...] = Field(description="seeds of the strategies")
+    rows: SplitSizes = Field(description="number of rows of each split")
+    command: str = Field(description="how to run the sweep again")
+    config: dict[str, Any] = Field(description="the merged configuration of the first seed")
+    alpha: float = Field(description="chance of any false claim; intervals are at level 1 - `alpha`")
+    margin: float = Field(description="the largest gain that is not worth having")
+    vanilla: VanillaScores = Field(description="the program before any step")
+    arms: tuple[ArmScores, ...] = Field(description="the strategies, in the order in which they were named")
+    verdict: VerdictText = Field(description="whether fine-tuning was worth it")
+    nodes: tuple[Node, ...] = Field(description="the steps of the prefix tree, under every seed")
+    winner: WinnerName | None = Field(
+        description="the winning arm and seed; null if no arm beats vanilla in validation"
+    )
+    cost: SweepCost = Field(description="cost of the whole sweep")
+
+
+class Sweep(SweepFigures):
+    """`sweep.json`."""
+
+    winner: Winner | None = Field(
+        description="the shipped program; null if no arm scores higher than vanilla in validation, and vanilla stays"
+    )
+    changed: ChangedAnswers = Field(description="test examples on which the shipped program scores unlike vanilla")
+
+    @classmethod
+    def completed(cls, figures: SweepFigures, winner: Winner | None, changed: ChangedAnswers) -> Self:
+        """The figures with what only programs and results tell."""
+        known = {name: value for name, value in figures if name not in ("schema_version", "winner")}
+        return cls(schema=figures.schema_version, winner=winner, changed=changed, **known)

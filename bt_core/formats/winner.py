@@ -1,0 +1,79 @@
+"""The winner of `sweep.json`: its program's prompts and lineage, and the answers that it changed."""
+
+from typing import Any
+
+from pydantic import Field
+
+from bt_core.formats.document import Part
+
+
+class WinnerName(Part):
+    """The arm that validation chose, and its best seed."""
+
+    arm: str = Field(description="name of the arm")
+    seed: int = Field(description="the seed of highest validation score")
+
+
+class WinnerStep(Part):
+    """A step behind the shipped program."""
+
+    kind: str = Field(description="letter of the step")
+    stage: str = Field(description="label of the step, such as `s0.p.w`")
+    seed: int = Field(description="seed of the step")
+    val_before: float | None = Field(description="validation score before the step; null if not measured")
+    val_after: float | None = Field(description="validation score after the step; null if not measured")
+    outcome: str = Field(description="a sentence if the step had nothing to do; else empty")
+    parent: str = Field(description="sha256 of the program that the step began with")
+
+
+class PromptField(Part):
+    """A field of a predictor's signature."""
+
+    name: str = Field(description="name of the field")
+    type: str = Field(description="its type")
+    description: str = Field(description="its description; may be empty")
+
+
+class WinnerAdapter(Part):
+    """A LoRA adapter of the shipped program."""
+
+    path: str = Field(description="folder in the program directory")
+    sha256: str = Field(description="sha256 of the adapter")
+
+
+class WinnerPredictor(Part):
+    """A predictor of the shipped program."""
+
+    instructions: str = Field(description="the prompt's instructions")
+    inputs: tuple[PromptField, ...] = Field(description="its input fields")
+    outputs: tuple[PromptField, ...] = Field(description="its output fields")
+    demos: tuple[dict[str, Any], ...] = Field(description="its demos: field -> value")
+    label_prior: dict[str, float] | None = Field(
+        description="mean log-probability of each closed answer; null if not calibrated"
+    )
+    adapter: WinnerAdapter | None = Field(description="its adapter; null for the base model")
+
+
+class Winner(WinnerName):
+    """The shipped program."""
+
+    program_sha256: str = Field(description="identity of the program")
+    lineage: tuple[WinnerStep, ...] = Field(description="the steps behind it, oldest first")
+    predictors: dict[str, WinnerPredictor] = Field(description="its predictors by name")
+
+
+class ChangedAnswer(Part):
+    """A test example on which the shipped program scores unlike vanilla."""
+
+    row: dict[str, Any] = Field(description="the example with all its columns")
+    before: dict[str, Any] = Field(description="what vanilla answered; empty if it failed")
+    after: dict[str, Any] = Field(description="what the shipped program answered; empty if it failed")
+
+
+class ChangedAnswers(Part):
+    """The first test examples on which the shipped program scores unlike vanilla, and how many there are."""
+
+    gained: tuple[ChangedAnswer, ...] = Field(description="examples on which the shipped program scores higher")
+    lost: tuple[ChangedAnswer, ...] = Field(description="examples on which it scores lower")
+    gained_count: int = Field(description="number of all examples gained")
+    lost_count: int = Field(description="number of all examples lost")

@@ -1,0 +1,85 @@
+"""result.json and sweep.json are read by the models that write them, and what is wrong with a file is one sentence."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bt_core.errors import DataError
+from bt_core.formats.document import Document
+from bt_core.formats.run_result import RunResult
+from bt_core.formats.sweep import Sweep
+from tests.report.sweeps import NINE, as_sweep, ordinary
+
+CONTENT = ordinary({"p": 0.6, "p -> w": 0.8}, seeds=(2, 10))
+
+
+def test_a_sweep_that_is_read_and_written_again_is_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "sweep.json"
+    as_sweep(CONTENT).write(path)
+    sweep = Sweep.read(path)
+    assert sweep.text() == path.read_text(encoding="utf-8") == as_sweep(CONTENT).text()
+    assert json.loads(sweep.text()) == json.loads(json.dumps(CONTENT)) == sweep.content()
+    assert sweep.arms[0].by_seed.keys() == {2, 10}
+
+
+def _without(content: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if name != key}
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("{", "sweep.json cannot be read (broken JSON: EOF while parsing an object at line 1 column 1): name a sweep"),
+        ("[]", "sweep.json: the content is [] and should be an object; name a sweep.json that `bt sweep` wrote."),
+        ({**CONTENT, "schema": 2}, "sweep.json has schema 2, which this version cannot read: make it again with this"),
+        ({"schema": None}, "sweep.json has schema None, which this version cannot read"),
+        (_without(CONTENT, "rows"), "sweep.json: `rows` is missing; name a sweep.json that `bt sweep` wrote."),
+        ({**CONTENT, "colour": 1}, "sweep.json: `colour` is unknown; name"),
+        (
+            {**CONTENT, "rows": {"train": 50, "val": "many", "test": True, "all": 4}},
+            "sweep.json: `rows.val` is 'many' and should be a valid integer, `rows.test` is True and should be a valid"
+            " integer, `rows.all` is unknown; name",
+        ),
+        (
+            {**CONTENT, "vanilla": {**CONTENT["vanilla"], "by_seed": {"one": 0.5}}},
+            "sweep.json: `vanilla.by_seed.one` is 'one' and should be a valid integer",
+        ),
+        ({"schema": 1}, "sweep.json: `task` is missing, `description` is missing, `metric` is missing, `model` is"),
+    ],
+    ids=["broken", "list", "schema", "no-schema", "missing", "unknown", "types", "keys", "many"],
+)
+def test_what_is_no_sweep_is_refused_in_a_sentence(content: Any, sentence: str) -> None:
+    text = content if isinstance(content, str) else json.dumps(content)
+    with pytest.raises(DataError) as refused:
+        Sweep.parse(text, "sweep.json")
+    assert str(refused.value).startswith(sentence)
+
+
+def test_of_many_mistakes_the_first_ones_are_named() -> None:
+    with pytest.raises(DataError, match=r"and 14 more; name a sweep\.json that `bt sweep` wrote\.$"):
+        Sweep.parse('{"schema": 1}', "sweep.json")
+
+
+def test_a_number_that_is_none_is_refused() -> None:
+    text = json.dumps({**CONTENT, "margin": 0.0625}).replace("0.0625", "NaN")
+    with pytest.raises(DataError, match="`margin` is nan and should be a finite number"):
+        Sweep.parse(text, "sweep.json")
+
+
+@pytest.mark.parametrize(
+    ("kind", "command"), [(Sweep, "a sweep.json that `bt sweep`"), (RunResult, "a result.json that `bt run`")]
+)
+def test_a_file_that_is_not_there_is_named(kind: type[Document], command: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as refused:
+        kind.read(tmp_path / "gone.json")
+    assert str(refused.value) == (
+        f"{tmp_path / 'gone.json'} cannot be read (No such file or directory): name {command} wrote."
+    )
+
+
+def test_every_key_has_a_meaning_for_the_docs() -> None:
+    sweep = as_sweep(ordinary(NINE))
+    for kind in {type(part) for part in (sweep, sweep.rows, sweep.arms[0], sweep.nodes[0], sweep.changed)}:
+        assert all(field.description for field in kind.model_fields.values())
