@@ -16,6 +16,7 @@ from typing import Any
 from bt_core.config import Section, load_config_file, validated
 from bt_core.errors import ConfigError, TaskError
 from bt_core.records import Row
+from bt_core.user_code import add_user_folders
 
 #: Where a bare task name is looked for first.
 BUILTIN_PACKAGE = "bt_tasks"
@@ -105,6 +106,7 @@ def _with_settings(found: Any, settings: Mapping[str, Any], reference: str) -> A
 
 def module_of(reference: str) -> str:
     """The module that a task's name leads to, found or not; nothing but packages above it is imported."""
+    add_user_folders()
     module, colon, _ = reference.partition(":")
     built_in = f"{BUILTIN_PACKAGE}.{reference}"
     is_own = reference.isidentifier() and not importlib.util.find_spec(built_in) and importlib.util.find_spec(reference)

@@ -1,4 +1,4 @@
-"""What a local run tells its caller while it goes on, and what it returns."""
+"""Caller's side: what a local run tells its caller while it goes on, and what it returns."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""How a task that was forked from the server ends: told early, and without taking apart what it did not make."""
+"""The process of a warm task: how it ends, quickly and with its exit status reported before anything slow."""
 
 import atexit
 import gc
@@ -24,8 +24,8 @@ class QuickEnd:
         atexit.register(self._leave)
 
     @contextmanager
-    def told_to(self, caller: socket.socket) -> Iterator[None]:
-        """Tell the caller how this process ends; within the block the task runs."""
+    def report_to(self, caller: socket.socket) -> Iterator[None]:
+        """Report this process's exit status to the caller when it ends; the task runs within the block."""
         self._process, self._caller = os.getpid(), caller
         try:
             yield

@@ -1,10 +1,10 @@
-"""The server behind warm local runs: it imports the heavy libraries once, and every task is forked from it.
+"""The task server: it imports the heavy libraries once, and every warm task is forked from it.
 
-    python -m bt_runner.task_server FD
+    python -P -m bt_runner.task_server FD
 
-FD is a Unix socket, whose other end the runner of the pipeline holds (`bt_runner.task_client`). Every message on it is
-one byte and two file descriptors: where the task's output goes, and a connection of its own that brings one line of
-JSON (`source`, `arguments`, `environment`) and takes back a line when the task has started and one with its exit status.
+FD is a Unix socket, whose other end the worker process holds (`bt_runner.warm_tasks`). Every request on it is one byte
+and two file descriptors: where the task's output goes, and a connection of its own that brings one line of JSON
+(`source`, `arguments`, `environment`) and takes back a line when the task has started and one with its exit status.
 
 A task is a process like any other: it has the environment, the arguments and the `__main__` of a fresh interpreter,
 imports the user's modules itself, and ends as an interpreter does. The server only imports. It starts no threads,
@@ -15,7 +15,6 @@ pyarrow's jemalloc start when they are loaded are stopped and started again arou
 import gc
 import json
 import os
-import runpy
 import select
 import signal
 import socket
@@ -29,11 +28,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from bt_runner.kfp_internals import EXECUTOR_IMPORTS, run_executor
 from bt_runner.task_end import QuickEnd, close_output
 
 #: What nearly every task imports, so that a task waits for these rather than import them beside the server; kfp's
 #: executor itself is left out, since each task runs that as its `__main__`.
-FIRST = ("kfp.dsl.executor", "kfp.dsl.kfp_config", "bt_runtime.finish", "bt_core.steps.prepare")
+FIRST = (*EXECUTOR_IMPORTS, "bt_runtime.finish", "bt_core.steps.prepare")
 #: The same for runs that are tracked.
 TRACKING = (
     "mlflow",
@@ -71,7 +71,7 @@ def main() -> None:
         preload(TRACKING)
     task = serve(socket.socket(fileno=int(sys.argv[1])))
     gc.enable()
-    with end.told_to(task.pop("caller")):
+    with end.report_to(task.pop("caller")):
         execute(task)
 
 
@@ -152,8 +152,7 @@ def execute(task: Task) -> None:
         numpy.random.seed()
     if torch := sys.modules.get("torch"):
         torch.default_generator.seed()
-    sys.argv[1:] = ["--component_module_path", str(component), *task["arguments"]]
-    runpy.run_module("kfp.dsl.executor_main", run_name="__main__", alter_sys=True)
+    run_executor(component, task["arguments"])
 
 
 if __name__ == "__main__":

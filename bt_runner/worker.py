@@ -1,16 +1,16 @@
-"""The caller's side of the process that runs a pipeline: it starts to import at once, and is told later what to run."""
+"""Caller's side: start the worker process, which imports at once and is told later which pipeline to run."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import IO, Any
+
+from bt_core.user_code import TASK_PATH_VARIABLE, task_path
 
 #: By default OpenMP's threads spin while they wait. Where another process wants the same cores, that made small
 #: batches more than ten times slower. GNU's spin for some microseconds and sleep then, which costs a search a quarter
@@ -19,18 +19,18 @@ BRIEF_WAITS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 
 
 class Worker:
-    """A process that stands by to run one pipeline, and has imported meanwhile what that takes."""
+    """A running worker process, which runs one pipeline."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
 
     @property
     def pid(self) -> int:
-        """Of the process, and of the process group that its tasks are in."""
+        """The id of the process, and of the process group that its tasks are in."""
         return self._process.pid
 
     def start(self, request: Mapping[str, Any]) -> IO[str]:
-        """Have it run what `bt_runner.worker_process` reads in the request; the lines that it prints."""
+        """Send the request (`bt_runner.run` makes it) and return the lines that the process prints."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with suppress(BrokenPipeError):  # it did not even start; its output says why
@@ -39,23 +39,23 @@ class Worker:
         return self._process.stdout
 
     def succeeded(self) -> bool:
-        """Wait for its end."""
+        """Wait for the end of the process; whether it was without an error."""
         return self._process.wait() == 0
 
 
 @contextmanager
-def standing_by(environment: Mapping[str, str], warm: bool = True) -> Iterator[Worker]:
+def start_worker(environment: Mapping[str, str], warm: bool = True) -> Iterator[Worker]:
     """A worker that ends with this block and its tasks with it, whatever happens.
 
     Its stdin stays open: should this process be killed, that pipe closes, and the worker ends everything.
 
     Args:
         environment: variables for it and its tasks, over those of this process.
-        warm: fork the tasks from a process that has imported the heavy libraries once (`bt_runner.task_client`).
+        warm: fork the tasks from a process that has imported the heavy libraries once (`bt_runner.task_server`).
     """
     with tempfile.TemporaryDirectory(prefix="bt-") as scratch:
         process = subprocess.Popen(
-            [sys.executable, "-m", "bt_runner.worker_process", *(["warm"] if warm else [])],
+            [sys.executable, "-P", "-m", "bt_runner.worker_process", *(["warm"] if warm else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -65,7 +65,7 @@ def standing_by(environment: Mapping[str, str], warm: bool = True) -> Iterator[W
                 **({} if "OMP_WAIT_POLICY" in os.environ else BRIEF_WAITS),
                 **os.environ,
                 **environment,
-                "PYTHONPATH": _import_path(),
+                TASK_PATH_VARIABLE: task_path(),
                 "PYTHONUNBUFFERED": "1",  # so that a task's lines arrive while it runs
                 "TMPDIR": scratch,  # kfp leaves a folder behind for every task
             },
@@ -81,11 +81,3 @@ def standing_by(environment: Mapping[str, str], warm: bool = True) -> Iterator[W
                 with suppress(BrokenPipeError):
                     if stream:
                         stream.close()
-
-
-def _import_path() -> str:
-    """This process's import path, working directory first, without what every interpreter adds by itself."""
-    libraries = [Path(sysconfig.get_path(kind)) for kind in ("stdlib", "platstdlib", "purelib", "platlib")]
-    entries = [Path.cwd(), *(Path(entry).resolve() for entry in sys.path if not entry.endswith(".zip"))]
-    ours = (entry for entry in entries if not any(entry.is_relative_to(library) for library in libraries))
-    return os.pathsep.join(dict.fromkeys(map(str, ours)))

@@ -1,16 +1,7 @@
 """What a command sets up in its own process before it imports the core's heavy parts."""
 
 import os
-import sys
 import warnings
-from pathlib import Path
-
-
-def find_own_tasks() -> None:
-    """Let `package.module:attribute` name a module in the current folder; last, so that it shadows nothing."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
 
 
 def quieten_libraries() -> None:

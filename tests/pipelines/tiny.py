@@ -36,11 +36,14 @@ def join(first: dsl.Input[dsl.Model], texts: list[str], stage: str, joined: dsl.
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def probe(module: str, found: dsl.Output[dsl.Dataset]) -> str:
-    """Import a module and say where this task runs."""
+    """Import a user's module and say where this task runs."""
     import importlib
     import sys
     from pathlib import Path
 
+    from bt_core.user_code import add_user_folders
+
+    add_user_folders()
     Path(found.path).write_text(importlib.import_module(module).GREETING)
     return f"{sys.executable}|{Path.cwd()}"
 

@@ -15,7 +15,7 @@ from bt_core.errors import WorldError
 from bt_runner.events import Event, TaskStarted
 from bt_runner.run import run_locally
 from bt_runner.task_server import ENGINE, FIRST, LATER, TRACKING
-from bt_runner.worker import standing_by
+from bt_runner.worker import start_worker
 from tests.pipelines.tiny import compiled, tiny_fail, tiny_sleep
 from tests.runner.processes import EARLY, tiny_describe, tiny_draw, tiny_early, tiny_fork, tiny_orphan
 from tests.runner.test_run import ROOT, is_running, wait_until
@@ -81,14 +81,14 @@ def test_a_child_of_the_task_does_not_tell_how_the_task_ends(tmp_path: Path) -> 
 
 
 def test_a_worker_ends_when_its_caller_has_nothing_to_run(tmp_path: Path) -> None:
-    with standing_by({}) as worker:
+    with start_worker({}) as worker:
         found = members(worker.pid)
         assert worker.pid in found
     wait_until(lambda: not members(worker.pid))
 
 
 def test_a_worker_that_stands_by_runs_a_pipeline(tmp_path: Path) -> None:
-    with standing_by({"MLFLOW_TRACKING_URI": "sqlite:///of-the-run.db"}) as worker:
+    with start_worker({"MLFLOW_TRACKING_URI": "sqlite:///of-the-run.db"}) as worker:
         run = run_locally(compiled(tiny_describe, tmp_path), tmp_path / "root", worker=worker)
 
     assert run.tasks["describe"].parameters["Output"] != SHELL

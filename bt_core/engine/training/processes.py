@@ -45,7 +45,8 @@ def launch(job: TrainingJob, fit: Fit, folder: Path, checkpoints: Path) -> Curve
         (place / CHECKPOINTS).symlink_to(checkpoints.resolve())
         done = subprocess.run(
             [sys.executable, *command(scratch, count, alone=True)],
-            env={"OMP_NUM_THREADS": threads} | os.environ,
+            # The workers are ours too: no folder here may hide our packages.
+            env={"OMP_NUM_THREADS": threads} | os.environ | {"PYTHONSAFEPATH": "1"},
             check=False,
         )
         return outcome(place, folder, f"The {count} training processes ended with status {done.returncode}")
