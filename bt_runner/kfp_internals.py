@@ -29,9 +29,9 @@ printf "%s" "$0" > "$program_path/ephemeral_component.py"
 _KFP_RUNTIME=true {sys.executable} -m {EXECUTOR}
     --component_module_path "$program_path/ephemeral_component.py" "$@"
 """
-#: How the executor logs (kfp/dsl/executor_main.py), and the messages about itself, which help nobody on a screen. The
-#: input follows its message as indented JSON.
-EXECUTOR_LOG = re.compile(r"\[KFP Executor [^]]*\]: (.*)")
+#: How the executor logs (kfp/dsl/executor_main.py), perhaps behind a line that the task has not ended; and the messages
+#: about itself, which help nobody on a screen. The input follows its message as indented JSON.
+EXECUTOR_LOG = re.compile(r"(.*?)\[KFP Executor [-\d]+ [:,\d]+ [A-Z]+\]: (.*)")
 EXECUTOR_INPUT, EXECUTOR_INPUT_END = "Got executor_input", "}"
 EXECUTOR_NOTES = (EXECUTOR_INPUT, "Looking for component", "Loading KFP component", "Wrote executor output")
 
@@ -72,8 +72,9 @@ class ExecutorOutput:
         logged = EXECUTOR_LOG.match(line)
         if logged is None:
             return line
-        self._is_input = logged[1].startswith(EXECUTOR_INPUT)
-        return "" if logged[1].startswith(EXECUTOR_NOTES) else logged[1]
+        unfinished, message = logged.groups()
+        self._is_input = message.startswith(EXECUTOR_INPUT)
+        return unfinished if message.startswith(EXECUTOR_NOTES) else unfinished + message
 
 
 def run_commands_with(run: RunCommand) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from bt_core.errors import ConfigError, UserError, WorldError
+from bt_runner.container_tasks import split_lines
 from bt_runner.events import Event, TaskEnded, TaskOutput, TaskStarted
+from bt_runner.messages import MARK
 from bt_runner.run import run_locally
-from tests.pipelines.tiny import compiled, tiny_fail, tiny_join, tiny_probe, tiny_sleep
+from tests.pipelines.tiny import compiled, tiny_fail, tiny_join, tiny_probe, tiny_say, tiny_sleep
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,6 +41,37 @@ def test_events_arrive_in_order_with_the_lines_of_the_task(tmp_path: Path) -> No
     assert 0 < run.tasks["write"].seconds < run.seconds
     assert "writing x as a value" in run.log.read_text()
     assert "\x1e" not in run.log.read_text()
+
+
+@pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
+def test_a_tasks_lines_arrive_as_they_were_printed(tmp_path: Path, warm: bool) -> None:
+    """Whatever they look like: a line of Kubeflow's, the end of its dump, a message to the caller."""
+    pretended = MARK + '{"kind": "ended", "label": "say", "title": "say", "ok": false}'
+    lines = ["    four blanks", "Streamed logs:", "}", "-" * 80, pretended, "no end of line"]
+    events: list[Event] = []
+    path = compiled(tiny_say, tmp_path)
+    run = run_locally(path, tmp_path / "root", {"lines": lines}, on_event=events.append, warm=warm)
+
+    assert [event.line for event in events if isinstance(event, TaskOutput)] == lines
+    assert [type(event) for event in events if not isinstance(event, TaskOutput)] == [TaskStarted, TaskEnded]
+    logged = run.log.read_text()
+    assert "".join(f"    {line}\n" for line in lines[:-1]) + f"    {lines[-1]}" in logged
+
+
+def test_what_the_executor_says_about_itself_is_in_the_log_alone(tmp_path: Path) -> None:
+    events: list[Event] = []
+    run = run_locally(compiled(tiny_say, tmp_path), tmp_path / "root", {"lines": ["said"]}, on_event=events.append)
+
+    assert [event.line for event in events if isinstance(event, TaskOutput)] == ["said"]
+    log = run.log.read_text()
+    for note in ("Looking for component `say`", "Got executor_input:", '"parameterValues": {', "Wrote executor output"):
+        assert note in log
+
+
+def test_a_containers_stream_is_split_into_lines() -> None:
+    chunks = [b"one\ntw", b"o\r\n 1/2\r 2/2\n", "thr\u00e9".encode()[:4], "thr\u00e9".encode()[4:], b"\xff"]
+
+    assert list(split_lines(chunks)) == ["one", "two", " 1/2", " 2/2", "thr\u00e9\ufffd"]
 
 
 def test_cached_tasks_are_not_run_again(tmp_path: Path) -> None:
