@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from bt_core.engine.response_cache import CACHE_VARIABLE
 from tests.core import conftest as core
-from tests.core import toy
+from tests.user_project import write, write_project
 
 pytestmark = pytest.mark.slow
 
@@ -21,17 +20,10 @@ embedded_model, tiny_folder = core.embedded_model, core.tiny_folder
 BT = Path(sys.executable).with_name("bt")
 ROOT = Path(__file__).parents[2]
 SETTINGS = ("p.candidates=1", "p.max_demos=1", "w.epochs=1", "w.min_traces=1", "w.rank=2", "select=last")
-TASK = """
-from dataclasses import replace
-
-from components.colours import task as colours
-from pipelines.scoring import same_colour
-
-task = replace(colours, name="own", metric=same_colour)
-"""
+#: The project's metric, which imports from a third package of a common name, and only when it is called.
 METRIC = """
 def same_colour(example, prediction):
-    from tests.answers import colour_of  # imported when the metric is called
+    from tests.answers import colour_of
 
     return colour_of(prediction) == example.colour
 """
@@ -59,22 +51,15 @@ print(*run.tasks)
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The repository; its task imports from the packages in it."""
     folder = tmp_path_factory.mktemp("project")
-    for package in ("components", "pipelines", "tests"):
-        _write(folder / package / "__init__.py", "")
-    shutil.copy(toy.__file__, folder / "components" / "colours.py")
-    _write(folder / "pipelines" / "scoring.py", METRIC)
-    _write(folder / "tests" / "answers.py", HELPER)
-    _write(folder / "own.py", TASK)
+    write_project(folder, "own")
+    write(folder / "pipelines" / "scoring.py", METRIC)
+    write(folder / "tests" / "__init__.py", "")
+    write(folder / "tests" / "answers.py", HELPER)
     ours = [path.name for path in ROOT.glob("bt_*")]
     assert {"bt_core", "bt_runner", "bt_components", "bt_pipelines"} <= {*ours}
     for package in ours:
-        _write(folder / package / "__init__.py", TRAP)
+        write(folder / package / "__init__.py", TRAP)
     return folder
-
-
-def _write(file: Path, text: str) -> None:
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(text)
 
 
 def _started(project: Path, *command: Any) -> str:
