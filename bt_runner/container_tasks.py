@@ -28,7 +28,7 @@ def docker_runner(settings: Mapping[str, Any]) -> Any:
 def run_container(client: Any, image: str, command: list[str], volumes: Mapping[str, Any], **arguments: Any) -> int:
     """Run a task's container and return its exit status.
 
-    Kubeflow's own function lets Docker remove the container, and reports success when it comes too late to ask it.
+    Kubeflow's own function lets Docker remove the container and, when it then finds no exit status, reports success.
     """
     from docker.errors import APIError, ImageNotFound
 
@@ -57,7 +57,7 @@ def _fail(sentence: str) -> int:
 
 
 def split_lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """The lines of a stream that comes in pieces; as in Python's text files, a carriage return ends a line too."""
+    """The lines of a stream that comes in chunks; as in Python's text files, a carriage return ends a line too."""
     rest = b""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")

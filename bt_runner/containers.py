@@ -1,4 +1,4 @@
-"""Caller's side of tasks in containers: how they shall run, and that none of them outlives the run."""
+"""Caller's side of tasks in containers: their settings, and the guarantee that no container outlives the run."""
 
 import os
 import uuid
@@ -10,9 +10,9 @@ from typing import Any
 
 from bt_core.errors import WorldError
 
-#: On every container of a run, with the run's own value: whatever happens, they can be found and removed.
+#: The label of every container, with the run's id as its value, by which they are found and removed.
 LABEL = "bettertogether.run"
-#: Group of every task: what an image lets any user write belongs to group 0.
+#: The group of every task: what any user of an image may write belongs to group 0.
 GROUP = 0
 
 
@@ -21,9 +21,9 @@ class Containers:
     """How tasks run as containers.
 
     Attributes:
-        user: the tasks' user id; None for this process's own, or the image's where that is root.
-        network: `host`, `none`, or a network that exists.
-        folders: folders that tasks may read, under the paths they have here.
+        user: the tasks' user id; None: that of this process, or where this is root, that of the image.
+        network: `host`, `none`, or the name of a network of Docker's.
+        folders: folders that tasks may read, under the same paths as here.
     """
 
     user: int | None = None
@@ -35,7 +35,9 @@ class Containers:
 def containment(
     containers: Containers | None, pipeline_root: Path, environment: Mapping[str, str]
 ) -> Iterator[dict[str, Any] | None]:
-    """What the worker process has to know, as JSON values; no container outlives the block. None for no containers.
+    """The settings of the containers as JSON values for the worker process; None where tasks run as plain processes.
+
+    When the block ends, so do the containers.
 
     Raises:
         WorldError: when no Docker answers.
@@ -60,7 +62,7 @@ def containment(
 
 
 def remove_containers(run: str) -> None:
-    """Remove what is left of a run, whether it runs or not.
+    """Remove the containers of a run, running or not.
 
     Raises:
         WorldError: when no Docker answers.

@@ -28,20 +28,20 @@ def run_locally(
     containers: Containers | None = None,
     worker: Worker | None = None,
 ) -> LocalRun:
-    """Run a compiled pipeline file, task by task, each in a process of its own.
+    """Run a compiled pipeline file one task at a time, each in a process of its own.
 
     Args:
-        pipeline: the YAML file that `compile_strategy` wrote.
+        pipeline: a compiled YAML file, such as `compile_strategy` writes.
         pipeline_root: folder for the outputs and for `run.log`, which holds every line that was printed.
-        arguments: values of the pipeline's parameters; the others keep their defaults.
-        environment: variables for the tasks, over those of this process.
-        cache: folder that remembers outputs of tasks; a task that ran before with the same inputs, image and code
-            is not run again. It does not notice changed data files or a changed installation: give each
-            combination of those its own folder. None runs every task.
+        arguments: values of the pipeline's parameters; parameters that are not named keep their defaults.
+        environment: variables for the tasks; they replace those of this process.
+        cache: folder that keeps the outputs of tasks: a task that ran before with the same inputs, image and code is
+            not run again. It does not notice changed data files or a changed installation, so use one folder for each
+            combination of those. None runs every task.
         on_event: called from this thread when a task starts, prints a line, or ends.
         warm: fork the tasks from a process that has imported the heavy libraries once, instead of starting a fresh
-            interpreter for each; what they do is the same. Without effect where there is no `os.fork`.
-        containers: run every task in a container of its compiled image, which sees `environment` alone.
+            interpreter for each; what they do is the same. It has no effect where there is no `os.fork`.
+        containers: run every task in a container of its compiled image, where it has only `environment`.
         worker: one that has been started with the same `environment` and `warm`; None starts one.
 
     Raises:

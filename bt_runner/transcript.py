@@ -12,7 +12,7 @@ from bt_runner.messages import Kind, read
 
 #: What sets a task's lines apart from Kubeflow's in the log.
 TASK_INDENT = "    "
-#: How much of a failed task's output is repeated when it left no sentence.
+#: How many lines of its output stand in the error of a task that left no sentence.
 LAST_LINES = 3
 
 _SENTENCE = re.compile(rf"{ERROR_MARK} (\d+): (.+)")
@@ -20,11 +20,11 @@ _COLOUR = re.compile(r"\x1b\[\d+m")
 
 
 class Transcript:
-    """One run's output, line by line.
+    """Takes in one run's output, line by line.
 
     Attributes:
         log: the file that every line is appended to.
-        tasks: the tasks that ended well, by label.
+        tasks: the tasks that succeeded, by label.
         failed: the label of the task that failed, or None.
     """
 
@@ -39,7 +39,7 @@ class Transcript:
         self._sentence: tuple[int, str] | None = None
 
     def follow(self, lines: Iterable[str]) -> None:
-        """Take in lines until there are no more."""
+        """Read the lines of the worker process until it ends."""
         with self.log.open("a", encoding="utf-8", buffering=1) as log:
             for line in lines:
                 message = read(line)
@@ -53,7 +53,7 @@ class Transcript:
                     self._end(**message[1])
 
     def error(self) -> BtError:
-        """What went wrong: the task's own sentence, or else the end of its output."""
+        """The error that ended the run: the task's own sentence, or else the end of its output."""
         if self._sentence:
             status, sentence = self._sentence
             return (UserError if status == UserError.exit_status else WorldError)(sentence)
@@ -62,14 +62,14 @@ class Transcript:
         return WorldError(f"{where} failed without naming a reason; its output ended with: {last}. See {self.log}.")
 
     def _take_other(self, line: str) -> str:
-        """Take in a line of Kubeflow's or Python's own; how the log has it."""
+        """Take in a line of Kubeflow's or Python's own, and return what to write to the log."""
         self._look_for_sentence(line)
         if line.strip():
             self._other_lines.append(line.strip())
         return line
 
     def _take_line(self, line: str, text: str) -> str:
-        """Take in a line of the running task; how the log has it."""
+        """Take in a line of the running task, and return what to write to the log."""
         line, text = (_COLOUR.sub("", version) for version in (line, text))
         self._look_for_sentence(line)
         if text.strip():

@@ -12,9 +12,10 @@ from typing import IO, Any
 
 from bt_core.user_code import TASK_PATH_VARIABLE, task_path
 
-#: By default OpenMP's threads spin while they wait. Where another process wants the same cores, that made small
-#: batches more than ten times slower. GNU's spin for some microseconds and sleep then, which costs a search a quarter
-#: less than sleeping at once and a fifth more beside another (docs/LOG.md); a user's own setting wins.
+#: By default, OpenMP's threads spin while they wait. Where another process needs the same cores, that made small
+#: batches more than ten times slower. With these settings GNU's threads spin for some microseconds and then sleep: a
+#: search takes a quarter less time than when they sleep at once, and a fifth more beside a second one (docs/LOG.md).
+#: A user's own setting has precedence.
 BRIEF_WAITS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 
 
@@ -33,7 +34,7 @@ class Worker:
         """Send the request (`bt_runner.run` makes it) and return the lines that the process prints."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        with suppress(BrokenPipeError):  # it did not even start; its output says why
+        with suppress(BrokenPipeError):  # it has ended already; its output says why
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         return self._process.stdout
@@ -45,12 +46,12 @@ class Worker:
 
 @contextmanager
 def start_worker(environment: Mapping[str, str], warm: bool = True) -> Iterator[Worker]:
-    """A worker that ends with this block and its tasks with it, whatever happens.
+    """Start a worker process, which ends with this block, whatever happens, and its tasks with it.
 
-    Its stdin stays open: should this process be killed, that pipe closes, and the worker ends everything.
+    Its stdin stays open: when this process is killed, that pipe closes, and the worker process ends with all its tasks.
 
     Args:
-        environment: variables for it and its tasks, over those of this process.
+        environment: variables for it and its tasks; they replace those of this process.
         warm: fork the tasks from a process that has imported the heavy libraries once (`bt_runner.task_server`).
     """
     with tempfile.TemporaryDirectory(prefix="bt-") as scratch:
@@ -66,7 +67,7 @@ def start_worker(environment: Mapping[str, str], warm: bool = True) -> Iterator[
                 **os.environ,
                 **environment,
                 TASK_PATH_VARIABLE: task_path(),
-                "PYTHONUNBUFFERED": "1",  # so that a task's lines arrive while it runs
+                "PYTHONUNBUFFERED": "1",  # a task's lines arrive while it runs
                 "TMPDIR": scratch,  # kfp leaves a folder behind for every task
             },
             start_new_session=True,  # its tasks are in its process group, so that one signal ends them all

@@ -24,16 +24,16 @@ from bt_runner.warm_tasks import TaskServer, start_task_server
 
 
 def main() -> None:
-    """Import, read the request from stdin and run the pipeline that it names; the caller may have none after all."""
+    """Import, read the request from stdin and run its pipeline; without a request, just end."""
     with start_task_server() if "warm" in sys.argv[1:] and hasattr(os, "fork") else nullcontext() as server:
         for name in ("kfp.components", "kfp.local"):
-            import_module(name)  # here: the server has started, and the caller is still compiling
+            import_module(name)  # while the server imports, and the caller still compiles
         if line := sys.stdin.readline():
             request = json.loads(line)
             end_with_caller(os.dup(sys.stdin.fileno()), request["containers"])
-            os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())  # what the tasks get
+            os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())  # the stdin of the tasks
             run(request, server)
-    gc.freeze()  # or all that was imported is looked through for garbage at the interpreter's end
+    gc.freeze()  # spares looking through all that was imported for garbage at the interpreter's end
 
 
 def run(request: Mapping[str, Any], server: TaskServer | None) -> None:
