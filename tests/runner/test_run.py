@@ -1,4 +1,4 @@
-"""The local runner on small real pipelines."""
+"""`run_locally` on small real pipelines."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ def test_outputs_of_every_task_come_back(tmp_path: Path) -> None:
     assert run.tasks["3.join"].artifacts["joined"].is_relative_to(tmp_path / "root")
 
 
-def test_events_arrive_in_order_with_the_lines_of_the_task(tmp_path: Path) -> None:
+def test_events_arrive_in_order_with_the_tasks_lines(tmp_path: Path) -> None:
     events: list[Event] = []
     environment = {"TINY_VARIABLE": "a value"}
     arguments = {"text": "x", "repeat": 1}
@@ -114,7 +114,7 @@ def test_a_failing_task_gives_its_sentence(tmp_path: Path, how: str, error: type
 
 
 @pytest.mark.parametrize(("how", "reason"), [("a bug", "ZeroDivisionError: a bug"), ("killed", "Killed")])
-def test_a_crash_is_the_worlds_and_points_to_the_log(tmp_path: Path, how: str, reason: str) -> None:
+def test_a_crash_is_a_world_error_that_names_the_log(tmp_path: Path, how: str, reason: str) -> None:
     with pytest.raises(WorldError) as caught:
         run_locally(compiled(tiny_fail, tmp_path), tmp_path / "root", {"how": how})
 
@@ -123,14 +123,14 @@ def test_a_crash_is_the_worlds_and_points_to_the_log(tmp_path: Path, how: str, r
     assert str(tmp_path / "root" / "run.log") in str(caught.value)
 
 
-def test_mistakes_before_the_first_task_are_the_users(tmp_path: Path) -> None:
+def test_mistakes_that_are_found_before_the_first_task(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"missing\.yaml does not exist"):
         run_locally(tmp_path / "missing.yaml", tmp_path)
     with pytest.raises(UserError, match="no parameter `sed`: use one of repeat, text"):
         run_locally(compiled(tiny_join, tmp_path), tmp_path / "root", {"sed": 1})
 
 
-def test_an_interrupt_ends_the_tasks_too(tmp_path: Path) -> None:
+def test_an_interrupt_ends_the_tasks(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
 
     def interrupt(event: Event) -> None:
@@ -144,7 +144,7 @@ def test_an_interrupt_ends_the_tasks_too(tmp_path: Path) -> None:
     wait_until(lambda: not is_running(pid_file))
 
 
-def test_the_tasks_do_not_outlive_a_caller_that_is_killed(tmp_path: Path) -> None:
+def test_tasks_do_not_outlive_a_caller_that_is_killed(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     path = compiled(tiny_sleep, tmp_path)
     script = f"""
@@ -164,9 +164,9 @@ def is_running(pid_file: Path) -> bool:
     return status.is_file() and "State:\tZ" not in status.read_text()
 
 
-def wait_until(is_so: Callable[[], object], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
     give_up = time.monotonic() + seconds
-    while not is_so():
+    while not condition():
         assert time.monotonic() < give_up
         time.sleep(0.05)
 
