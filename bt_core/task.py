@@ -1,7 +1,7 @@
 """Tasks: what a user brings. A program factory, a metric, and rows.
 
-A task is named by an import path, `package.module:attribute`; a bare name is one of the built-in ones or a module whose
-task is called `task`, and the name of a YAML or JSON file is a task that the file declares (docs/tasks.md).
+A task is named by an import path, `package.module:attribute`. A bare name is that of a built-in task, or of a module
+whose task is called `task`. The name of a YAML or JSON file stands for the task that it declares (docs/tasks.md).
 """
 
 import importlib
@@ -16,10 +16,11 @@ from typing import Any
 from bt_core.config import Section, load_config_file, validated
 from bt_core.errors import ConfigError, TaskError
 from bt_core.records import Row
+from bt_core.user_code import add_user_folders
 
-#: Where a bare task name is looked for first.
+#: The package where a bare task name is looked up first.
 BUILTIN_PACKAGE = "bt_tasks"
-#: What makes a task of a declaration, and the ends of such files' names.
+#: The factory of declared tasks, and the suffixes of the files that declare them.
 DECLARED = "bt_tasks.support.declared:task"
 DECLARATIONS = (".yaml", ".yml", ".json")
 
@@ -30,15 +31,15 @@ class Task:
 
     Attributes:
         name: a short name for tables and tracking.
-        program: makes a fresh `dspy.Module`; its demos and instructions are the "vanilla" prompts.
+        program: returns a new `dspy.Module`; its demos and instructions are the "vanilla" prompts.
         metric: `metric(example, prediction)` or `metric(example, prediction, trace)` -> number in [0, 1],
             higher is better. `trace` is None when scoring and a list of calls when bootstrapping.
         inputs: the columns that the program is called with.
-        labels: the other columns that the metric reads.
-        data: gives the rows, or the rows of ready-made splits (`train`, `val`, `test`).
-        stratify: a column whose values are spread evenly over the splits.
-        adapter: makes the `dspy.Adapter` that renders prompts; None is DSPy's default chat format.
-        config: settings that suit this task, over the defaults and under the user's.
+        labels: further columns, which the metric reads.
+        data: returns the rows, or the rows of each split (`train`, `val`, `test`) where the splits are given.
+        stratify: a column whose values every split has in the same proportions.
+        adapter: returns the `dspy.Adapter` that renders prompts; None stands for DSPy's default chat format.
+        config: settings for this task, which replace the defaults; the user's settings replace these.
         description: one line for `bt tasks`.
     """
 
@@ -59,9 +60,9 @@ class TaskFactory:
     """A task that has settings of its own: `task_settings` in the configuration.
 
     Attributes:
-        settings: their names, types and defaults.
-        make: settings -> task. It is called in every step and should read no files: leave that to `Task.data` and to
-            what the program calls.
+        settings: the names, types and defaults of the settings.
+        make: returns the task for given settings. Every step calls it, so it should read no files: leave that to
+            `Task.data` and to what the program calls.
     """
 
     settings: type[Section]
@@ -76,39 +77,43 @@ def load_task(reference: str, settings: Mapping[str, Any] | None = None) -> Task
         settings: the `task_settings` of the configuration; those of a declared task hold the whole declaration.
 
     Raises:
-        TaskError: when the path does not import, or what it names is no complete task.
-        ConfigError: when the task has no such settings; names each key.
+        TaskError: when the module cannot be imported, or its attribute is not a complete task.
+        ConfigError: when the task does not have these settings; the sentence names each key.
     """
-    given = dict(settings or {})
-    if is_declaration(reference) and not given:
-        given = {"name": Path(reference).stem} | load_config_file(Path(reference))
-    found = _imported(DECLARED if is_declaration(reference) else reference)
-    return _checked(_with_settings(found, given, reference), reference)
+    values = dict(settings or {})
+    if is_declaration(reference) and not values:
+        values = {"name": Path(reference).stem} | load_config_file(Path(reference))
+    attribute = _imported(DECLARED if is_declaration(reference) else reference)
+    return _checked(_with_settings(attribute, values, reference), reference)
 
 
 def is_declaration(reference: str) -> bool:
-    """Whether a task's name is that of a file that declares it."""
+    """Whether a task's name is the name of a file that declares it."""
     return reference.endswith(DECLARATIONS)
 
 
-def _with_settings(found: Any, settings: Mapping[str, Any], reference: str) -> Any:
-    if isinstance(found, TaskFactory):
+def _with_settings(attribute: Any, settings: Mapping[str, Any], reference: str) -> Any:
+    """The task that a factory makes of the settings; anything else as it is, which then must have no settings."""
+    if isinstance(attribute, TaskFactory):
         where = f"the settings of task `{reference}`"
-        known = "`, `".join(found.settings.model_fields)
+        names = "`, `".join(attribute.settings.model_fields)
         prefix = "" if is_declaration(reference) else "task_settings."
-        return found.make(validated(found.settings, settings, where, f"its settings are `{known}`", prefix))
+        return attribute.make(validated(attribute.settings, settings, where, f"its settings are `{names}`", prefix))
     if settings:
         keys = "`, `".join(f"task_settings.{key}" for key in settings)
-        raise ConfigError(f"`{keys}` is no setting of task `{reference}`, which has none of its own: take it out.")
-    return found
+        raise ConfigError(f"`{keys}` is no setting of task `{reference}`, which has no settings: remove it.")
+    return attribute
 
 
 def module_of(reference: str) -> str:
-    """The module that a task's name leads to, found or not; nothing but packages above it is imported."""
+    """The module of the task with this name, whether it exists or not; only the packages above it are imported."""
+    add_user_folders()
     module, colon, _ = reference.partition(":")
     built_in = f"{BUILTIN_PACKAGE}.{reference}"
-    is_own = reference.isidentifier() and not importlib.util.find_spec(built_in) and importlib.util.find_spec(reference)
-    return module if colon or is_own else built_in
+    is_users = (
+        reference.isidentifier() and not importlib.util.find_spec(built_in) and importlib.util.find_spec(reference)
+    )
+    return module if colon or is_users else built_in
 
 
 def _imported(reference: str) -> Any:
@@ -124,26 +129,26 @@ def _imported(reference: str) -> Any:
         ) from None
     except Exception as error:  # a user's module may raise anything while it is imported
         raise TaskError(
-            f"The task module {module_name} fails on import ({type(error).__name__}: {error}): mend it."
+            f"The task module {module_name} fails on import ({type(error).__name__}: {error}): correct it."
         ) from None
     if not hasattr(module, attribute or "task"):
         raise TaskError(f"The module {module_name} has no `{attribute or 'task'}`: name its `bt_core.task.Task` there.")
     return getattr(module, attribute or "task")
 
 
-def _checked(found: Any, reference: str) -> Task:
-    if not isinstance(found, Task):
-        kind = type(found).__name__
+def _checked(task: Any, reference: str) -> Task:
+    if not isinstance(task, Task):
+        kind = type(task).__name__
         raise TaskError(f"The task `{reference}` is a {kind}, not a `bt_core.task.Task`: wrap it in one.")
-    missing = [name for name in ("program", "metric") if not callable(getattr(found, name))]
-    if missing or not found.inputs:
+    missing = [name for name in ("program", "metric") if not callable(getattr(task, name))]
+    if missing or not task.inputs:
         what = ", ".join(f"`{name}`" for name in missing or ["inputs"])
         raise TaskError(f"The task `{reference}` has no {what}: set it where the Task is made.")
-    return found
+    return task
 
 
 def metric_arity(metric: Callable[..., Any]) -> int:
-    """How many positional arguments the metric takes: 2, or 3 when it wants the trace."""
+    """How many positional arguments the metric takes: 2, or 3 when it reads the trace."""
     parameters = inspect.signature(metric).parameters.values()
     if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
         return 3
@@ -152,10 +157,10 @@ def metric_arity(metric: Callable[..., Any]) -> int:
 
 
 def checked_score(value: Any, example: str) -> float:
-    """A metric's answer as a float in [0, 1].
+    """The value that a metric returned as a float in [0, 1].
 
     Raises:
-        TaskError: when it is None, not a number, NaN or outside [0, 1]; names the example.
+        TaskError: when it is None, not a number, NaN or outside [0, 1]; the sentence names the example.
     """
     value = getattr(value, "score", value)
     ask = "let the metric return a number from 0 to 1"

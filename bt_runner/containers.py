@@ -1,19 +1,18 @@
-"""Run the tasks of a local run as containers: Kubeflow's DockerRunner, without what it leaves to chance."""
+"""Caller's side of tasks in containers: their settings, and the guarantee that no container outlives the run."""
 
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bt_core.errors import ERROR_MARK, WorldError
+from bt_core.errors import WorldError
 
-#: On every container of a run, with the run's own value: whatever happens, they can be found and removed.
+#: The label of every container, with the run's id as its value, by which they are found and removed.
 LABEL = "bettertogether.run"
-#: Group of every task: what an image lets any user write belongs to group 0.
+#: The group of every task: what any user of an image may write belongs to group 0.
 GROUP = 0
 
 
@@ -22,9 +21,9 @@ class Containers:
     """How tasks run as containers.
 
     Attributes:
-        user: the tasks' user id; None for this process's own, or the image's where that is root.
-        network: `host`, `none`, or a network that exists.
-        folders: folders that tasks may read, under the paths they have here.
+        user: the tasks' user id; None: that of this process, or where this is root, that of the image.
+        network: `host`, `none`, or the name of a network of Docker's.
+        folders: folders that tasks may read, under the same paths as here.
     """
 
     user: int | None = None
@@ -36,7 +35,9 @@ class Containers:
 def containment(
     containers: Containers | None, pipeline_root: Path, environment: Mapping[str, str]
 ) -> Iterator[dict[str, Any] | None]:
-    """What the worker has to know, as JSON values; no container outlives the block. None for no containers.
+    """The settings of the containers as JSON values for the worker process; None where tasks run as plain processes.
+
+    When the block ends, so do the containers.
 
     Raises:
         WorldError: when no Docker answers.
@@ -60,64 +61,8 @@ def containment(
         remove_containers(run)
 
 
-def docker_runner(request: Mapping[str, Any]) -> Any:
-    """Kubeflow's runner for this process, set up as `containment` says."""
-    from docker.types import Mount
-    from kfp import local
-    from kfp.local import docker_task_handler
-
-    docker_task_handler.run_docker_container = partial(run_container, labels={LABEL: request["run"]})
-    return local.DockerRunner(
-        user=request["user"],
-        network_mode=request["network"],
-        environment=request["environment"],
-        mounts=[Mount(folder, folder, type="bind", read_only=True) for folder in request["folders"]],
-    )
-
-
-def run_container(client: Any, image: str, command: list[str], volumes: Mapping[str, Any], **arguments: Any) -> int:
-    """Run a task, print what it prints, and return its exit status.
-
-    Kubeflow's own function lets Docker remove the container, and reports success when it comes too late to ask it.
-    """
-    from docker.errors import APIError, ImageNotFound
-
-    failed = WorldError.exit_status
-    try:
-        try:
-            client.images.get(image)
-        except ImageNotFound:
-            client.images.pull(image)
-        container = client.containers.create(image, command, volumes=volumes, **arguments)
-    except APIError as error:
-        said = f"The image {image} cannot be run ({error.explanation}): build or pull it (docs/images.md)."
-        print(f"{ERROR_MARK} {failed}: {said}")
-        return failed
-    try:
-        container.start()
-        for line in lines(container.logs(stream=True, follow=True)):
-            print(line)
-        return int(container.wait()["StatusCode"])
-    except APIError as error:
-        print(f"{ERROR_MARK} {failed}: A task's container did not live to its end ({error.explanation}): run again.")
-        return failed
-    finally:
-        with suppress(APIError):
-            container.remove(force=True)
-
-
-def lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """The lines of a stream that comes in pieces."""
-    rest = b""
-    for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from (line.decode(errors="replace") for line in whole)
-    if rest:
-        yield rest.decode(errors="replace")
-
-
 def remove_containers(run: str) -> None:
-    """Remove what is left of a run, whether it runs or not.
+    """Remove the containers of a run, running or not.
 
     Raises:
         WorldError: when no Docker answers.

@@ -1,4 +1,4 @@
-"""What a local run tells its caller while it goes on, and what it returns."""
+"""Caller's side: the events that a local run reports while it runs, and what it returns."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from bt_runtime.reports import read_reports
 
 @dataclass(frozen=True)
 class TaskStarted:
-    """A task began. `label` is its stage (`1.p`) or its name; `title` is the display name in Kubeflow's UI."""
+    """A task has started. `label` is its stage (`1.p`) or its name; `title` is its display name in Kubeflow's UI."""
 
     label: str
     title: str
@@ -19,7 +19,7 @@ class TaskStarted:
 
 @dataclass(frozen=True)
 class TaskOutput:
-    """A line that a task printed or logged; Kubeflow's own lines are in the log only."""
+    """A line that a task printed or logged; the lines of Kubeflow's executor are in run.log only."""
 
     label: str
     line: str
@@ -27,7 +27,7 @@ class TaskOutput:
 
 @dataclass(frozen=True)
 class TaskEnded:
-    """A task ended; when `ok`, with the paths of its output artifacts and the values of its output parameters."""
+    """A task has ended; when `ok`, with the paths of its output artifacts and the values of its output parameters."""
 
     label: str
     title: str
@@ -39,18 +39,18 @@ class TaskEnded:
 
     @property
     def has_report(self) -> bool:
-        """Whether the task is of one of this project's components; an importer has no report."""
+        """Whether the task has a report; an importer has none."""
         return bool(self.parameters.get("report") or self.parameters.get("Output"))
 
     @property
     def report(self) -> StageReport:
-        """The report of the stage, for tasks of this project's components."""
+        """The report of the task's stage."""
         (report,) = self.reports
         return report
 
     @property
     def reports(self) -> list[StageReport]:
-        """The same where the task may be of several stages."""
+        """The reports of a task that may run several stages."""
         return read_reports([self.parameters.get("report") or self.parameters["Output"]])
 
 
@@ -60,7 +60,7 @@ OnEvent = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class LocalRun:
-    """A run that succeeded: its tasks by label, in the order they ended, and the log that holds every line."""
+    """A run that succeeded: its tasks by label, in the order in which they ended, and the log that holds every line."""
 
     tasks: dict[str, TaskEnded]
     log: Path

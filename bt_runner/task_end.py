@@ -1,4 +1,4 @@
-"""How a task that was forked from the server ends: told early, and without taking apart what it did not make."""
+"""Process of a warm task: how it ends, which is quickly, and with its exit status reported before anything slow."""
 
 import atexit
 import gc
@@ -11,22 +11,23 @@ from contextlib import contextmanager, suppress
 
 
 class QuickEnd:
-    """Ends a task's process without taking apart what the server had imported, which costs more than a light task.
+    """Ends a task's process without freeing what the server had imported, which takes longer than a light task.
 
-    Made before anything is imported, so that it comes last at the interpreter's exit: after threads were waited for,
-    and after what libraries and user code do there. Files that are still open are written out, as always.
+    It has to be created before anything else is imported: then it comes last at the interpreter's exit, after threads
+    were joined and after the exit functions of libraries and of user code. Files that are still open are flushed, as
+    Python does.
     """
 
     def __init__(self) -> None:
         self._status = 0
         self._process = 0
-        self._caller: socket.socket | None = None
+        self._worker: socket.socket | None = None
         atexit.register(self._leave)
 
     @contextmanager
-    def told_to(self, caller: socket.socket) -> Iterator[None]:
-        """Tell the caller how this process ends; within the block the task runs."""
-        self._process, self._caller = os.getpid(), caller
+    def report_to(self, worker: socket.socket) -> Iterator[None]:
+        """Report this process's exit status to the worker process when it ends; the task runs within the block."""
+        self._process, self._worker = os.getpid(), worker
         try:
             yield
         except BaseException as error:
@@ -35,20 +36,20 @@ class QuickEnd:
             raise
 
     def _leave(self) -> None:
-        # Frozen objects are not among these, which leaves what the task has opened.
-        opened = [thing for thing in gc.get_objects() if issubclass(type(thing), io.IOBase) and not thing.closed]
-        for file in [*opened, sys.stdout, sys.stderr]:
+        # What the server had created is frozen and not among these objects.
+        files = [value for value in gc.get_objects() if issubclass(type(value), io.IOBase) and not value.closed]
+        for file in [*files, sys.stdout, sys.stderr]:
             with suppress(OSError):
                 file.flush()
-        if self._caller and self._process == os.getpid():  # not in a process that the task has forked
+        if self._worker and self._process == os.getpid():  # not in a process that the task has forked
             close_output()
             with suppress(OSError):
-                self._caller.sendall(f"{self._status}\n".encode())
+                self._worker.sendall(f"{self._status}\n".encode())
         os._exit(self._status)
 
 
 def close_output() -> None:
-    """Let go of stdout and stderr, so that who reads them sees their end."""
+    """Close stdout and stderr, so that their reader sees their end."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):  # whatever the task has put in the place of sys.stdout
         os.dup2(nowhere, stream)

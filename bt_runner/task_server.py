@@ -1,22 +1,20 @@
-"""The server behind warm local runs: it imports the heavy libraries once, and every task is forked from it.
+"""The task server: it imports the heavy libraries once, and every warm task is forked from it.
 
-    python -m bt_runner.task_server FD
+    python -P -m bt_runner.task_server FD
 
-FD is a Unix socket, whose other end the runner of the pipeline holds (`bt_runner.task_client`). Every message on it is
-one byte and two file descriptors: where the task's output goes, and a connection of its own that brings one line of
-JSON (`source`, `arguments`, `environment`) and takes back a line when the task has started and one with its
-exit status.
+FD is a Unix socket, whose other end the worker process holds (`bt_runner.warm_tasks`). Every request on it is one byte
+and two file descriptors: where the task's output goes, and a connection of its own that brings one line of JSON
+(`source`, `arguments`, `environment`) and takes back a line when the task has started and one with its exit status.
 
-A task is a process like any other: it has the environment, the arguments and the `__main__` of a fresh interpreter,
-imports the user's modules itself, and ends as an interpreter does. The server only imports. It starts no threads,
-opens nothing and computes nothing, since a fork would copy the half of that; the threads that numpy's OpenBLAS and
-pyarrow's jemalloc start when they are loaded are stopped and started again around a fork by those libraries.
+A task has the environment, the arguments and the `__main__` of a fresh interpreter, imports the user's modules itself,
+and ends as an interpreter does. The server only imports: it starts no threads, opens no files and computes nothing,
+since a forked process would get an unusable copy of those. The threads that numpy's OpenBLAS and pyarrow's jemalloc
+start when they are loaded are stopped before a fork and started again after it by those libraries.
 """
 
 import gc
 import json
 import os
-import runpy
 import select
 import signal
 import socket
@@ -30,12 +28,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from bt_runner.kfp_internals import EXECUTOR_IMPORTS, run_executor
 from bt_runner.task_end import QuickEnd, close_output
 
-#: What nearly every task imports, so that a task waits for these rather than import them beside the server; kfp's
-#: executor itself is left out, since each task runs that as its `__main__`.
-FIRST = ("kfp.dsl.executor", "kfp.dsl.kfp_config", "bt_runtime.finish", "bt_core.steps.prepare")
-#: The same for runs that are tracked.
+#: What nearly every task imports. A task waits for these rather than import them at the same time as the server. kfp's
+#: executor is not among them, since each task runs it as its `__main__`.
+FIRST = (*EXECUTOR_IMPORTS, "bt_runtime.finish", "bt_core.steps.prepare")
+#: The same for runs that are recorded in MLflow.
 TRACKING = (
     "mlflow",
     "mlflow.store.tracking.sqlalchemy_workspace_store",
@@ -44,8 +43,8 @@ TRACKING = (
     "alembic.config",
     "sqlalchemy.dialects.sqlite",
 )
-#: What a task that asks a model imports. A pipeline's first task is forked before and any later one after them: it
-#: would import them itself, at the same time as the server and more slowly.
+#: What a task that runs a model imports. A pipeline's first task does not wait for these, but every later one does: it
+#: would otherwise import them at the same time as the server, and more slowly.
 ENGINE = (
     "torch",
     "transformers",
@@ -54,16 +53,16 @@ ENGINE = (
     "scipy.optimize",
     "bt_core.engine.local.transformers_engine",
 )
-#: What some tasks import: nobody waits for these, since a task can be forked between any two of them.
+#: What some tasks import. No task waits for these: it can be forked between any two of them.
 LATER = ("bt_core.statistics", "scipy.stats", "peft", "bt_core.engine.training.train")
 
 Task = dict[str, Any]
 
 
 def main() -> None:
-    """Serve; in the process of a task, run it."""
+    """Serve requests; in the process of a task, run the task."""
     end = QuickEnd()
-    gc.disable()  # what is imported stays, so that looking through it for garbage would be a quarter of the time
+    gc.disable()  # what is imported stays; looking through it for garbage would take a quarter of the time
     from bt_tracking.connection import quieten
 
     quieten()
@@ -72,19 +71,19 @@ def main() -> None:
         preload(TRACKING)
     task = serve(socket.socket(fileno=int(sys.argv[1])))
     gc.enable()
-    with end.told_to(task.pop("caller")):
+    with end.report_to(task.pop("worker")):
         execute(task)
 
 
 def preload(modules: Iterable[str]) -> None:
-    """Import what is there; a task that needs more will say so."""
+    """Import the modules that can be imported."""
     for name in modules:
-        with suppress(Exception):  # whatever it is, it belongs to the task that imports the module again
+        with suppress(Exception):  # a task that needs the module imports it again and reports the error
             import_module(name)
 
 
 def prepare_loading() -> None:
-    """Have done what the first loading of a model in a process does once."""
+    """Do now what a process does when it loads its first model."""
     with suppress(Exception):
         from bt_core.engine.local.transformers_engine import prepare
 
@@ -92,9 +91,9 @@ def prepare_loading() -> None:
 
 
 def serve(control: socket.socket) -> Task:
-    """Import one module after the other, and fork for every message; this returns in a task's process only.
+    """Import one module after the other, and fork for every request; this returns in a task's process only.
 
-    When the caller has died, so does its process group, which this server and its tasks belong to.
+    When the worker process has died, the server ends the process group that all of them belong to.
     """
     engine: list[Callable[[], None]] = [partial(preload, [name]) for name in ENGINE]
     later: list[Callable[[], None]] = [partial(preload, [name]) for name in LATER]
@@ -104,8 +103,8 @@ def serve(control: socket.socket) -> Task:
         if waiting and not select.select([control], [], [], 0)[0]:
             waiting.popleft()()
             continue
-        message, descriptors, *_ = socket.recv_fds(control, 1, 2)
-        if not message:
+        request, descriptors, *_ = socket.recv_fds(control, 1, 2)
+        if not request:
             os.killpg(0, signal.SIGKILL)
         if not is_first:
             while len(waiting) > len(later):
@@ -123,38 +122,38 @@ def serve(control: socket.socket) -> Task:
 
 
 def supervise(output: int, connection: int) -> Task:
-    """Start the task and report how it ended, where it does not itself, as the shell does; returns in the task only.
+    """Fork the task's process and wait for it; this returns in that process only.
 
-    What the task tells is told before its memory is given back, which can take as long as a light task.
+    A task reports its exit status itself, before its memory is freed, which can take as long as a light task does.
+    Where a signal has ended it, this process reports that in its place, as a shell does.
     """
     for stream in (sys.stdout, sys.stderr):
         os.dup2(output, stream.fileno())
     os.close(output)
-    caller = socket.socket(fileno=connection)
-    task: Task = json.loads(caller.makefile(encoding="utf-8").readline())
-    caller.sendall(b"started\n")
+    worker = socket.socket(fileno=connection)
+    task: Task = json.loads(worker.makefile(encoding="utf-8").readline())
+    worker.sendall(b"started\n")
     pid = os.fork()
     if pid == 0:
-        return task | {"caller": caller}
+        return task | {"worker": worker}
     close_output()
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    with suppress(OSError):  # the task has told, and the caller is gone
-        caller.sendall(f"{128 - code} {signal.strsignal(-code)}\n".encode() if code < 0 else f"{code}\n".encode())
+    with suppress(OSError):  # the task has reported, and the worker process no longer listens
+        worker.sendall(f"{128 - code} {signal.strsignal(-code)}\n".encode() if code < 0 else f"{code}\n".encode())
     os._exit(0)
 
 
 def execute(task: Task) -> None:
-    """Do in this process what the command of a Kubeflow component does in a fresh one."""
+    """Do in this process what a component's command does in a fresh interpreter."""
     component = Path(tempfile.mkdtemp(), "ephemeral_component.py")
     component.write_text(task["source"], encoding="utf-8")
     os.environ.update(task["environment"])
-    # Or all tasks would draw the same unseeded numbers.
+    # Otherwise all tasks would draw the same numbers from unseeded generators.
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed()
     if torch := sys.modules.get("torch"):
         torch.default_generator.seed()
-    sys.argv[1:] = ["--component_module_path", str(component), *task["arguments"]]
-    runpy.run_module("kfp.dsl.executor_main", run_name="__main__", alter_sys=True)
+    run_executor(component, task["arguments"])
 
 
 if __name__ == "__main__":

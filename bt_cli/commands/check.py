@@ -11,7 +11,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from bt_cli.local.process_setup import find_own_tasks, quieten_libraries
+from bt_cli.local.process_setup import quieten_libraries
 from bt_cli.options import common as options
 from bt_cli.options.settings import gather
 from bt_cli.view.console import print_json, stderr, stdout
@@ -51,7 +51,6 @@ def check(
       bt check triage:task --data tickets.jsonl --strategies "p -> w -> p"
     """
     arms = [parse_strategy(text.strip()) for text in strategies.split(";") if text.strip()]
-    find_own_tasks()
     rows = {"rows.train": train_rows, "rows.val": val_rows, "rows.test": test_rows}
     settings = gather({"task": task, "model": model, "data": data, **rows}, config, assignments)
     report = _checked(settings.overrides, arms)

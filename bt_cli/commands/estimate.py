@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bt_cli.local.process_setup import find_own_tasks, quieten_libraries
+from bt_cli.local.process_setup import quieten_libraries
 from bt_cli.options import common as options
 from bt_cli.options.settings import gather
 from bt_cli.view.console import print_json, stderr, stdout
@@ -53,7 +53,6 @@ def estimate(
       bt estimate --task triage:task --tflops 312 --bandwidth 2.0
     """
     steps = parse_strategy(strategy)
-    find_own_tasks()
     rows = {"rows.train": train_rows, "rows.val": val_rows, "rows.test": test_rows}
     chosen = gather({"task": task, "model": model, "data": data, **rows}, config, assignments, options.DEFAULT_TASK)
     quieten_libraries()

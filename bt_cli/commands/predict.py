@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bt_cli.local.process_setup import find_own_tasks, quieten_libraries
+from bt_cli.local.process_setup import quieten_libraries
 from bt_cli.options import common as options
 from bt_cli.options.settings import gather
 from bt_cli.view.console import print_json, stdout
@@ -32,7 +32,6 @@ def predict(
     """
     values = _parse(inputs)
     settings = gather({}, config, assignments)
-    find_own_tasks()
     quieten_libraries()
     from bt_core.bundle import fetch
     from bt_core.steps import predict as step

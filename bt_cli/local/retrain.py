@@ -14,7 +14,7 @@ from bt_core.records import canonical_json
 from bt_core.steps.retrain.fresh import REASON
 from bt_core.strategy import Strategy, strategy_slug
 from bt_runner.events import LocalRun
-from bt_runner.worker import standing_by
+from bt_runner.worker import start_worker
 from bt_runtime.retraining import STOPPED
 from bt_tracking.serving import PROGRAM
 
@@ -41,7 +41,7 @@ def execute_retrain(
         BtError: the sentence of the task that failed.
     """
     environment = surroundings(folder, strategy_slug(strategy), new_run_id(folder), tracking_uri, cache)
-    with standing_by(environment) as worker:
+    with start_worker(environment) as worker:
         # Here, so that both processes import at once.
         from bt_pipelines.better_together import Options
         from bt_pipelines.compile import compile_retrain

@@ -11,7 +11,6 @@ from typing import Any
 
 import yaml
 
-from bt_cli.local.process_setup import find_own_tasks
 from bt_cli.local.run_folder import Folder, RunFolder
 from bt_cli.options.settings import Settings
 from bt_cli.view.console import stderr
@@ -22,7 +21,7 @@ from bt_core.formats.run_result import RunResult
 from bt_core.strategy import Strategy, strategy_slug
 from bt_runner.events import LocalRun
 from bt_runner.run import run_locally
-from bt_runner.worker import Worker, standing_by
+from bt_runner.worker import Worker, start_worker
 from bt_runtime.tracking import STRATEGY_VARIABLE
 from bt_tracking.server import local_store
 
@@ -56,7 +55,7 @@ def execute(
         BtError: the sentence of the task that failed.
     """
     environment = surroundings(folder, strategy_slug(strategy), new_run_id(folder), tracking_uri, cache)
-    with standing_by(environment) as worker:
+    with start_worker(environment) as worker:
         # Here, so that both processes import at once.
         from bt_pipelines.better_together import Options
         from bt_pipelines.compile import compile_strategy
@@ -94,7 +93,6 @@ def run_pipeline(
     Raises:
         BtError: the sentence of the task that failed.
     """
-    find_own_tasks()
     progress = progress_on(stderr(), task_count(folder.pipeline))
     try:
         with progress.show():

@@ -4,7 +4,6 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from bt_cli.local.process_setup import find_own_tasks
 from bt_core.config import load_config_file
 from bt_core.errors import ConfigError
 from bt_core.task import is_declaration, module_of
@@ -47,7 +46,6 @@ def _place(task: str) -> tuple[Path, str]:
     """The folder of a task's configurations, and what their names begin with; the task itself is not imported."""
     if is_declaration(task):
         return Path(task).parent / "configs", Path(task).stem
-    find_own_tasks()
     try:
         module = module_of(task)
         found = importlib.util.find_spec(module)

@@ -37,6 +37,7 @@ from tests.docker.loopback import only_loopback
 from tests.pipelines.tiny import IMAGE as COMPILED_IMAGE
 from tests.pipelines.tiny import compiled
 from tests.s3 import Server, s3_server
+from tests.user_project import write_project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -51,18 +52,10 @@ SETTINGS = {
     "select": "last",
 }
 STAGES = ["prepare", "1.bootstrap", "1.p", "1.select", "2.bootstrap", "2.w", "2.select", "evaluate", "register"]
-#: The tests' own task as a user would package it.
-PROJECT = """
-[build-system]
-requires = ["setuptools>=77"]
-build-backend = "setuptools.build_meta"
-
-[project]
-name = "toy"
-version = "1"
-
-[tool.setuptools]
-py-modules = ["toy"]
+#: The user's code in the working directory of an image, where Python looks first.
+IN_WORKING_DIRECTORY = f"""
+FROM {IMAGE}
+COPY --chmod=755 . .
 """
 
 
@@ -102,9 +95,7 @@ def stack(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     daemon.require()
     folder = tmp_path_factory.mktemp("containers")
     project, model = folder / "toy", folder / "model"
-    project.mkdir()
-    (project / "pyproject.toml").write_text(PROJECT)
-    shutil.copy(toy.__file__, project / "toy.py")
+    write_project(project, "toy")
     shutil.copytree(tiny_folder, model)
     for readable in (folder, model):
         readable.chmod(0o755)
@@ -229,6 +220,16 @@ def test_an_image_from_ours_as_documented(stack: Stack, tmp_path: Path) -> None:
         "toy-python:1", ["python", "-c", "import toy; print(toy.task.name)"], remove=True
     )
     assert shown == b"toy\n"
+
+
+def test_an_image_whose_working_directory_holds_the_users_folders(stack: Stack, tmp_path: Path) -> None:
+    write_project(tmp_path, "toy")
+    (tmp_path / "Dockerfile").write_text(IN_WORKING_DIRECTORY)
+    daemon.docker_command(stack.address, "build", "--network=host", "--tag", "folders-python:1", tmp_path)
+    pipeline = compile_strategy(("p",), stack.folder / "folders.yaml", Options(image="folders-python:1"))
+    parameters = {"task": "toy", "seed": 3, "model": str(stack.model), "config": json.dumps(SETTINGS)}
+    run = stack.run(pipeline, "folders", parameters, environment={WHEEL_VARIABLE: ""})
+    assert read_program(run.tasks["1.select"].artifacts["selected"]).task == "toy"
 
 
 def test_a_users_mistake_is_one_sentence(stack: Stack, pipeline: Path) -> None:

@@ -24,6 +24,15 @@ def write(text: str, repeat: int, folder: dsl.Output[dsl.Model], metrics: dsl.Ou
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+def say(lines: list[str]) -> str:
+    """Print lines as they are."""
+    import sys
+
+    sys.stdout.write("\n".join(lines))  # the last one has no end
+    return "said"
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def join(first: dsl.Input[dsl.Model], texts: list[str], stage: str, joined: dsl.Output[dsl.Dataset]) -> str:
     """Join texts that come from several tasks."""
     from pathlib import Path
@@ -36,11 +45,14 @@ def join(first: dsl.Input[dsl.Model], texts: list[str], stage: str, joined: dsl.
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def probe(module: str, found: dsl.Output[dsl.Dataset]) -> str:
-    """Import a module and say where this task runs."""
+    """Import a user's module and say where this task runs."""
     import importlib
     import sys
     from pathlib import Path
 
+    from bt_core.user_code import add_user_folders
+
+    add_user_folders()
     Path(found.path).write_text(importlib.import_module(module).GREETING)
     return f"{sys.executable}|{Path.cwd()}"
 
@@ -86,6 +98,11 @@ def sleep(pid_file: str) -> str:
 @dsl.pipeline(name="tiny-sleep")
 def tiny_sleep(pid_file: str) -> None:
     sleep(pid_file=pid_file)
+
+
+@dsl.pipeline(name="tiny-say")
+def tiny_say(lines: list[str]) -> None:
+    say(lines=lines)
 
 
 @dsl.pipeline(name="tiny-join")

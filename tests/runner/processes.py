@@ -1,16 +1,16 @@
-"""Components that look at the process they run in, for the tests of warm tasks."""
+"""Components that inspect the process that they run in, for the tests of warm tasks."""
 
 from kfp import dsl
 
 from tests.pipelines.tiny import IMAGE, write
 
-#: Named nowhere but here, so that a library may well read it when it is imported.
+#: A variable with no prefix that we know, so that a library might read it when it is imported.
 EARLY = "OMP_TINY"
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def describe(described: dsl.Output[dsl.Dataset]) -> str:
-    """Write what a task sees of its process into a file that is left open; return who started it."""
+    """Write what a task sees of its process into a file that stays open; return the name of the parent process."""
     import json
     import logging
     import os
@@ -56,7 +56,7 @@ def draw() -> str:
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def fork() -> str:
-    """Have a child of its own that ends as an interpreter does, with a status that is not the task's."""
+    """Fork a child that ends as an interpreter does, with another exit status than the task."""
     import os
     import sys
 
@@ -68,7 +68,7 @@ def fork() -> str:
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def kill_server() -> str:
-    """Kill the server that this task was forked from; the process in between only waits for the task."""
+    """Kill the server that this task was forked from, the parent of the process that waits for the task."""
     import os
     import signal
     from pathlib import Path

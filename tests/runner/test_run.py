@@ -1,4 +1,4 @@
-"""The local runner on small real pipelines."""
+"""`run_locally` on small real pipelines."""
 
 import subprocess
 import sys
@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from bt_core.errors import ConfigError, UserError, WorldError
+from bt_runner.container_tasks import split_lines
 from bt_runner.events import Event, TaskEnded, TaskOutput, TaskStarted
+from bt_runner.messages import MARK
 from bt_runner.run import run_locally
-from tests.pipelines.tiny import compiled, tiny_fail, tiny_join, tiny_probe, tiny_sleep
+from tests.pipelines.tiny import compiled, tiny_fail, tiny_join, tiny_probe, tiny_say, tiny_sleep
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,7 +29,7 @@ def test_outputs_of_every_task_come_back(tmp_path: Path) -> None:
     assert run.tasks["3.join"].artifacts["joined"].is_relative_to(tmp_path / "root")
 
 
-def test_events_arrive_in_order_with_the_lines_of_the_task(tmp_path: Path) -> None:
+def test_events_arrive_in_order_with_the_tasks_lines(tmp_path: Path) -> None:
     events: list[Event] = []
     environment = {"TINY_VARIABLE": "a value"}
     arguments = {"text": "x", "repeat": 1}
@@ -39,6 +41,37 @@ def test_events_arrive_in_order_with_the_lines_of_the_task(tmp_path: Path) -> No
     assert 0 < run.tasks["write"].seconds < run.seconds
     assert "writing x as a value" in run.log.read_text()
     assert "\x1e" not in run.log.read_text()
+
+
+@pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
+def test_a_tasks_lines_arrive_as_they_were_printed(tmp_path: Path, warm: bool) -> None:
+    """Whatever they look like: a line of Kubeflow's, the end of its dump, a message to the caller."""
+    pretended = MARK + '{"kind": "ended", "label": "say", "title": "say", "ok": false}'
+    lines = ["    four blanks", "Streamed logs:", "}", "-" * 80, pretended, "no end of line"]
+    events: list[Event] = []
+    path = compiled(tiny_say, tmp_path)
+    run = run_locally(path, tmp_path / "root", {"lines": lines}, on_event=events.append, warm=warm)
+
+    assert [event.line for event in events if isinstance(event, TaskOutput)] == lines
+    assert [type(event) for event in events if not isinstance(event, TaskOutput)] == [TaskStarted, TaskEnded]
+    logged = run.log.read_text()
+    assert "".join(f"    {line}\n" for line in lines[:-1]) + f"    {lines[-1]}" in logged
+
+
+def test_what_the_executor_says_about_itself_is_in_the_log_alone(tmp_path: Path) -> None:
+    events: list[Event] = []
+    run = run_locally(compiled(tiny_say, tmp_path), tmp_path / "root", {"lines": ["said"]}, on_event=events.append)
+
+    assert [event.line for event in events if isinstance(event, TaskOutput)] == ["said"]
+    log = run.log.read_text()
+    for note in ("Looking for component `say`", "Got executor_input:", '"parameterValues": {', "Wrote executor output"):
+        assert note in log
+
+
+def test_a_containers_stream_is_split_into_lines() -> None:
+    chunks = [b"one\ntw", b"o\r\n 1/2\r 2/2\n", "thr\u00e9".encode()[:4], "thr\u00e9".encode()[4:], b"\xff"]
+
+    assert list(split_lines(chunks)) == ["one", "two", " 1/2", " 2/2", "thr\u00e9\ufffd"]
 
 
 def test_cached_tasks_are_not_run_again(tmp_path: Path) -> None:
@@ -81,7 +114,7 @@ def test_a_failing_task_gives_its_sentence(tmp_path: Path, how: str, error: type
 
 
 @pytest.mark.parametrize(("how", "reason"), [("a bug", "ZeroDivisionError: a bug"), ("killed", "Killed")])
-def test_a_crash_is_the_worlds_and_points_to_the_log(tmp_path: Path, how: str, reason: str) -> None:
+def test_a_crash_is_a_world_error_that_names_the_log(tmp_path: Path, how: str, reason: str) -> None:
     with pytest.raises(WorldError) as caught:
         run_locally(compiled(tiny_fail, tmp_path), tmp_path / "root", {"how": how})
 
@@ -90,14 +123,14 @@ def test_a_crash_is_the_worlds_and_points_to_the_log(tmp_path: Path, how: str, r
     assert str(tmp_path / "root" / "run.log") in str(caught.value)
 
 
-def test_mistakes_before_the_first_task_are_the_users(tmp_path: Path) -> None:
+def test_mistakes_that_are_found_before_the_first_task(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"missing\.yaml does not exist"):
         run_locally(tmp_path / "missing.yaml", tmp_path)
     with pytest.raises(UserError, match="no parameter `sed`: use one of repeat, text"):
         run_locally(compiled(tiny_join, tmp_path), tmp_path / "root", {"sed": 1})
 
 
-def test_an_interrupt_ends_the_tasks_too(tmp_path: Path) -> None:
+def test_an_interrupt_ends_the_tasks(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
 
     def interrupt(event: Event) -> None:
@@ -111,7 +144,7 @@ def test_an_interrupt_ends_the_tasks_too(tmp_path: Path) -> None:
     wait_until(lambda: not is_running(pid_file))
 
 
-def test_the_tasks_do_not_outlive_a_caller_that_is_killed(tmp_path: Path) -> None:
+def test_tasks_do_not_outlive_a_caller_that_is_killed(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     path = compiled(tiny_sleep, tmp_path)
     script = f"""
@@ -131,9 +164,9 @@ def is_running(pid_file: Path) -> bool:
     return status.is_file() and "State:\tZ" not in status.read_text()
 
 
-def wait_until(is_so: Callable[[], object], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
     give_up = time.monotonic() + seconds
-    while not is_so():
+    while not condition():
         assert time.monotonic() < give_up
         time.sleep(0.05)
 

@@ -1,4 +1,4 @@
-"""Tasks that are forked from a warm server: what they see and do is what tasks in fresh interpreters see and do."""
+"""Tasks that are forked from the task server see and do the same as tasks in fresh interpreters."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from bt_core.errors import WorldError
 from bt_runner.events import Event, TaskStarted
 from bt_runner.run import run_locally
 from bt_runner.task_server import ENGINE, FIRST, LATER, TRACKING
-from bt_runner.worker import standing_by
+from bt_runner.worker import start_worker
 from tests.pipelines.tiny import compiled, tiny_fail, tiny_sleep
 from tests.runner.processes import EARLY, tiny_describe, tiny_draw, tiny_early, tiny_fork, tiny_orphan
 from tests.runner.test_run import ROOT, is_running, wait_until
@@ -24,7 +24,7 @@ SHELL = "sh"
 
 
 def describe(pipeline: object, folder: Path, warm: bool) -> tuple[dict[str, Any], str]:
-    """What the task saw, and the program that had started it."""
+    """What the task saw of its process, and the name of the program that had started it."""
     folder.mkdir()
     environment = {"TINY_VARIABLE": "a value", "MLFLOW_TRACKING_URI": "sqlite:///of-the-run.db"}
     run = run_locally(compiled(pipeline, folder), folder / "root", environment=environment, warm=warm)
@@ -38,15 +38,15 @@ def test_a_warm_task_sees_what_a_cold_one_sees(tmp_path: Path) -> None:
 
     assert shell == SHELL
     assert server != SHELL
-    quiet = [name for name in warm["names"] if name not in cold["names"]]
-    assert all(name.startswith("MLFLOW_") for name in quiet), "set before MLFlow's import, by every task that tracks"
-    warm["names"] = [name for name in warm["names"] if name not in quiet]
-    warm["variables"] = {name: value for name, value in warm["variables"].items() if name not in quiet}
+    added = [name for name in warm["names"] if name not in cold["names"]]
+    assert all(name.startswith("MLFLOW_") for name in added), "every recording task sets these before it imports MLflow"
+    warm["names"] = [name for name in warm["names"] if name not in added]
+    warm["variables"] = {name: value for name, value in warm["variables"].items() if name not in added}
     assert warm == cold
     assert warm["tracking"] == "sqlite:///of-this-task.db"
 
 
-def test_a_variable_that_libraries_may_read_early_starts_a_task_cold(tmp_path: Path) -> None:
+def test_a_task_that_sets_a_variable_which_libraries_may_read_early_starts_cold(tmp_path: Path) -> None:
     seen, parent = describe(tiny_early, tmp_path / "early", warm=True)
 
     assert parent == SHELL
@@ -66,7 +66,7 @@ def test_unseeded_numbers_differ_between_tasks(tmp_path: Path) -> None:
     ("how", "reason"),
     [("segfault", "Segmentation fault"), ("exit", "3/6")],
 )
-def test_a_crash_is_told_alike(tmp_path: Path, how: str, reason: str, warm: bool) -> None:
+def test_a_crash_is_reported_alike_by_warm_and_cold_tasks(tmp_path: Path, how: str, reason: str, warm: bool) -> None:
     with pytest.raises(WorldError) as caught:
         run_locally(compiled(tiny_fail, tmp_path), tmp_path / "root", {"how": how}, warm=warm)
 
@@ -74,21 +74,20 @@ def test_a_crash_is_told_alike(tmp_path: Path, how: str, reason: str, warm: bool
     assert reason in str(caught.value)
 
 
-def test_a_child_of_the_task_does_not_tell_how_the_task_ends(tmp_path: Path) -> None:
+def test_a_child_of_the_task_does_not_report_the_end_of_the_task(tmp_path: Path) -> None:
     run = run_locally(compiled(tiny_fork, tmp_path), tmp_path / "root")
 
     assert run.tasks["fork"].parameters["Output"] == "3"
 
 
 def test_a_worker_ends_when_its_caller_has_nothing_to_run(tmp_path: Path) -> None:
-    with standing_by({}) as worker:
-        found = members(worker.pid)
-        assert worker.pid in found
+    with start_worker({}) as worker:
+        assert worker.pid in members(worker.pid)
     wait_until(lambda: not members(worker.pid))
 
 
-def test_a_worker_that_stands_by_runs_a_pipeline(tmp_path: Path) -> None:
-    with standing_by({"MLFLOW_TRACKING_URI": "sqlite:///of-the-run.db"}) as worker:
+def test_a_worker_that_was_started_before_runs_a_pipeline(tmp_path: Path) -> None:
+    with start_worker({"MLFLOW_TRACKING_URI": "sqlite:///of-the-run.db"}) as worker:
         run = run_locally(compiled(tiny_describe, tmp_path), tmp_path / "root", worker=worker)
 
     assert run.tasks["describe"].parameters["Output"] != SHELL
@@ -101,24 +100,24 @@ def test_tasks_start_cold_when_the_server_is_gone(tmp_path: Path) -> None:
     assert run.tasks["write"].parameters["Output"] == "after"
 
 
-def test_nothing_outlives_a_runner_that_is_killed(tmp_path: Path) -> None:
+def test_nothing_outlives_a_worker_process_that_is_killed(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
-    found: list[int] = []
+    processes: list[int] = []
 
-    def kill_the_runner(event: Event) -> None:
+    def kill_the_worker(event: Event) -> None:
         if isinstance(event, TaskStarted):
             wait_until(lambda: pid_file.is_file() and pid_file.read_text())
-            runner = os.getpgid(int(pid_file.read_text()))
-            found.extend(members(runner))
-            os.kill(runner, signal.SIGKILL)
+            worker = os.getpgid(int(pid_file.read_text()))
+            processes.extend(members(worker))
+            os.kill(worker, signal.SIGKILL)
 
     with pytest.raises(WorldError):
         run_locally(
-            compiled(tiny_sleep, tmp_path), tmp_path / "root", {"pid_file": str(pid_file)}, on_event=kill_the_runner
+            compiled(tiny_sleep, tmp_path), tmp_path / "root", {"pid_file": str(pid_file)}, on_event=kill_the_worker
         )
-    assert len(found) == 4, "runner, server, supervisor, task"
+    assert len(processes) == 4, "worker, server, supervisor, task"
     wait_until(lambda: not is_running(pid_file))
-    wait_until(lambda: not any(Path(f"/proc/{process}").exists() for process in found))
+    wait_until(lambda: not any(Path(f"/proc/{process}").exists() for process in processes))
 
 
 def members(group: int) -> list[int]:
@@ -134,12 +133,12 @@ def _group(process: int) -> int | None:
         return None
 
 
-def test_what_is_imported_ahead_exists_and_knows_no_task() -> None:
+def test_the_modules_that_the_server_imports_exist_and_include_no_task() -> None:
     assert all(find_spec(name) for name in FIRST + TRACKING + ENGINE + LATER)
     assert not any(name.startswith("bt_tasks") for name in FIRST + TRACKING + ENGINE + LATER)
 
 
-#: Imports as the server does, then forks; a child computes with what it inherited.
+#: A program that imports as the server does and then forks; the child computes with the libraries that it inherited.
 FORK = """
 import json, logging, os, threading
 from pathlib import Path
@@ -161,12 +160,12 @@ if child == 0:
 else:
     os.waitpid(child, 0)
     threads = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
-    found = {"python": threading.active_count(), "native": threads, "opened": files() != before}
-    print(json.dumps(found | {"handlers": len(logging.getLogger().handlers)}))
+    seen = {"python": threading.active_count(), "native": threads, "opened": files() != before}
+    print(json.dumps(seen | {"handlers": len(logging.getLogger().handlers)}))
 """
 
 
-def test_what_is_imported_ahead_can_be_forked() -> None:
+def test_a_process_with_the_servers_imports_can_be_forked() -> None:
     done = subprocess.run([sys.executable, "-c", FORK], cwd=ROOT, capture_output=True, text=True, check=True)
     child, server = map(json.loads, done.stdout.splitlines())
 

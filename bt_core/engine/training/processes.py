@@ -51,7 +51,8 @@ def train_in_processes(job: TrainingJob, plan: MemoryPlan, folder: Path, checkpo
         (exchange / CHECKPOINTS).symlink_to(checkpoints.resolve())
         done = subprocess.run(
             [sys.executable, *launch_command(scratch, count, standalone=True)],
-            env={"OMP_NUM_THREADS": threads} | os.environ,
+            # The workers are ours too: no folder here may hide our packages.
+            env={"OMP_NUM_THREADS": threads} | os.environ | {"PYTHONSAFEPATH": "1"},
             check=False,
         )
         return collect_adapter(exchange, folder, f"The {count} training processes ended with status {done.returncode}")

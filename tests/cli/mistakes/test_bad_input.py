@@ -74,7 +74,7 @@ def test_a_task_that_is_none(task: str, sentence: str, bt: Bt, here: Path) -> No
 def test_a_task_that_fails_on_import(bt: Bt, here: Path) -> None:
     (here / "broken.py").write_text("1 / 0\n")
     found = _refused(bt, task="broken:task")
-    assert found == "The task module broken fails on import (ZeroDivisionError: division by zero): mend it."
+    assert found == "The task module broken fails on import (ZeroDivisionError: division by zero): correct it."
 
 
 def test_a_missing_column(bt: Bt, here: Path) -> None:

@@ -1,0 +1,35 @@
+"""Both sides of a local run: the messages that the worker process writes to its stdout and that its caller reads.
+
+A message is a line of JSON behind a mark. Every other line of that stdout is Kubeflow's or Python's own.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+#: Starts a message; no program prints this control character by accident.
+MARK = "\x1ebt-message "
+
+
+class Kind(StrEnum):
+    """What a message tells. `content` is what goes with it."""
+
+    STARTED = "started"  # a task: label, title
+    LINE = "line"  # of the running task: line, as it was printed; text, for people, empty where it is not for them
+    ENDED = "ended"  # a task: label, title, ok, seconds, cached, artifacts, parameters
+
+
+def send(kind: Kind, content: Mapping[str, Any]) -> None:
+    """Write one message; not with `print`, which Kubeflow replaces while a task runs."""
+    sys.stdout.write(MARK + json.dumps({"kind": kind, **content}) + "\n")
+    sys.stdout.flush()
+
+
+def read(line: str) -> tuple[Kind, dict[str, Any]] | None:
+    """The message of a line and its content; None where the line is no message."""
+    if not line.startswith(MARK):
+        return None
+    content = json.loads(line.removeprefix(MARK))
+    return Kind(content.pop("kind")), content
