@@ -155,7 +155,7 @@ def baselines(stage: Stage) -> list[Program]:
 def too_small(kind: str, budget: int, needed: int, spent_on: str) -> ConfigError:
     """The error for a budget that is too small for a single try."""
     return ConfigError(
-        f"`{kind}.metric_calls` is {budget}, but one try takes {needed} program runs ({spent_on}): raise it, or use"
+        f"`{kind}.metric_calls` is {budget}, and one try takes {needed} program runs ({spent_on}): raise it, or use"
         " fewer validation rows."
     )
 
