@@ -8,7 +8,8 @@ from bt_core.formats.sweep import Node, Sweep
 from bt_report.forest import Estimate, Forest, forest
 from bt_report.losses import Panel, losses, trained
 from bt_report.pareto import Offer, Pareto, not_dominated, pareto
-from bt_report.text import compact, count, percent, score, signed
+from bt_report.terms import terms
+from bt_report.text import compact, count, score, signed
 from bt_report.tree import Branch, Tree, branches, tree
 
 
@@ -159,28 +160,9 @@ class Report:
         return round(max(0.0, 1.0 - cost.seconds / alone), 2) if alone else 0.0
 
     @property
-    def words(self) -> list[tuple[str, str]]:
+    def terms(self) -> list[tuple[str, str]]:
         """(term, meaning) of the terms that a reader needs in order to read the figures."""
-        level, error = percent(self.confidence), percent(self.sweep.alpha)
-        margin = score(self.sweep.margin)
-        return [
-            (
-                "Margin",
-                f"The largest gain that is not worth having, here {margin}: only a difference whose interval ends "
-                "below it counts as no gain; a large p value alone does not show that.",
-            ),
-            (
-                "Holm",
-                "Adjusted p values are corrected by Holm's procedure over every strategy against vanilla and the best "
-                "one with weights against the best prompts-only one, so that the chance of any false claim among "
-                f"them is at most {error}.",
-            ),
-            (
-                f"{level} interval",
-                f"It contains the true value in {level} of such sweeps, with test rows and seeds both counted as "
-                "samples; with one seed it is about these programs only.",
-            ),
-        ]
+        return terms(self.sweep.alpha, self.sweep.margin)
 
     @staticmethod
     def best_names(offers: Sequence[Offer]) -> list[str]:
