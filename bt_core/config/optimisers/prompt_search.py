@@ -15,8 +15,8 @@ class SearchConfig(Section):
     max_demos: int = Field(3, ge=1, description="most demos per predictor")
     racing: Literal["exact", "statistical", "off"] = Field(
         "exact",
-        description="exact: drop candidates that can no longer win; statistical: also those that very likely cannot (with"
-        " hundreds of validation rows); off: score every candidate on every row",
+        description="exact: drop candidates that can no longer win; statistical: also those that very likely cannot"
+        " (with hundreds of validation rows); off: score every candidate on every row",
     )
     racing_risk: float = Field(
         0.05, gt=0.0, lt=1.0, description="probability with which the statistical race may miss the best candidate"
@@ -31,7 +31,7 @@ class SearchConfig(Section):
 
 PROMPT_SEARCH = StepKind(
     title="prompt search",
-    description="prompt search over demonstrations that the program bootstraps from itself",
+    description="prompt search over demos that the program bootstraps from itself",
     settings=SearchConfig,
     stage="bt_core.steps.optimise.prompt_search:prompt_search",
     component="bt_components.prompt_search.component:prompt_search",
