@@ -1,12 +1,12 @@
 """The container image that every component runs in.
 
-The tag is part of Kubeflow's cache key: a new image means new results. Keep "python" in the name, or the local
-runner warns at every task.
+The tag is part of Kubeflow's cache key: a new image means new results. Keep "python" in the name, or else the local
+runner prints a warning for every task.
 """
 
 import os
 
-#: Names the image where a pipeline is compiled and, set by it, in every pod.
+#: The environment variable that names the image where a pipeline is compiled; the pipeline sets it in every pod.
 IMAGE_VARIABLE = "BT_IMAGE"
 DEFAULT_IMAGE = "ghcr.io/bettertogether/bettertogether-python:0.1.0-cpu"
 

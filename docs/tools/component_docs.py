@@ -22,7 +22,6 @@ PLAIN_TYPES = {
     "Integer": "int",
     "Float": "float",
     "Boolean": "bool",
-    "List[Integer]": "list[int]",
     "List[String]": "list[str]",
     "PipelineTaskFinalStatus": "dsl.PipelineTaskFinalStatus",
 }
@@ -39,7 +38,7 @@ def metadata(name: str) -> dict[str, Any]:
 
 
 def specification(name: str) -> Any:
-    """A component's inputs and outputs as KFP understands them."""
+    """The inputs and outputs of a component as KFP reads them."""
     return getattr(importlib.import_module(f"bt_components.{name}.component"), name).component_spec
 
 

@@ -19,8 +19,9 @@ Made from `bt_core/config/` by `make docs`.
 
 Every setting can stand in a YAML or JSON file (`bt run --config FILE`, or the name of one that comes with a task), on
 the command line (`--set w.epochs=5`; the common ones have options of their own), in a task's `config`, and in the
-pipeline's parameter `config` (JSON). Later wins: the defaults below, the task's `config`, the file, the options,
-`--set`. Unknown keys and wrong values are refused, all at once, before anything runs.
+pipeline's parameter `config` (JSON). The later one wins: the defaults below, the task's `config`, the file, the
+options, `--set`. Unknown keys and wrong values are refused, all at once, before anything runs. An installed package
+that registers a step kind adds a section with the name of that kind.
 """
 
 

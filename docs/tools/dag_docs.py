@@ -1,7 +1,7 @@
-"""Draw a compiled strategy as docs/dag.svg: a row a step, programs flowing down, one sealed line to the test.
+"""Draw a compiled strategy as docs/dag.svg: a row per step, with the programs flowing down to the test.
 
-python docs/tools/dag_picture.py            # draw p -> w -> p
-python docs/tools/dag_picture.py --check    # only say whether the picture is up to date
+python docs/tools/dag_docs.py            # draw p -> w -> p
+python docs/tools/dag_docs.py --check    # only say whether the picture is up to date
 """
 
 import re
@@ -23,7 +23,7 @@ from bt_runtime.images import DEFAULT_IMAGE
 STRATEGY = ("p", "w", "p")
 
 WIDTH, HEIGHT, COLUMN, ROW, LEFT, TOP = 156, 56, 212, 96, 60, 30
-#: Input -> how its line is drawn. Train and val go to every step, and are left out.
+#: Input -> how its line is drawn. Train and val go to every step and are not drawn.
 LINES = {
     "program": "program",
     "incumbent": "program",
@@ -66,7 +66,7 @@ text { font: 13px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-seri
 
 @dataclass(frozen=True)
 class Box:
-    """A task: its two lines of text, its colour, and its place on the grid."""
+    """A task: its two lines of text, its colour, and its column and row."""
 
     title: str
     colour: str
@@ -85,20 +85,20 @@ class Box:
 
 
 def boxes(tasks: Mapping[str, Any]) -> dict[str, Box]:
-    """A place for every task: steps are rows (bootstrap, optimise, select), the rest stands around them."""
+    """A box for every task: each step is a row (bootstrap, optimise, select), the other tasks are around them."""
     last = sum("bootstrap" in name for name in tasks) + 1
     fixed = {"prepare-data": (1, 0), "evaluate": (2, last), "register": (3, last)}
-    found = {}
+    boxes_by_task = {}
     for name, task in tasks.items():
         title = task["taskInfo"]["name"]
         step = re.match(r"(\d+)\.(\w+)", title)
         column, row = fixed[name] if step is None else ({"bootstrap": 0, "select": 2}.get(step[2], 1), int(step[1]))
-        found[name] = Box(title, step[2] if step else name, column, row)
-    return found
+        boxes_by_task[name] = Box(title, step[2] if step else name, column, row)
+    return boxes_by_task
 
 
 def edges(tasks: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Every artifact on its way: producer, consumer, the consumer's input."""
+    """Every artifact that a task passes to another: producer, consumer, input of the consumer."""
     for name, task in tasks.items():
         for key, origin in task["inputs"].get("artifacts", {}).items():
             if key in LINES:
@@ -106,7 +106,7 @@ def edges(tasks: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def route(start: Box, end: Box, key: str) -> str:
-    """The path of a line, by where the two boxes stand."""
+    """The path of a line between two boxes."""
     if start.row == end.row:
         return f"M{start.x + WIDTH},{start.y + HEIGHT // 2} H{end.x - 8}"
     if end.row - start.row > 1:  # around the steps
@@ -162,7 +162,7 @@ def _box(box: Box) -> str:
 
 
 def _words(placed: Mapping[str, Box]) -> Iterator[str]:
-    """The two lines to the evaluation by name, and a legend where there is room."""
+    """The names of the two lines to the evaluation, and the legend."""
     end = placed["evaluate"]
     yield f'<text class="quiet" x="{LEFT}" y="{end.y + 14}">test split, sealed until here</text>'
     yield f'<text class="quiet" x="{LEFT}" y="{end.y + 51}">vanilla program</text>'
@@ -176,7 +176,7 @@ def _words(placed: Mapping[str, Box]) -> Iterator[str]:
 
 
 def drawing() -> str:
-    """The picture of the strategy as it compiles today."""
+    """The picture of the strategy as it compiles now."""
     with tempfile.TemporaryDirectory() as folder:
         path = compile_strategy(STRATEGY, Path(folder) / "pipeline.yaml", Options(image=DEFAULT_IMAGE))
         pipeline = next(yaml.safe_load_all(path.read_text(encoding="utf-8")))

@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def write_or_check(documents: Mapping[Path, str]) -> int:
-    """Bring the files up to date; with `--check` on the command line only report, and fail if any is stale.
+    """Bring the files up to date; with `--check` on the command line, only report which are out of date and fail.
 
     Args:
         documents: every generated file and what it should hold.

@@ -1,4 +1,4 @@
-"""Profiles: every mistake at once, never a secret, and pods that get what the file says."""
+"""Profiles: all mistakes at once, no secrets, and pods with the settings of the file."""
 
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ def test_model_stages_get_the_accelerator_and_the_others_do_not(gpu: Compiled) -
             assert (accelerator, tolerations, shared, len(pod.node_selector.labels)) == ({}, [], [], 0)
 
 
-def test_resources_of_a_stage_win_over_those_of_its_kind(gpu: Compiled) -> None:
+def test_resources_of_a_stage_win_over_those_of_model_stages(gpu: Compiled) -> None:
     def asked(name: str) -> dict[str, str]:
         found = gpu.containers[name]["resources"]
         return {key: value for key, value in found.items() if key.startswith("resource")}
@@ -183,7 +183,7 @@ def test_options_win_over_the_profile(tmp_path: Path) -> None:
     assert not compiled.tasks["prepare-data"]["cachingOptions"].get("enableCache")
 
 
-def test_places_are_merged_name_by_name(tmp_path: Path) -> None:
+def test_the_four_places_are_merged_name_by_name(tmp_path: Path) -> None:
     text = """
         component_defaults: false
         every_stage: {labels: {a: x, b: x}, env: {ONE: "1"}, timeout: 90s, memory: {request: 1Gi, limit: 2Gi}}
@@ -264,13 +264,13 @@ def test_a_variable_has_one_source(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "variable", ["AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "MLFLOW_TRACKING_PASSWORD", "BT_WEBHOOK_URL"]
 )
-def test_a_secret_is_not_taken_as_environment(variable: str, tmp_path: Path) -> None:
+def test_a_secret_is_refused_as_environment(variable: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"may not hold {variable}") as caught:
         _profile(tmp_path, f"stages: {{evaluate: {{env: {{{variable}: hunter2}}}}}}")
     assert "hunter2" not in str(caught.value)
 
 
-def test_what_only_sounds_like_a_secret_is_taken(tmp_path: Path) -> None:
+def test_a_variable_that_only_sounds_like_a_secret_is_accepted(tmp_path: Path) -> None:
     plain = {"TOKENIZERS_PARALLELISM": "false", "MAX_TOKENS": "64", "SOME_URL": "http://host/a@b"}
     assert _profile(tmp_path, f"every_stage: {{env: {plain}}}").every_stage.env == plain
 

@@ -8,6 +8,7 @@ import pytest
 from bt_core.config import Config, StepKind, built_in_kinds, read_config, resolve_config, step_kinds
 from bt_core.config.registry import config_model
 from bt_core.errors import ConfigError
+from bt_core.steps.check.cost import Measured, estimate
 from bt_core.strategy import parse_strategy
 
 MODULE = """
@@ -80,6 +81,12 @@ def test_a_kind_of_another_package_is_a_step_and_a_section(install: Install) -> 
     assert read_config(config.model_dump_json()) == config
     assert resolve_config({"task": "iris"}).section("x", settings).model_dump() == {"count": 3}
     assert config.model_dump(exclude={"x"}) == Config(task="iris").model_dump()
+
+
+def test_its_bootstrap_and_one_validation_are_estimated(install: Install) -> None:
+    install(x="more_steps_of_a_test:KIND")
+    config = resolve_config({"task": "iris", "rows": {"train": 5, "val": 3, "test": 2}})
+    assert estimate(("x",), config, Measured(1, 1, 1, 1, 1)).runs == 5 + 3 + 2 * 2
 
 
 def test_mistakes_in_its_section_are_named_with_the_others(install: Install) -> None:

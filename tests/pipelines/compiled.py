@@ -1,4 +1,4 @@
-"""Compiled strategies as the tests look at them."""
+"""Compiled strategies in the form that the tests read."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +28,7 @@ def documents(strategy: Strategy, folder: Path, options: Options = OPTIONS) -> t
 def sweep_documents(
     strategies: Sequence[Strategy], seeds: Sequence[int], folder: Path, options: Options = OPTIONS
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The same of a sweep."""
+    """The pipeline and the platform part of a sweep's YAML file."""
     return read(compile_sweep(strategies, seeds, folder / "sweep.yaml", options))
 
 

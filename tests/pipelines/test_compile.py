@@ -1,4 +1,4 @@
-"""Compiled strategies: stable to the byte, valid for the backend, and wired as the algorithm says."""
+"""Compiled strategies: the same bytes each time, valid for the backend, and connected as the algorithm says."""
 
 import os
 import re
@@ -28,7 +28,7 @@ def test_the_yaml_is_the_golden_one(strategy: Strategy, tmp_path: Path) -> None:
 
 
 def check_golden(name: str, compiled: Path) -> None:
-    """Compare a compiled file with the golden one of that name, or write that one anew."""
+    """Compare a compiled file with the golden one of that name, or renew that one."""
     golden, text = GOLDEN / f"{name}.yaml", compiled.read_text(encoding="utf-8")
     if os.environ.get(UPDATE):
         golden.write_text(text, encoding="utf-8")
@@ -80,7 +80,9 @@ def test_only_evaluate_receives_the_test_split(strategy: Strategy, tmp_path: Pat
 
 
 @every_strategy
-def test_steps_follow_each_other_and_the_best_program_is_shipped(strategy: Strategy, tmp_path: Path) -> None:
+def test_each_step_starts_from_the_one_before_and_the_best_program_is_shipped(
+    strategy: Strategy, tmp_path: Path
+) -> None:
     pipeline, _ = documents(strategy, tmp_path)
     current = best = ("prepare-data", "program")
     for number, kind in enumerate(strategy, start=1):
@@ -111,12 +113,12 @@ def test_register_gets_every_report_in_order(strategy: Strategy, tmp_path: Path)
 
 
 def test_only_evaluate_and_register_are_never_cached(tmp_path: Path) -> None:
-    def uncached(options: Options) -> set[str]:
+    def uncached_tasks(options: Options) -> set[str]:
         pipeline, _ = documents(("p", "w"), tmp_path, options)
         return {label for label, task in tasks(pipeline).items() if not task["cachingOptions"].get("enableCache")}
 
-    assert uncached(Options()) == {"evaluate", "register"}
-    assert uncached(Options(fresh_data=True)) == {"prepare-data", "evaluate", "register"}
+    assert uncached_tasks(Options()) == {"evaluate", "register"}
+    assert uncached_tasks(Options(fresh_data=True)) == {"prepare-data", "evaluate", "register"}
 
 
 def test_the_run_id_is_no_input(tmp_path: Path) -> None:
@@ -158,7 +160,7 @@ def test_a_password_never_reaches_the_file() -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_refused_password_leaves_the_file_that_was_there(tmp_path: Path) -> None:
+def test_a_refused_password_keeps_the_earlier_file(tmp_path: Path) -> None:
     path = tmp_path / "p.yaml"
     path.write_text("an earlier one")
     with pytest.raises(ConfigError, match="leave them out") as caught:
@@ -167,7 +169,7 @@ def test_a_refused_password_leaves_the_file_that_was_there(tmp_path: Path) -> No
     assert path.read_text() == "an earlier one"
 
 
-def test_an_address_that_is_none_is_not_taken_for_one_with_a_password() -> None:
+def test_an_invalid_address_is_not_taken_for_one_with_a_password() -> None:
     assert Options(tracking_uri="http://[mlflow").tracking_uri == "http://[mlflow"
 
 

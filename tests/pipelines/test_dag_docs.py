@@ -1,4 +1,4 @@
-"""docs/dag.svg, which tests/test_docs.py keeps up to date, shows everything by itself."""
+"""docs/dag.svg, which tests/test_docs.py keeps up to date, is complete and needs no other file."""
 
 from pathlib import Path
 from xml.etree import ElementTree

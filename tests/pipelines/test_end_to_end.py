@@ -1,4 +1,4 @@
-"""The real pipeline on the embedded model, small: every assertion is on files that the tasks wrote."""
+"""The real pipeline on the embedded model with few rows; every assertion is on files that the tasks wrote."""
 
 import json
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ class TestArms:
         adapter = next((arms.long.tasks["2.w"].artifacts["optimised"]).rglob("adapter_config.json"))
         assert json.loads(adapter.read_text(encoding="utf-8"))["r"] == 2
 
-    def test_the_splits_are_apart(self, arms: Arms) -> None:
+    def test_the_splits_share_no_row(self, arms: Arms) -> None:
         artifacts = arms.long.tasks["prepare-data"].artifacts
         splits = [{row_id(row) for row in read_jsonl(artifacts[name])} for name in ("train", "val", "test")]
         assert [len(split) for split in splits] == [ROWS] * 3
@@ -91,7 +91,7 @@ class TestArms:
             traces = read_traces(arms.long.tasks[label].artifacts["traces"])
             assert {trace.example for trace in traces} == train
 
-    def test_programs_name_what_they_came_from(self, arms: Arms) -> None:
+    def test_programs_name_their_origin(self, arms: Arms) -> None:
         tasks = arms.long.tasks
         vanilla = tasks["prepare-data"].artifacts["program"]
         first, second = tasks["1.p"].artifacts["optimised"], tasks["2.w"].artifacts["optimised"]
@@ -118,7 +118,7 @@ class TestArms:
         for name in ("vanilla", "final"):
             assert metrics[f"test/{name}"] == pytest.approx(sum(row[name]["score"] for row in results) / ROWS)
 
-    def test_the_result_file_tells_the_run(self, arms: Arms) -> None:
+    def test_the_result_file_describes_the_run(self, arms: Arms) -> None:
         assert arms.result["strategy"] == "p -> w"
         assert arms.result["task"] == "iris"
         assert arms.result["seed"] == 3

@@ -1,4 +1,4 @@
-"""A strategy in one pod: how it is compiled, and that it gives what pods of their own give."""
+"""A strategy in one pod: how it is compiled, and that it writes what separate pods write."""
 
 import json
 from dataclasses import dataclass, replace
@@ -91,7 +91,7 @@ class Runs:
     store: str
 
     def children(self, run: str) -> dict[str, Any]:
-        """What MLflow holds of each stage, less times and names of this machine and run."""
+        """What MLflow holds of each stage, without the times and names of this machine and run."""
         client = MlflowClient(tracking_uri=self.store, registry_uri=self.store)
         experiments = [one.experiment_id for one in client.search_experiments()]
         found = client.search_runs(experiments, f"tags.`bt.run_id` = '{run}'")
@@ -145,12 +145,12 @@ class TestRuns:
             output = made[path.name.partition(".")[2]]
             assert _bytes(path) == _bytes(runs.apart.tasks[path.name].artifacts[output])
 
-    def test_the_program_is_what_a_run_leaves(self, runs: Runs, tmp_path: Path) -> None:
+    def test_the_program_is_that_of_a_run(self, runs: Runs, tmp_path: Path) -> None:
         result = collect(runs.fused, len(STRATEGY), RunFolder(tmp_path))
         assert _bytes(tmp_path / "program") == _bytes(runs.apart.tasks["3.select"].artifacts["selected"])
         assert result.program == str(tmp_path / "program")
 
-    def test_the_result_is_the_same_but_for_times_and_names(self, runs: Runs) -> None:
+    def test_the_result_is_the_same_except_times_and_names(self, runs: Runs) -> None:
         apart, fused = (RunResult.read(run.tasks["register"].artifacts["result"]).content() for run in _both(runs))
         assert apart["mlflow"].keys() == fused["mlflow"].keys()
         assert all(fused["mlflow"].values())
@@ -166,7 +166,7 @@ class TestRuns:
         assert len(apart) == 13
         assert fused == apart
 
-    def test_the_task_tells_of_all_its_stages(self, runs: Runs) -> None:
+    def test_the_task_reports_all_its_stages(self, runs: Runs) -> None:
         task = runs.fused.tasks["optimise"]
         labels = [f"{n}.{stage}" for n, kind in enumerate(STRATEGY, start=1) for stage in ("bootstrap", kind, "select")]
         assert [report.stage for report in task.reports] == labels

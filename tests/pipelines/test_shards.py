@@ -1,4 +1,4 @@
-"""Bootstrap and evaluation in shards: how they are compiled, and that any number gives the files of one."""
+"""Bootstrap and evaluation in shards: how they are compiled, and that any number of shards writes the same files."""
 
 import re
 from collections.abc import Iterator
@@ -61,12 +61,12 @@ def executors(pipeline: dict[str, Any]) -> dict[str, Any]:
     return dict(pipeline["deploymentSpec"]["executors"])
 
 
-def test_one_shard_is_the_pipeline_as_it_was(tmp_path: Path) -> None:
+def test_one_shard_is_the_pipeline_without_shards(tmp_path: Path) -> None:
     one = Options(image=DEFAULT_IMAGE, shards=1, profile=Profile(component_defaults=False, shards=7))
     check_golden("p-w-p", compile_strategy(("p", "w", "p"), tmp_path / "one.yaml", one))
 
 
-def test_what_a_loop_collects_is_called_as_the_backend_looks_for_it(tmp_path: Path) -> None:
+def test_the_outputs_of_a_loop_have_the_name_that_the_backend_looks_for(tmp_path: Path) -> None:
     """Kubeflow knows a loop by the name in its `taskInfo`, and the merge by the loop's key."""
     pipeline, _ = documents(("p",), tmp_path, SHARDED)
     for name, _ in loops(pipeline):
@@ -92,7 +92,7 @@ def _everything(pipeline: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
         yield from ((key, task) for key, task in inside.items() if "parameterIterator" not in task)
 
 
-def test_shards_have_the_surroundings_of_a_task_that_loads_the_model(tmp_path: Path) -> None:
+def test_shards_have_the_pod_settings_of_a_task_that_loads_the_model(tmp_path: Path) -> None:
     profile = Profile(component_defaults=False, shards=2, stages={"run_shard": PodSettings(labels={"team": "nlp"})})
     options = Options(image=DEFAULT_IMAGE, gpus=1, tracking_uri="http://mlflow:5000", profile=profile)
     pipeline, platform = documents(("p", "w"), tmp_path, options)
@@ -121,13 +121,13 @@ def test_sweeps_and_retraining_bootstrap_in_shards_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shards", [-1, 51, 1000])
-def test_what_is_no_number_of_shards_is_refused(shards: int) -> None:
+def test_a_wrong_number_of_shards_is_refused(shards: int) -> None:
     with pytest.raises(ConfigError, match=f"The number of shards is {shards}: give one from 1 to 50"):
         Options(shards=shards)
 
 
 @pytest.mark.parametrize("shards", [0, -1, 1000])
-def test_the_command_line_refuses_what_is_no_number_of_shards(shards: int, bt: Bt, tmp_path: Path) -> None:
+def test_the_command_line_refuses_a_wrong_number_of_shards(shards: int, bt: Bt, tmp_path: Path) -> None:
     ended = bt("compile", "--strategy", "p", "--shards", shards, "-o", "p.yaml")
     assert ended.status == 2
     assert "'--shards'" in ended.err
@@ -165,7 +165,7 @@ def whole(folder: Path, tiny_folder: Path) -> LocalRun:
 
 
 @pytest.mark.slow
-def test_seven_shards_give_the_files_of_one(folder: Path, tiny_folder: Path, whole: LocalRun) -> None:
+def test_seven_shards_write_the_files_of_one(folder: Path, tiny_folder: Path, whole: LocalRun) -> None:
     events: list[Event] = []
     _check_same(run(folder, tiny_folder, 7, events.append), whole)
 
@@ -178,9 +178,7 @@ def test_seven_shards_give_the_files_of_one(folder: Path, tiny_folder: Path, who
 
 
 @pytest.mark.slow
-def test_a_run_that_was_stopped_goes_on_with_the_shards_that_are_missing(
-    folder: Path, tiny_folder: Path, whole: LocalRun
-) -> None:
+def test_a_stopped_run_continues_with_the_missing_shards(folder: Path, tiny_folder: Path, whole: LocalRun) -> None:
     def stop(event: Event) -> None:
         if isinstance(event, TaskStarted) and event.label == "1.bootstrap.3of3":
             raise KeyboardInterrupt

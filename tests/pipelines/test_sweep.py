@@ -1,4 +1,4 @@
-"""Compiled sweeps: the prefix tree, shared traces, a sealed test split, and what Kubeflow's backend asks for."""
+"""Compiled sweeps: the prefix tree, shared traces, a sealed test split, and the requirements of Kubeflow's backend."""
 
 import re
 from collections.abc import Sequence
@@ -61,7 +61,7 @@ def test_the_papers_arms_need_half_the_steps() -> None:
     assert sum(map(len, DEFAULT_STRATEGIES)) == 16
 
 
-def test_steps_go_on_from_their_parent_and_share_its_traces(tmp_path: Path) -> None:
+def test_steps_start_from_their_parent_and_share_its_traces(tmp_path: Path) -> None:
     pipeline, _ = sweep_documents(STRATEGIES, (0, 7), tmp_path)
     data = {0: "prepare-data", 7: "prepare-data-2"}
     for seed in data:
@@ -144,7 +144,7 @@ def test_the_yaml_parses_as_the_backend_does(tmp_path: Path) -> None:
     ],
     ids=["no-strategy", "no-seed", "same-strategy", "same-seed", "too-many"],
 )
-def test_what_is_no_sweep_is_refused(
+def test_a_wrong_sweep_is_refused(
     strategies: Sequence[Strategy], seeds: Sequence[int], sentence: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=sentence):

@@ -1,4 +1,4 @@
-"""Components stay thin, apart from each other, and described."""
+"""Components are thin, independent of each other, and documented."""
 
 import ast
 import importlib

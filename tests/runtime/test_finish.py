@@ -30,7 +30,7 @@ class RecordedMetrics:
 
 
 @given(st.text(), st.text(), st.floats(allow_nan=False, allow_infinity=False))
-def test_reports_come_back_and_hold_nothing_that_breaks_json(name: str, warning: str, value: float) -> None:
+def test_a_packed_report_can_be_read_and_pasted_into_json(name: str, warning: str, value: float) -> None:
     report = StageReport("1.p", "p", {name: warning}, {name: value}, warnings=(warning,), usage=Usage(3), scores=(1.0,))
     text = write_report(report)
     assert read_report(text) == report
@@ -38,14 +38,14 @@ def test_reports_come_back_and_hold_nothing_that_breaks_json(name: str, warning:
     assert set(text) <= set(string.printable) - set('"\\$\n\r\t\x0b\x0c')
 
 
-def test_a_text_that_is_no_report_is_refused() -> None:
+def test_a_text_that_is_not_a_report_is_refused() -> None:
     for text in ("", "eJw=", "{}", write_report(StageReport("1.p", "p"))[:40]):
         with pytest.raises(DataError, match="A stage report cannot be read"):
             read_report(text)
 
 
-def test_a_report_is_short_enough_to_be_handed_over_with_many() -> None:
-    """Kubeflow hands over a list of reports twice, in one argument of 128 KB."""
+def test_reports_are_short_enough_to_be_passed_on_together() -> None:
+    """Kubeflow passes a list of reports twice, in one argument of 128 KB."""
     rng = random.Random(0)
     losses = [(step, rng.random()) for step in range(200)]
     params = Config(task="iris").w.model_dump(mode="json") | {RUN_ID: f"{rng.getrandbits(128):032x}"}
@@ -81,7 +81,7 @@ def test_run_ids_are_those_of_tracked_stages() -> None:
     assert run_ids(reports) == {"1.p": "abc"}
 
 
-def test_the_tail_writes_metrics_and_returns_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finish_writes_metrics_and_returns_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     metrics = RecordedMetrics(tmp_path / "metrics")
     report = StageReport("1.p", "p", metrics={"val/score": 0.5}, series={"search/score": [(0, 0.25)]}, note="words")

@@ -22,7 +22,7 @@ class MiproConfig(WriterConfig):
 
 MIPRO_SEARCH = StepKind(
     title="MIPROv2",
-    description="MIPROv2, proposed instructions and bootstrapped demonstrations chosen together",
+    description="MIPROv2, proposed instructions and bootstrapped demos chosen together",
     settings=MiproConfig,
     stage="bt_core.steps.optimise.mipro_search:mipro_search",
     component="bt_components.mipro_search.component:mipro_search",

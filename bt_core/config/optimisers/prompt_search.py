@@ -31,7 +31,7 @@ class SearchConfig(Section):
 
 PROMPT_SEARCH = StepKind(
     title="prompt search",
-    description="prompt search over demonstrations that the program bootstraps from itself",
+    description="prompt search over demos that the program bootstraps from itself",
     settings=SearchConfig,
     stage="bt_core.steps.optimise.prompt_search:prompt_search",
     component="bt_components.prompt_search.component:prompt_search",
