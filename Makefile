@@ -10,6 +10,8 @@ VLLM_VENV ?= .venv-vllm
 IMAGE ?= bettertogether-python:0.1.0
 # More arguments for a target: make run ARGS="--task iris", make test ARGS="-m 'not slow'".
 ARGS ?=
+# Two tests at a time, each file in one process, so that its tests share what they set up (ARGS="-n 0": one at a time).
+WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help venv run test test-vllm lint format docs bench mlflow images images-check clean
@@ -26,7 +28,7 @@ mlflow: $(STAMP) ## serve the MLflow UI on the runs of this folder
 	@$(BIN)/bt mlflow $(ARGS)
 
 test: lint ## every check: style, types, architecture, tests with coverage
-	@$(BIN)/python -m pytest --cov $(ARGS)
+	@$(BIN)/python -m pytest --cov $(WORKERS) $(ARGS)
 
 test-vllm: ## the vLLM engines on vLLM's CPU build, in an environment of its own (.venv-vllm)
 	@tests/vllm/run $(PYTHON) $(VLLM_VENV) $(ARGS)

@@ -215,7 +215,7 @@ def test_predict_refuses_an_altered_adapter(runs: tuple[Run, Run], tmp_path: Pat
 
 
 def test_mlflow_serves_the_runs_until_it_is_stopped(runs: tuple[Run, Run], rerun: Run) -> None:
-    command = [str(BT), "mlflow", str(runs[0].folder.parent), "--port", str(free_port())]
+    command = [str(BT), "mlflow", str(runs[0].folder.parent), "--port", str(free_port(preferred=0))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         url = next(line for line in server.stdout if line.startswith("MLflow: ")).removeprefix("MLflow: ").strip()

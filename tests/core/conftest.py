@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from bt_core.config import EngineConfig
@@ -33,9 +34,18 @@ def embedded_engine(embedded_model: BaseModel) -> TransformersEngine:
 
 
 @pytest.fixture(scope="session")
-def tiny_folder(embedded_model: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_folder(embedded_model: BaseModel, common_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A two-layer Llama with random weights and the embedded model's tokenizer: a real model, in milliseconds."""
-    folder = tmp_path_factory.mktemp("tiny-model")
+    folder = common_folder / "tiny-model"
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            made = tmp_path_factory.mktemp("tiny-model")
+            _make_tiny_model(embedded_model, made)
+            made.rename(folder)
+    return folder
+
+
+def _make_tiny_model(embedded_model: BaseModel, folder: Path) -> None:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=49152,
@@ -51,7 +61,6 @@ def tiny_folder(embedded_model: BaseModel, tmp_path_factory: pytest.TempPathFact
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     AutoTokenizer.from_pretrained(embedded_model.path).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

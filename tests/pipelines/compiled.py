@@ -34,7 +34,7 @@ def sweep_documents(
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The pipeline and the platform part of a compiled file."""
-    pipeline, platform = yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    pipeline, platform = yaml.load_all(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     return pipeline, platform
 
 
