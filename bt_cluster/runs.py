@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import kfp_server_api as kfp
@@ -12,6 +13,7 @@ from bt_cluster.api import PAGE, Api, equals
 from bt_cluster.package import strategy_of
 from bt_cluster.pipelines import Version, version_names
 from bt_core.errors import UserError, WorldError
+from bt_core.retries import Pauses, try_again
 
 ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 15.0
@@ -86,17 +88,14 @@ def wait(api: Api, run: Run, patience: float = PATIENCE) -> Run:
         UserError: when Kubeflow refuses.
         WorldError: when the run did not succeed, or Kubeflow fails or cannot be reached for `patience` seconds.
     """
-    pause, heard = _FIRST_PAUSE, time.monotonic()
+    ask = partial(api.call, f"show the run {run.name}", api.runs.run_service_get_run, run.id)
+    pause = _FIRST_PAUSE
     while run.state not in ENDED:
         time.sleep(pause)
         pause = min(1.5 * pause, _LONGEST_PAUSE)
-        try:
-            found = api.call(f"show the run {run.name}", api.runs.run_service_get_run, run.id)
-        except WorldError:
-            if time.monotonic() - heard > patience:
-                raise
-            continue
-        run, heard = _run(api, found, run.strategy), time.monotonic()
+        pauses = Pauses(pause, _LONGEST_PAUSE)
+        answer = try_again(ask, lambda error: isinstance(error, WorldError), pauses, seconds=patience)
+        run = _run(api, answer, run.strategy)
     if run.state != "SUCCEEDED":
         why = f" ({run.error})" if run.error else ""
         raise WorldError(f"The run {run.name} has ended as {run.state.lower()}{why}: see {run.link}.")

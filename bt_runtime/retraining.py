@@ -3,13 +3,11 @@
 Kept apart from `bt_runtime.finish`, since no other pipeline needs it.
 """
 
-import http.client
 import json
 import os
 import shutil
 import sys
 import time
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from bt_core.records import StageReport, canonical_json
 from bt_core.steps.retrain.challenge import DECISION, KEEP, REASON, SCORE
 from bt_core.steps.retrain.fresh import DATA_DIGEST, fresh
 from bt_core.steps.retrain.row_roles import Ledger, RunRecord
+from bt_core.web import Unanswered, send
 from bt_runtime.reports import RUN_ID
 from bt_tracking.retraining import champion, ledger, outcome
 from bt_tracking.retraining.outcome import FAILED, OUTCOME_TAG, REASON_TAG
@@ -29,7 +28,7 @@ from bt_tracking.retraining.outcome import FAILED, OUTCOME_TAG, REASON_TAG
 WEBHOOK_VARIABLE = "BT_WEBHOOK_URL"
 #: What became of a run. Superseded: the challenger won, and the champion was another by then.
 PROMOTED, KEPT, SUPERSEDED, STOPPED = "promoted", "kept", "superseded", "stopped"
-_WEBHOOK_TRIES, _WEBHOOK_SECONDS = 3, 10.0
+_WEBHOOK_SECONDS = 10.0
 
 
 def begin(
@@ -159,18 +158,10 @@ def end(task: str, state: str, message: str) -> StageReport:
 
 
 def _tell(address: str, news: Mapping[str, str]) -> None:
-    """Post the news; who does not listen is no reason to fail."""
+    """Post the news to the webhook. One that does not answer is no reason to fail."""
     if not address.startswith(("http://", "https://")):
         return
-    request = urllib.request.Request(address, json.dumps(news).encode(), {"Content-Type": "application/json"})
-    for attempt in range(1, _WEBHOOK_TRIES + 1):
-        try:
-            with urllib.request.urlopen(request, timeout=_WEBHOOK_SECONDS):
-                return
-        except (http.client.InvalidURL, UnicodeEncodeError):  # whose message repeats what may hold a secret
-            reason = "it is no address"
-            break
-        except (OSError, http.client.HTTPException) as error:  # URLError, refusals, time-outs, broken answers
-            reason = str(getattr(error, "reason", error))
-        time.sleep(attempt)
-    print(f"The webhook in {WEBHOOK_VARIABLE} was not told ({reason}).", file=sys.stderr)
+    try:
+        send(address, news, timeout=_WEBHOOK_SECONDS)
+    except Unanswered as reason:
+        print(f"The webhook in {WEBHOOK_VARIABLE} was not told ({reason}).", file=sys.stderr)

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from bt_core.errors import TrackingError
+from bt_core.retries import Pauses, try_again
 from bt_tracking import sqlite
 from bt_tracking.settings import Settings, redact
 
 LOGGER = logging.getLogger(__name__)
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0
+_PAUSES = Pauses(first=0.25, longest=8.0)
 _REQUEST_SECONDS = 30.0
 _RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
 #: Packages whose exceptions mean that a network is at fault; named, since importing them is not our business.
@@ -50,23 +51,20 @@ class RetryingClient:
         return functools.partial(self._retry, getattr(self._client, name))
 
     def _retry(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        pause = _FIRST_PAUSE
-        while True:
-            started = time.monotonic()
-            try:
-                with _LIMITS.held(self._seconds_left):
-                    return function(*args, **kwargs)
-            except Exception as error:
-                if not _is_passing(error):
-                    raise
-                self._seconds_left -= time.monotonic() - started
-                if self._seconds_left <= 0:
-                    raise UnreachableError(_first_line(error)) from error
-                LOGGER.warning("MLflow does not answer (%s); trying again.", _first_line(error))
-            pause = min(pause, self._seconds_left)
-            time.sleep(pause)
-            self._seconds_left -= pause
-            pause = min(2 * pause, _LONGEST_PAUSE)
+        budget, started = self._seconds_left, time.monotonic()
+
+        def attempt() -> Any:
+            self._seconds_left = budget - (time.monotonic() - started)  # every attempt before this one has failed
+            with _LIMITS.held(self._seconds_left):
+                return function(*args, **kwargs)
+
+        try:
+            return try_again(attempt, _is_transient, _PAUSES, seconds=budget, warn=_warn)
+        except Exception as error:
+            if not _is_transient(error):
+                raise
+            self._seconds_left = 0.0
+            raise UnreachableError(_innermost_cause(error)) from error
 
 
 @contextmanager
@@ -96,7 +94,7 @@ def connect(settings: Settings, recording: str, safe: Path | None = None) -> Ite
         ) from None
     except (MlflowException, OSError, sqlite3.Error) as error:
         raise TrackingError(
-            f"{where} refused to record {recording} ({_first_line(error)}); {kept}: mend that, {again}."
+            f"{where} refused to record {recording} ({_innermost_cause(error)}); {kept}: mend that, {again}."
         ) from None
 
 
@@ -156,7 +154,11 @@ class RequestLimits:
 _LIMITS = RequestLimits()
 
 
-def _is_passing(error: Exception) -> bool:
+def _warn(error: Exception, _: int) -> None:
+    LOGGER.warning("MLflow does not answer (%s); trying again.", _innermost_cause(error))
+
+
+def _is_transient(error: Exception) -> bool:
     """Whether trying again can help: the network, or an answer of the 5xx kind."""
     from mlflow.exceptions import MlflowException
 
@@ -167,7 +169,7 @@ def _is_passing(error: Exception) -> bool:
     return package in _NETWORK_PACKAGES or isinstance(error, ConnectionError | TimeoutError)
 
 
-def _first_line(error: Exception) -> str:
+def _innermost_cause(error: Exception) -> str:
     """What a person needs of an exception: its innermost cause, on one line, without secrets."""
     cause: BaseException = error
     while cause.__cause__ is not None or cause.__context__ is not None:

@@ -5,16 +5,18 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 from bt_core.errors import WorldError
+from bt_core.retries import Pauses, try_again
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 5000
-_DATABASE, _ARTIFACTS = "mlflow.db", "artifacts"
+#: A local store's database; its artifacts lie beside it.
+DATABASE, _ARTIFACTS = "mlflow.db", "artifacts"
+_PAUSES = Pauses(first=0.2, longest=0.2)
 
 
 def local_store(folder: Path) -> str:
@@ -24,7 +26,7 @@ def local_store(folder: Path) -> str:
     """
     folder = folder.absolute()
     (folder / _ARTIFACTS).mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{folder / _DATABASE}"
+    return f"sqlite:///{folder / DATABASE}"
 
 
 @dataclass(frozen=True)
@@ -41,19 +43,21 @@ class LocalServer:
             WorldError: when it ends or does not answer in time.
         """
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # this machine needs no proxy
-        give_up = time.monotonic() + seconds
-        while time.monotonic() < give_up:
+
+        def ask() -> None:
             if self.process.poll() is not None:
                 raise WorldError(
                     f"The MLflow server for {self.url} ended with status {self.process.returncode} before it "
                     "answered: read its output above."
                 )
-            try:
-                with direct.open(f"{self.url}/health", timeout=2):
-                    return
-            except OSError:
-                time.sleep(0.2)
-        raise WorldError(f"The MLflow server at {self.url} did not answer within {seconds:g} s: read its output above.")
+            direct.open(f"{self.url}/health", timeout=2).close()
+
+        try:
+            try_again(ask, lambda error: isinstance(error, OSError), _PAUSES, seconds=seconds)
+        except OSError:
+            raise WorldError(
+                f"The MLflow server at {self.url} did not answer within {seconds:g} s: read its output above."
+            ) from None
 
     def stop(self) -> None:
         """End the server and its workers."""

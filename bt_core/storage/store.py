@@ -11,10 +11,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bt_core.errors import DataError
+from bt_core.retries import Answer
 from bt_core.storage import transfer
 from bt_core.storage.addresses import object_place, prefix_place, under
 from bt_core.storage.answers import ConditionFailed, aws_errors, code_of, sentence
-from bt_core.storage.patience import Answer, persist, usual_patience
+from bt_core.storage.patience import persist, usual_patience
 from bt_core.storage.transfer import StoredObject
 
 #: What a store answers to a write whose condition does not hold, the last two to a request without an answer's body.
