@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bt_core.errors import ConfigError
+from bt_core.yaml_text import BrokenYaml, first_document
 
 #: Kubeflow stores a pipeline in its database; larger ones are refused there.
 MOST_BYTES = 1_000_000
-#: The safe loader, ten times faster where PyYAML has libyaml; a sweep is most of a megabyte.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PREFIX = "better-together-"
 _DIGITS = 12
 
@@ -57,8 +54,8 @@ def read_package(path: Path) -> Package:
 
 def _first_document(path: Path, content: bytes) -> dict[str, Any]:
     try:
-        found = next(yaml.load_all(content, Loader=_LOADER), None)
-    except (yaml.YAMLError, UnicodeDecodeError):
+        found = first_document(content.decode())
+    except (BrokenYaml, UnicodeDecodeError):
         found = None
     if not isinstance(found, dict) or not _is_pipeline(found):
         raise ConfigError(f"{path} holds no compiled pipeline: write one by `bt compile`.")

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bt_cli.local.process_setup import find_own_tasks
 from bt_cli.local.run_folder import Folder, RunFolder
 from bt_cli.options.settings import Settings
@@ -20,6 +18,7 @@ from bt_core.engine.response_cache import CACHE_VARIABLE, cache_folder
 from bt_core.errors import BtError, TrackingError
 from bt_core.records import canonical_json
 from bt_core.strategy import Strategy, strategy_slug
+from bt_core.yaml_text import first_document
 from bt_runner.events import LocalRun
 from bt_runner.run import run_locally
 from bt_runner.worker import Worker, standing_by
@@ -121,7 +120,7 @@ def _mark_failed(sentence: str, environment: Mapping[str, str]) -> None:
 
 def task_count(pipeline: Path) -> int:
     """Tasks that a compiled pipeline runs, those of a loop once for every item."""
-    first = next(yaml.safe_load_all(pipeline.read_text(encoding="utf-8")))
+    first = first_document(pipeline.read_text(encoding="utf-8"))
 
     def count(task: dict[str, Any]) -> int:
         times = len(json.loads(task["parameterIterator"]["items"]["raw"])) if "parameterIterator" in task else 1

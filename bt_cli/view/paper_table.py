@@ -6,10 +6,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bt_core.errors import DataError
 from bt_core.statistics import VANILLA
+from bt_core.yaml_text import read_yaml
 
 #: What differs from the paper whatever the settings.
 ALWAYS = (
@@ -65,7 +64,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _packaged(name: str) -> Any:
-    return yaml.safe_load((files("bt_tasks") / "configs" / name).read_text(encoding="utf-8"))
+    return read_yaml((files("bt_tasks") / "configs" / name).read_text(encoding="utf-8"))
 
 
 def _task(task: str, sweep: Mapping[str, Any], paper: Mapping[str, Any]) -> dict[str, Any]:
