@@ -16,6 +16,8 @@ from bt_cli.commands.compare import compare
 from bt_cli.commands.compile import compile_command
 from bt_cli.commands.estimate import estimate
 from bt_cli.commands.init import init
+from bt_cli.commands.mlflow import mlflow
+from bt_cli.commands.open import open_runs
 from bt_cli.commands.predict import predict
 from bt_cli.commands.publish import publish
 from bt_cli.commands.report import report
@@ -29,7 +31,6 @@ from bt_cli.commands.show import show
 from bt_cli.commands.submit import submit
 from bt_cli.commands.sweep import sweep
 from bt_cli.commands.tasks import tasks
-from bt_cli.commands.ui import mlflow, open_runs
 from bt_cli.commands.upload import upload
 from bt_core.errors import BtError, UserError, WorldError
 

@@ -13,7 +13,7 @@ from bt_core.config import merge, read_config
 from bt_core.errors import ConfigError, DataError
 from bt_core.records import StageReport, canonical_json
 from bt_runtime.reports import write_report
-from bt_runtime.tracking import track_outcome, track_sweep, tracked
+from bt_runtime.tracking import track_result, track_sweep, tracked
 
 if TYPE_CHECKING:
     from bt_core.steps.optimise.chain import Ended
@@ -78,7 +78,7 @@ def finish(
     metrics: Metrics,
     artifacts: Mapping[str, str],
     data: Mapping[str, str] = _NO_DATA,
-    outcome: Callable[[str | None], None] = lambda run_id: None,
+    record_result: Callable[[str | None], None] = lambda run_id: None,
 ) -> str:
     """The common tail of every component, run when its outputs are on disk.
 
@@ -90,10 +90,10 @@ def finish(
         metrics: the component's metrics output.
         artifacts: name in MLflow -> path of what the stage made.
         data: split -> path of the rows that the stage used.
-        outcome: records what the whole run came to, given the stage's MLflow run.
+        record_result: records the result of the whole run, given the id of the stage's MLflow run.
     """
     _show(report.metrics, metrics)
-    return write_report(tracked(report, read_config(config), _paths(artifacts), _paths(data), outcome))
+    return write_report(tracked(report, read_config(config), _paths(artifacts), _paths(data), record_result))
 
 
 def finish_each(stages: Iterable["Ended"], config: str, metrics: Metrics) -> str:
@@ -131,12 +131,12 @@ def conclude(
     metrics: Metrics,
     artifacts: Mapping[str, str],
 ) -> str:
-    """The tail of the last component: `finish`, and the outcome of the whole pipeline run from its steps."""
+    """The tail of the last component: `finish`, and the result of the whole pipeline run from its steps."""
 
-    def outcome(run_id: str | None) -> None:
-        track_outcome(report, steps, read_config(config), strategy, Path(artifacts["program"]), run_id)
+    def record_result(run_id: str | None) -> None:
+        track_result(report, steps, read_config(config), strategy, Path(artifacts["program"]), run_id)
 
-    return finish(report, config, metrics, artifacts, outcome=outcome)
+    return finish(report, config, metrics, artifacts, record_result=record_result)
 
 
 def publish(sweep: Path, html: Path, markdown: Path) -> None:
@@ -156,12 +156,12 @@ def publish(sweep: Path, html: Path, markdown: Path) -> None:
 
 
 def conclude_sweep(report: StageReport, config: str, metrics: Metrics, artifacts: Mapping[str, str]) -> str:
-    """The tail of a sweep's last component: `finish`, and the outcome of the whole sweep."""
+    """The tail of a sweep's last component: `finish`, and the result of the whole sweep."""
 
-    def outcome(run_id: str | None) -> None:
+    def record_result(run_id: str | None) -> None:
         track_sweep(report, read_config(config), _paths(artifacts), run_id)
 
-    return finish(report, config, metrics, artifacts, outcome=outcome)
+    return finish(report, config, metrics, artifacts, record_result=record_result)
 
 
 def _paths(paths: Mapping[str, str]) -> dict[str, Path]:

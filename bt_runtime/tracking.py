@@ -1,4 +1,4 @@
-"""What components hand to MLflow: each stage as a run, and at the end the outcome of the whole pipeline run."""
+"""What components hand to MLflow: each stage as a run, and at the end the result of the whole pipeline run."""
 
 import json
 import os
@@ -31,19 +31,22 @@ def tracked(
     config: Config,
     artifacts: Mapping[str, Path],
     data: Mapping[str, Path],
-    outcome: Callable[[str | None], None] = lambda run_id: None,
+    record_result: Callable[[str | None], None] = lambda run_id: None,
     nested: bool = False,
 ) -> StageReport:
-    """Record a stage whose outputs are on disk, then its `outcome`; the report, with the id of its run.
+    """Record a stage whose outputs are on disk, then call `record_result` with the id of its MLflow run.
 
-    What was made is not given up for MLflow: where that stays away or refuses, the run goes on and the report warns.
+    The stage's outputs are not given up when MLflow stays away or refuses: the run goes on, and the report warns.
+
+    Returns:
+        The report with the id of the stage's run, which is None where MLflow has none.
 
     Raises:
         TrackingError: when the stage is one that needs MLflow.
     """
     try:
         run_id = track_stage(report, config, artifacts, data, nested)
-        outcome(run_id)
+        record_result(run_id)
         return replace(report, params=report.params | {RUN_ID: run_id})
     except TrackingError as error:
         if report.kind in _NEEDED:
@@ -84,10 +87,10 @@ def _in_sweep(report: StageReport, config: Config) -> tuple[StageReport, dict[st
     return report, {"seed": str(config.seed)} | ({"strategy": arm, "arm": arm} if arm else {})
 
 
-def track_outcome(
+def track_result(
     report: StageReport, steps: Sequence[StageReport], config: Config, strategy: str, program: Path, run_id: str | None
 ) -> None:
-    """Put the outcome on the pipeline run, and the shipped program and its prompts into MLflow's registries."""
+    """Put the result on the pipeline run, and the shipped program and its prompts into MLflow's registries."""
     optimised = [step.metrics for step in steps if step.kind in STEP_KINDS]
     scores = [optimised[0]["val/score_before"], *(metrics["val/score"] for metrics in optimised)]  # 0: vanilla
     test = {name: value for step in steps for name, value in step.metrics.items() if name.startswith("test/")}

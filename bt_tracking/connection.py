@@ -14,7 +14,7 @@ from typing import Any
 from bt_core.errors import TrackingError
 from bt_core.retries import Pauses, try_again
 from bt_tracking import sqlite
-from bt_tracking.settings import Settings, redact
+from bt_tracking.settings import TrackingSettings, redact
 
 LOGGER = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class RetryingClient:
     upload never runs out of it.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: TrackingSettings) -> None:
         self.settings = settings
         self._seconds_left = settings.retry_seconds
         self._client = self._retry(_new_client, settings.uri)
@@ -68,7 +68,7 @@ class RetryingClient:
 
 
 @contextmanager
-def connect(settings: Settings, recording: str, safe: Path | None = None) -> Iterator[RetryingClient]:
+def connect(settings: TrackingSettings, recording: str, safe: Path | None = None) -> Iterator[RetryingClient]:
     """A client whose troubles become a `TrackingError`.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from bt_core.errors import TrackingError
 from bt_tracking.connection import RetryingClient, connect
-from bt_tracking.settings import DEFAULT_EXPERIMENT, Settings, redact
+from bt_tracking.settings import DEFAULT_EXPERIMENT, TrackingSettings, redact
 from bt_tracking.sqlite import SCHEME
 
 _WORKFLOW = "workflowType=machine_learning"  # the UI has two faces; the other one is about traces
@@ -46,14 +46,14 @@ def open_experiment(uri: str, name: str = DEFAULT_EXPERIMENT) -> str:
     Raises:
         TrackingError: when the server stays away or refuses.
     """
-    settings = Settings(uri, name)
+    settings = TrackingSettings(uri, name)
     with connect(settings, f"the experiment {name}") as client:
         found = experiment_id(client, settings)
         save_views(client, found)
         return found
 
 
-def experiment_id(client: RetryingClient, settings: Settings) -> str:
+def experiment_id(client: RetryingClient, settings: TrackingSettings) -> str:
     """The id of the experiment named in the environment; made when it is not there yet.
 
     Raises:

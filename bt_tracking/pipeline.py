@@ -15,7 +15,7 @@ from bt_tracking.connection import RetryingClient, connect
 from bt_tracking.data import DataSet
 from bt_tracking.experiment import experiment_id, save_views
 from bt_tracking.runs import KIND_TAG, PARENT_TAG, RUN_ID_TAG, STAGE_TAG, find_or_create
-from bt_tracking.settings import Settings
+from bt_tracking.settings import TrackingSettings
 
 LOGGER = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def finish_parent(
     ended: float | None = None,
     retry_seconds: float | None = None,
 ) -> str | None:
-    """Log the pipeline run's outcome and mark its parent FINISHED.
+    """Log the pipeline run's result and mark its parent FINISHED.
 
     Args:
         metrics: final numbers (`test/vanilla`, `test/final`, `test/difference`).
@@ -101,7 +101,7 @@ def finish_parent(
     Raises:
         TrackingError: when the server stays away or refuses.
     """
-    with _open_parent("the outcome of the pipeline run", retry_seconds) as parent:
+    with _open_parent("the result of the pipeline run", retry_seconds) as parent:
         if parent is None:
             return None
         when = content.milliseconds(time.time() if ended is None else ended)
@@ -138,7 +138,9 @@ def run_name(task: str, strategy: str, seed: int | None) -> str:
     return f"{task}: {strategy}" + ("" if seed is None else f" (seed {seed})")
 
 
-def parent_of(client: RetryingClient, settings: Settings, adopted: Any | None, started: float | None = None) -> Any:
+def parent_of(
+    client: RetryingClient, settings: TrackingSettings, adopted: Any | None, started: float | None = None
+) -> Any:
     """The parent run (an `mlflow.entities.Run`), made where it is missing.
 
     A task whose run was made by the orchestrator has the parent that the orchestrator gave it, if any. None
@@ -175,7 +177,7 @@ class _Parent:
 
 @contextmanager
 def _open_parent(recording: str, retry_seconds: float | None, started: float | None = None) -> Iterator[_Parent | None]:
-    settings = Settings.from_environment(retry_seconds)
+    settings = TrackingSettings.from_environment(retry_seconds)
     if settings is None:
         LOGGER.info("MLFLOW_TRACKING_URI is not set: %s is not recorded.", recording)
         yield None

@@ -10,7 +10,7 @@ from typing import Any
 from bt_core.program import PredictorState, Program
 from bt_core.records import canonical_json
 from bt_tracking.connection import RetryingClient, connect
-from bt_tracking.settings import Settings
+from bt_tracking.settings import TrackingSettings
 
 LOGGER = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def register_prompts(
     Raises:
         TrackingError: when the server stays away or refuses.
     """
-    settings = Settings.from_environment(retry_seconds)
+    settings = TrackingSettings.from_environment(retry_seconds)
     if settings is None or run_id is None:
         LOGGER.info("Tracking is off: the prompts of %s are not registered.", program.task)
         return {}
@@ -89,7 +89,7 @@ def register_model(
     Raises:
         TrackingError: when the server stays away or refuses.
     """
-    settings = Settings.from_environment(retry_seconds)
+    settings = TrackingSettings.from_environment(retry_seconds)
     if settings is None or run_id is None:
         LOGGER.info("Tracking is off: no model version of %s is registered.", task)
         return None

@@ -1,16 +1,20 @@
 """A local MLflow server on a run store, and the store itself."""
 
+import http.client
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from bt_core.errors import WorldError
+from bt_core.errors import TrackingError, WorldError
 from bt_core.retries import Pauses, try_again
+from bt_tracking.settings import DEFAULT_EXPERIMENT, redact
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 5000
@@ -112,3 +116,21 @@ def free_port(host: str = HOST, preferred: int = DEFAULT_PORT) -> int:
                 continue
             return int(probe.getsockname()[1])
     raise WorldError(f"No free port on {host}: end a server that listens there.")
+
+
+def served_experiment(url: str) -> str:
+    """The id of our experiment on a server that is running.
+
+    Raises:
+        TrackingError: when no MLflow server answers there, or it has no runs of ours.
+    """
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
+    query = urllib.parse.urlencode({"experiment_name": name})
+    try:
+        with urllib.request.urlopen(f"{url}/api/2.0/mlflow/experiments/get-by-name?{query}", timeout=10) as answer:
+            return str(json.load(answer)["experiment"]["experiment_id"])
+    except (OSError, http.client.HTTPException, KeyError, ValueError) as error:
+        raise TrackingError(
+            f"No MLflow server with runs of ours answers at {redact(url)} ({getattr(error, 'reason', error)}): start"
+            " one with `bt mlflow`."
+        ) from None

@@ -14,7 +14,7 @@ _QUERY = re.compile(r"\?\S*")
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrackingSettings:
     """One process's view of the tracking server.
 
     `pipeline_run` is the orchestrator's id of the whole run; all tasks that share it share one parent run.
@@ -29,7 +29,7 @@ class Settings:
     retry_seconds: float = DEFAULT_RETRY_SECONDS
 
     @classmethod
-    def from_environment(cls, retry_seconds: float | None = None) -> "Settings | None":
+    def from_environment(cls, retry_seconds: float | None = None) -> "TrackingSettings | None":
         """Read the variables; None when MLFLOW_TRACKING_URI is not set, which means: do not track.
 
         Args:

@@ -16,7 +16,7 @@ from bt_tracking.experiment import experiment_id
 from bt_tracking.notes import stage_note
 from bt_tracking.pipeline import INHERITED_TAGS, parent_of
 from bt_tracking.runs import KIND_TAG, PARENT_TAG, RUN_ID_TAG, STAGE_TAG, find_or_create
-from bt_tracking.settings import Settings
+from bt_tracking.settings import TrackingSettings
 
 LOGGER = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def record(
     Raises:
         TrackingError: when the server stays away or refuses; the outputs on disk are not touched.
     """
-    settings = Settings.from_environment(retry_seconds)
+    settings = TrackingSettings.from_environment(retry_seconds)
     if settings is None:
         LOGGER.info("MLFLOW_TRACKING_URI is not set: stage %s is not recorded.", report.stage)
         return None
@@ -67,7 +67,7 @@ def record(
 
 
 def _stage_run(
-    client: RetryingClient, settings: Settings, report: StageReport, tags: Mapping[str, str], nested: bool
+    client: RetryingClient, settings: TrackingSettings, report: StageReport, tags: Mapping[str, str], nested: bool
 ) -> Any:
     """The stage's run with its tags set: adopted, found again, or new."""
     started = report.started or time.time()

@@ -3,13 +3,12 @@
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
-from bt_cli.local.process_setup import find_own_tasks, quieten_libraries
 from bt_cli.options import common as options
 from bt_cli.options.settings import gather
+from bt_cli.process_setup import find_own_tasks, quieten_libraries
 from bt_cli.view.console import print_json, stderr, stdout
+from bt_cli.view.estimate import print_estimate
 from bt_core.errors import DataError
 from bt_core.strategy import parse_strategy
 
@@ -54,7 +53,7 @@ def estimate(
     """
     steps = parse_strategy(strategy)
     find_own_tasks()
-    rows = {"rows.train": train_rows, "rows.val": val_rows, "rows.test": test_rows}
+    rows = options.split_sizes(train_rows, val_rows, test_rows)
     chosen = gather({"task": task, "model": model, "data": data, **rows}, config, assignments, options.DEFAULT_TASK)
     quieten_libraries()
     with stderr().status("Loading the model, running three rows ..."):
@@ -65,14 +64,5 @@ def estimate(
         raise DataError("The three rows asked the LM nothing, so there is nothing to estimate: see bt check.")
     if as_json:
         print_json(found.record())
-        return
-    table = Table("stage", title=f"{found.strategy}: at most", title_justify="left")
-    for name in ("prompt tokens", "completion tokens", "tokens trained on", "GPU minutes"):
-        table.add_column(name, justify="right")
-    for one in found.stages:
-        numbers = (one.prompt_tokens, one.completion_tokens, one.train_tokens)
-        table.add_row(one.stage, *(f"{number:,}" for number in numbers), f"{one.minutes:.2f}")
-    stdout().print(table)
-    if found.memory:
-        stdout().print(Text(f"Training needs about {found.memory} in bfloat16."))
-    stdout().print(Text("Start-up of pods and loading of models come on top; docs/training.md has the formula."))
+    else:
+        print_estimate(stdout(), found)

@@ -6,9 +6,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bt_cli.local.process_setup import find_own_tasks, quieten_libraries
 from bt_cli.options import common as options
 from bt_cli.options.settings import gather
+from bt_cli.process_setup import find_own_tasks, quieten_libraries
 from bt_cli.view.console import print_json, stdout
 from bt_core.errors import ConfigError
 

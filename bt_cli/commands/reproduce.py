@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from bt_cli.local.run_folder import RUNS, SweepFolder
 from bt_cli.options import cluster
 from bt_cli.options import common as options
 from bt_cli.options.settings import gather
-from bt_cli.options.sweep import SweepOrder
+from bt_cli.options.sweep import SweepRequest
+from bt_cli.run_folder import RUNS, SweepFolder
 from bt_cli.view.console import print_json, stderr, stdout
 from bt_core.errors import ConfigError
 from bt_core.strategy import Strategy, format_strategy
@@ -75,16 +75,16 @@ def reproduce(
       bt reproduce --compile pipelines --image registry/bt-python:1 --gpus 1
     """
     _check_together(table, compiled, image, gpus)
-    orders = {} if table else dict(_orders(_named(tasks), size, strategies, seeds, model, assignments or ()))
+    requests = {} if table else dict(_requests(_named(tasks), size, strategies, seeds, model, assignments or ()))
     if compiled is not None:
-        _compile(orders, compiled, image, gpus, tracking_uri or "")
+        _compile(requests, compiled, image, gpus, tracking_uri or "")
         return
     if not table:
         from bt_cli.local.sweep import execute_sweep
 
-        for name, order in orders.items():
-            stderr().print(f"{name}: {len(order.strategies)} strategies, seeds {seeds}", style="bold")
-            execute_sweep(order, out / name, tracking_uri, cache)
+        for name, request in requests.items():
+            stderr().print(f"{name}: {len(request.strategies)} strategies, seeds {seeds}", style="bold")
+            execute_sweep(request, out / name, tracking_uri, cache)
     from bt_cli.view.paper_table import figures, markdown
 
     found = figures({name: SweepFolder(out / name).sweep for name in _named(tasks)})
@@ -122,15 +122,15 @@ def _named(tasks: str) -> list[str]:
     return names
 
 
-def _orders(
+def _requests(
     names: Sequence[str], size: str, strategies: str, seeds: str, model: str | None, assignments: Sequence[str]
-) -> Iterator[tuple[str, SweepOrder]]:
+) -> Iterator[tuple[str, SweepRequest]]:
     """A sweep a task; nothing that a sweep sets by itself, so that every weight step trains as in the paper."""
     arms, numbers = options.parse_sweep(strategies, seeds)
     for name in names:
         own = [text.removeprefix(f"{name}.") for text in assignments if _concerns(text, name)]
         settings = gather({"task": name, "model": model}, Path(size), own)
-        yield name, SweepOrder(tuple(arms), tuple(numbers), settings, MARGIN)
+        yield name, SweepRequest(tuple(arms), tuple(numbers), settings, MARGIN)
 
 
 def _concerns(assignment: str, task: str) -> bool:
@@ -139,13 +139,13 @@ def _concerns(assignment: str, task: str) -> bool:
     return owner == task or owner not in PAPER_TASKS
 
 
-def _compile(orders: dict[str, SweepOrder], folder: Path, image: str, gpus: int, tracking_uri: str) -> None:
+def _compile(requests: dict[str, SweepRequest], folder: Path, image: str, gpus: int, tracking_uri: str) -> None:
     from bt_pipelines.better_together import Options
     from bt_pipelines.compile import compile_sweep
 
     chosen = Options(image=image, tracking_uri=tracking_uri, gpus=gpus)
-    for name, order in orders.items():
-        path = compile_sweep(order.strategies, order.seeds, folder / f"{name}.yaml", chosen, order.parameters)
+    for name, request in requests.items():
+        path = compile_sweep(request.strategies, request.seeds, folder / f"{name}.yaml", chosen, request.parameters)
         stderr().print(f"Wrote the sweep of {name} to {path}.", markup=False)
     stderr().print(
         "When a sweep is done, put the sweep.json of its last task into runs/reproduce/TASK and run"

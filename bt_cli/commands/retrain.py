@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from bt_cli.local.run_folder import default_folder, fresh_folder
 from bt_cli.options import common as options
 from bt_cli.options.cluster import Profile
-from bt_cli.options.settings import Settings, gather
+from bt_cli.options.settings import RunSettings, gather
+from bt_cli.run_folder import default_folder, fresh_folder
 from bt_cli.view.console import print_json, stderr, stdout
 from bt_core.errors import ConfigError
 from bt_core.strategy import Strategy as Steps
@@ -68,17 +68,18 @@ def retrain(
         _compile(steps, settings, compile_to, tracking_uri, profile, fuse)
         return
     folder = fresh_folder(out or default_folder(settings.config, steps))
-    from bt_cli.local.retrain import execute_retrain, print_outcome
+    from bt_cli.local.retrain import execute_retrain
+    from bt_cli.view.retraining import print_retraining
 
     result = execute_retrain(steps, settings, folder, tracking_uri, cache, fuse)
     if as_json:
         print_json(result)
     else:
-        print_outcome(stdout(), result, folder)
+        print_retraining(stdout(), result, folder)
 
 
 def _compile(
-    steps: Steps, settings: Settings, path: Path, tracking_uri: str | None, profile: Path | None, fuse: bool
+    steps: Steps, settings: RunSettings, path: Path, tracking_uri: str | None, profile: Path | None, fuse: bool
 ) -> None:
     from bt_pipelines.better_together import Options
     from bt_pipelines.compile import compile_retrain

@@ -1,12 +1,11 @@
 """`bt rollback`: the previous champion is champion again."""
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bt_cli.local.run_folder import RUNS
+from bt_cli.run_folder import RUNS
 from bt_cli.view.console import stdout
 from bt_core.errors import ConfigError
 
@@ -35,8 +34,8 @@ def rollback(
 
 
 def _local_store() -> str:
-    from bt_tracking.server import local_store
+    from bt_tracking.server import DATABASE, local_store
 
-    if not Path(RUNS, "mlflow.db").exists():
+    if not (RUNS / DATABASE).exists():
         raise ConfigError("There is no MLflow store in runs/: name the server with --tracking-uri.")
     return local_store(RUNS)

@@ -1,8 +1,8 @@
 """`bt run`: compile a strategy and run that very pipeline file on this machine."""
 
-from bt_cli.local.run_folder import default_folder, fresh_folder
 from bt_cli.options import common as options
 from bt_cli.options.settings import gather
+from bt_cli.run_folder import default_folder, fresh_folder
 from bt_cli.view.console import print_json, stdout
 from bt_core.strategy import parse_strategy
 
@@ -37,7 +37,7 @@ def run(
       bt run --from s3://models/triage/1 --data newer.jsonl --strategy p
     """
     steps = parse_strategy(strategy)
-    rows = {"rows.train": train_rows, "rows.val": val_rows, "rows.test": test_rows}
+    rows = options.split_sizes(train_rows, val_rows, test_rows)
     chosen = {"task": task, "seed": seed, "start": start, "model": model, "data": data, **rows}
     settings = gather(chosen, config, assignments, _task_of(start) if start else options.DEFAULT_TASK)
     folder = fresh_folder(out or default_folder(settings.config, steps))

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from bt_cli.local.run_folder import default_sweep_folder
 from bt_cli.local.time_limit import at_most
 from bt_cli.options import common as options
 from bt_cli.options.settings import gather
-from bt_cli.options.sweep import SWEEP_DEFAULTS, SweepOrder
+from bt_cli.options.sweep import SWEEP_DEFAULTS, SweepRequest
+from bt_cli.run_folder import default_sweep_folder
 from bt_cli.view.console import print_json, stdout
 
 Force = Annotated[
@@ -60,17 +60,17 @@ def sweep(
       bt sweep --task iris --strategies "p; w; p -> w" --seeds 0,1 --out runs/iris
     """
     arms, numbers = options.parse_sweep(strategies, seeds)
-    rows = {"rows.train": train_rows, "rows.val": val_rows, "rows.test": test_rows}
+    rows = options.split_sizes(train_rows, val_rows, test_rows)
     chosen = {"task": task, "model": model, "data": data, "w.force": force or None, **rows}
     settings = gather(chosen, config, assignments, options.DEFAULT_TASK, SWEEP_DEFAULTS)
-    order = SweepOrder(tuple(arms), tuple(numbers), settings, margin)
+    request = SweepRequest(tuple(arms), tuple(numbers), settings, margin)
     folder = out or default_sweep_folder(settings.config)
 
     from bt_cli.local.sweep import execute_sweep
     from bt_cli.view.leaderboard import print_leaderboard
 
     with at_most(budget):
-        done, content = execute_sweep(order, folder, tracking_uri, cache)
+        done, content = execute_sweep(request, folder, tracking_uri, cache)
     if as_json:
         print_json(content)
     else:

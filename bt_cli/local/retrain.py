@@ -4,12 +4,9 @@ import json
 import shutil
 from typing import Any
 
-from rich.console import Console
-
 from bt_cli.local.run import new_run_id, run_pipeline, surroundings
-from bt_cli.local.run_folder import RunFolder
-from bt_cli.options.settings import Settings
-from bt_cli.view.summary import print_facts, short
+from bt_cli.options.settings import RunSettings
+from bt_cli.run_folder import RunFolder
 from bt_core.records import canonical_json
 from bt_core.steps.retrain.fresh import REASON
 from bt_core.strategy import Strategy, strategy_slug
@@ -21,7 +18,7 @@ from bt_tracking.serving import PROGRAM
 
 def execute_retrain(
     strategy: Strategy,
-    settings: Settings,
+    settings: RunSettings,
     folder: RunFolder,
     tracking_uri: str | None,
     cache: bool,
@@ -49,17 +46,6 @@ def execute_retrain(
         compile_retrain(strategy, folder.pipeline, Options(fuse=fuse))
         done = run_pipeline(folder, settings.parameters, environment, worker)
     return _collect(done, folder)
-
-
-def print_outcome(console: Console, result: dict[str, Any], folder: RunFolder) -> None:
-    """Print what became of the run."""
-    console.print(f"\n{result['outcome']}. {result['reason']}", markup=False)
-    for warning in result["drift"]:
-        console.print(f"drift: {warning}", markup=False)
-    facts = {"result": short(folder.result)}
-    if result["outcome"] != STOPPED:
-        facts |= {"program": f"{short(folder.program)} (version {result['version']} in MLflow)"}
-    print_facts(console, facts)
 
 
 def _collect(done: LocalRun, folder: RunFolder) -> dict[str, Any]:

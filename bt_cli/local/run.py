@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bt_cli.local.process_setup import find_own_tasks
-from bt_cli.local.run_folder import Folder, RunFolder
-from bt_cli.options.settings import Settings
+from bt_cli.options.settings import RunSettings
+from bt_cli.process_setup import find_own_tasks
+from bt_cli.run_folder import Folder, RunFolder
 from bt_cli.view.console import stderr
 from bt_cli.view.progress import progress_on
 from bt_core.engine.response_cache import CACHE_VARIABLE, cache_folder
@@ -33,7 +33,7 @@ FAREWELL_SECONDS = 5.0
 
 def execute(
     strategy: Strategy,
-    settings: Settings,
+    settings: RunSettings,
     folder: RunFolder,
     tracking_uri: str | None,
     cache: bool,

@@ -1,4 +1,4 @@
-"""A sweep from its order to its folder; a sweep that was stopped goes on where its answers and adapters end."""
+"""A sweep from its request to its folder; a sweep that was stopped goes on where its answers and adapters end."""
 
 import fcntl
 import json
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bt_cli.local.run import new_run_id, run_pipeline, surroundings
-from bt_cli.local.run_folder import SweepFolder, first_entry
-from bt_cli.options.sweep import SweepOrder
+from bt_cli.options.sweep import SweepRequest
+from bt_cli.run_folder import SweepFolder, first_entry
 from bt_core.errors import ConfigError
 from bt_core.records import canonical_json
 from bt_core.statistics import VANILLA
@@ -23,12 +23,12 @@ from bt_runtime.tracking import SWEEP
 
 
 def execute_sweep(
-    order: SweepOrder, path: Path, tracking_uri: str | None, cache: bool
+    request: SweepRequest, path: Path, tracking_uri: str | None, cache: bool
 ) -> tuple[SweepFolder, dict[str, Any]]:
     """Run a sweep on this machine; one that is finished is not run again.
 
     Args:
-        order: what to compare.
+        request: what to compare.
         path: the sweep's folder: new, or that of the same sweep, which then goes on.
         tracking_uri: the server that the user named, if any.
         cache: whether the tasks may take LM answers and adapters that were made before.
@@ -40,22 +40,22 @@ def execute_sweep(
         ConfigError: when the folder holds something else.
         BtError: the sentence of the task that failed.
     """
-    folder, run_id = _open(order, path)
+    folder, run_id = _open(request, path)
     if not folder.sweep.exists():
         with _alone(folder):
             for left in folder.artifacts.glob("*/"):  # outputs of tasks that an earlier call made
                 shutil.rmtree(left)
             environment = surroundings(folder, SWEEP, run_id, tracking_uri, cache)
-            _collect(run_pipeline(folder, order.parameters, environment), folder)
+            _collect(run_pipeline(folder, request.parameters, environment), folder)
     return folder, json.loads(folder.sweep.read_text(encoding="utf-8"))
 
 
-def _open(order: SweepOrder, path: Path) -> tuple[SweepFolder, str]:
+def _open(request: SweepRequest, path: Path) -> tuple[SweepFolder, str]:
     """The folder with its pipeline compiled, and the pipeline run's id."""
     folder = SweepFolder(path.resolve())
     with tempfile.TemporaryDirectory() as scratch:
-        compiled = compile_sweep(order.strategies, order.seeds, Path(scratch) / "pipeline.yaml").read_text("utf-8")
-    wanted = {"command": order.command, "parameters": order.parameters}
+        compiled = compile_sweep(request.strategies, request.seeds, Path(scratch) / "pipeline.yaml").read_text("utf-8")
+    wanted = {"command": request.command, "parameters": request.parameters}
     first = first_entry(path)
     if first is None:
         folder.path.mkdir(parents=True, exist_ok=True)

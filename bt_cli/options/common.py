@@ -153,6 +153,11 @@ DEFAULT_STRATEGIES = "; ".join(map(format_strategy, PAPER))
 DEFAULT_SEEDS = ",".join(map(str, SEEDS))
 
 
+def split_sizes(train: int | None, val: int | None, test: int | None) -> dict[str, int | None]:
+    """The values of `TrainRows`, `ValRows` and `TestRows` by their settings."""
+    return {"rows.train": train, "rows.val": val, "rows.test": test}
+
+
 def parse_sweep(strategies: str, seeds: str) -> tuple[list[Steps], list[int]]:
     """Read `p; w; p -> w` and `0,1,2`.
 

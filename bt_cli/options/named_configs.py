@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from bt_cli.local.process_setup import find_own_tasks
+from bt_cli.process_setup import find_own_tasks
 from bt_core.config import load_config_file
 from bt_core.errors import ConfigError
 from bt_core.task import is_declaration, module_of

@@ -17,7 +17,7 @@ _DECLARED_PATHS = ("data",)
 
 
 @dataclass(frozen=True)
-class Settings:
+class RunSettings:
     """`config` is checked and whole (less the task's own defaults); `overrides` holds only what the user set.
 
     `declared` is what the file of a declared task holds, which is part of both.
@@ -57,7 +57,7 @@ def gather(
     assignments: Sequence[str] | None = None,
     default_task: str = "",
     defaults: Mapping[str, Any] = MappingProxyType({}),
-) -> Settings:
+) -> RunSettings:
     """Merge and check everything the user set, before anything is imported or written.
 
     Args:
@@ -80,7 +80,7 @@ def gather(
     ]
     merged, declared = _with_declaration(_absolute(merge(*layers)))
     config = resolve_config(merged)
-    return Settings(config, config.model_dump(mode="json", exclude_unset=True), declared)
+    return RunSettings(config, config.model_dump(mode="json", exclude_unset=True), declared)
 
 
 def _with_declaration(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

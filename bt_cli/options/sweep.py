@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from bt_cli.options.settings import Settings
+from bt_cli.options.settings import RunSettings
 from bt_core.errors import ConfigError
 from bt_core.strategy import Strategy, format_strategy
 
@@ -16,7 +16,7 @@ SWEEP_DEFAULTS = MappingProxyType({"w.headroom_samples": 4})
 
 
 @dataclass(frozen=True)
-class SweepOrder:
+class SweepRequest:
     """The arguments that decide what a sweep computes.
 
     Raises:
@@ -25,7 +25,7 @@ class SweepOrder:
 
     strategies: tuple[Strategy, ...]
     seeds: tuple[int, ...]
-    settings: Settings
+    settings: RunSettings
     margin: float
 
     def __post_init__(self) -> None:
@@ -48,7 +48,7 @@ class SweepOrder:
         return shlex.join(["bt", "sweep", "--task", self.settings.config.task, *compared, *chosen])
 
 
-def check_settings(settings: Settings) -> None:
+def check_settings(settings: RunSettings) -> None:
     """Refuse settings that a sweep would not heed.
 
     Raises:

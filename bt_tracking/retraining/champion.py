@@ -26,7 +26,7 @@ from bt_tracking.registry import create_unless_there, registry_name
 from bt_tracking.retraining.ledger import needed_settings
 from bt_tracking.runs import find_or_create
 from bt_tracking.serving import PROGRAM
-from bt_tracking.settings import Settings
+from bt_tracking.settings import TrackingSettings
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 #: The artifact of a run that is registered: a model that serves.
@@ -146,10 +146,12 @@ def roll_back(task: str) -> tuple[int, int]:
         return now.version, _move(client, settings, name, int(previous), now, "rollback")
 
 
-def _move(client: RetryingClient, settings: Settings, name: str, to: int, now: Champion | None, kind: str) -> int:
+def _move(
+    client: RetryingClient, settings: TrackingSettings, name: str, to: int, now: Champion | None, kind: str
+) -> int:
     """Decide this term's move and carry it out, ours or another's; the version that became champion."""
     term = _term(client, name)
-    where = experiment_id(client, Settings(settings.uri, EXPERIMENT))
+    where = experiment_id(client, TrackingSettings(settings.uri, EXPERIMENT))
     before = now.version if now else None
     run = find_or_create(
         client,
@@ -197,7 +199,7 @@ def _champion(client: RetryingClient, name: str) -> Champion | None:
     return Champion(int(version), term, client.get_model_version(name, version).tags)
 
 
-def _links(client: RetryingClient, settings: Settings, run_id: str) -> dict[str, str]:
+def _links(client: RetryingClient, settings: TrackingSettings, run_id: str) -> dict[str, str]:
     """Where the run is to be found: the orchestrator's id of it, and its page where MLflow has pages."""
     if not settings.uri.startswith("http"):
         return {"pipeline.run": settings.pipeline_run or ""}
@@ -225,7 +227,7 @@ def _model(client: RetryingClient, name: str) -> Any:
 
 
 @contextmanager
-def _opened(task: str, what: str) -> Iterator[tuple[RetryingClient, Settings, str]]:
+def _opened(task: str, what: str) -> Iterator[tuple[RetryingClient, TrackingSettings, str]]:
     settings, name = needed_settings(), registry_name(task)
     with connect(settings, f"{what} {name}") as client:
         yield client, settings, name

@@ -12,20 +12,20 @@ from typing import Any
 from bt_core.errors import ConfigError
 from bt_tracking.connection import RetryingClient, connect
 from bt_tracking.registry import registry_name
-from bt_tracking.settings import Settings
+from bt_tracking.settings import TrackingSettings
 
 #: Marks a stage whose run is a record, and the one that has decided; the artifact that holds the roles.
 LEDGER_TAG, CONCLUDED_TAG, ROLES_FILE = "bt.ledger", "bt.concluded", "roles.json"
 _PAGE = 1000
 
 
-def needed_settings() -> Settings:
+def needed_settings() -> TrackingSettings:
     """The tracking server's settings.
 
     Raises:
         ConfigError: when there is none, without which nobody knows the champion and the sealed rows.
     """
-    settings = Settings.from_environment()
+    settings = TrackingSettings.from_environment()
     if settings is None:
         raise ConfigError(
             "Retraining needs MLflow, which remembers the champion and the sealed rows: set MLFLOW_TRACKING_URI."

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bt_cli.local.run import surroundings
-from bt_cli.local.run_folder import RunFolder
+from bt_cli.run_folder import RunFolder
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 
