@@ -1,4 +1,4 @@
-"""`bt check`: three rows of a task, seen from close by, before hours are spent on all of them."""
+"""`bt check`: run a program on three rows and show every call, before hours are spent on all rows."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -37,7 +37,7 @@ def check(
 ) -> None:
     """Run a program on three rows and find the usual mistakes.
 
-    Shows all that was asked and answered. Leaves with status 2 when a mistake would spoil a run.
+    Shows every prompt and answer. The exit status is 2 when a mistake would spoil a run.
 
     Examples:
       bt check continents

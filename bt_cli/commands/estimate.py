@@ -1,4 +1,4 @@
-"""`bt estimate`: tokens, GPU minutes and memory of a run, before it is submitted."""
+"""`bt estimate`: the tokens, GPU minutes and memory of a run, before it is submitted."""
 
 from typing import Annotated
 
@@ -16,11 +16,11 @@ GPU = "The GPU"
 Tflops = Annotated[
     float,
     typer.Option(
-        min=0.001, metavar="TFLOPS", help="Its dense bfloat16 rate, from the data sheet.", rich_help_panel=GPU
+        min=0.001, metavar="TFLOPS", help="Dense bfloat16 rate of the GPU, from its data sheet.", rich_help_panel=GPU
     ),
 ]
 Bandwidth = Annotated[
-    float, typer.Option(min=0.001, metavar="TB/S", help="Bandwidth of its memory.", rich_help_panel=GPU)
+    float, typer.Option(min=0.001, metavar="TB/S", help="Bandwidth of the GPU's memory.", rich_help_panel=GPU)
 ]
 Share = Annotated[
     float,
@@ -45,7 +45,8 @@ def estimate(
 ) -> None:
     """Estimate tokens, GPU minutes and memory of a run.
 
-    Runs three rows here. The GPU is an H100 unless options say otherwise; docs/training.md has the formula.
+    Runs the program on three rows on this machine. The GPU is an H100 unless options describe another one.
+    docs/training.md has the formula.
 
     Examples:
       bt estimate --task continents --strategy "p -> w -> p"
@@ -54,15 +55,15 @@ def estimate(
     steps = parse_strategy(strategy)
     find_own_tasks()
     rows = options.split_sizes(train_rows, val_rows, test_rows)
-    chosen = gather({"task": task, "model": model, "data": data, **rows}, config, assignments, options.DEFAULT_TASK)
+    settings = gather({"task": task, "model": model, "data": data, **rows}, config, assignments, options.DEFAULT_TASK)
     quieten_libraries()
     with stderr().status("Loading the model, running three rows ..."):
         from bt_core.steps.check.gpu_cost import Card, gpu_cost
 
-        found = gpu_cost(chosen.overrides, steps, Card(tflops, bandwidth, share))
-    if found is None:
-        raise DataError("The three rows asked the LM nothing, so there is nothing to estimate: see bt check.")
+        cost = gpu_cost(settings.overrides, steps, Card(tflops, bandwidth, share))
+    if cost is None:
+        raise DataError("The program called no LM on the three rows, so there is nothing to estimate: see `bt check`.")
     if as_json:
-        print_json(found.record())
+        print_json(cost.record())
     else:
-        print_estimate(stdout(), found)
+        print_estimate(stdout(), cost)

@@ -29,7 +29,7 @@ def mlflow(
         raise ConfigError(
             f"The folder {runs} holds no tracked runs ({DATABASE}): make one with `bt run`, or name another."
         )
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with it ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with SIGINT ignored
     stderr().print("Starting MLflow, which takes about 15 seconds ...")
     server = start_server(runs, port, host)
     try:

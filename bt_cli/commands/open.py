@@ -17,7 +17,8 @@ def open_runs(
 ) -> None:
     """Print the pages of an MLflow server that show runs best.
 
-    All runs, strategies averaged over seeds, and the arms of sweeps. The server has to be running (bt mlflow).
+    The pages list all runs, the strategies averaged over seeds, and the arms of sweeps.
+    The server has to be running (bt mlflow).
 
     Example: bt open http://127.0.0.1:5000
     """

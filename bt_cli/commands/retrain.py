@@ -1,4 +1,4 @@
-"""`bt retrain`: a challenger from the newest data, promoted only if it is better than the champion."""
+"""`bt retrain`: optimise on the newest data, and promote the result only if it beats the champion."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,7 @@ Data = Annotated[
     str | None,
     typer.Option(
         metavar="FOLDER",
-        help="Files whose names sort by age, in a folder or under s3://bucket/prefix; or hub:ID@REVISION.",
+        help="A folder or s3://bucket/prefix of files whose names sort by age; or hub:ID@REVISION.",
         show_default="the task's own",
         rich_help_panel=options.DATA,
     ),
@@ -28,7 +28,7 @@ CompileTo = Annotated[
     typer.Option(
         "--compile",
         metavar="FILE",
-        help="Run nothing: write the pipeline for a cluster, with --profile and --tracking-uri.",
+        help="Only write the pipeline for a cluster, with --profile and --tracking-uri; run nothing.",
         rich_help_panel=options.CLUSTER,
     ),
 ]
@@ -52,7 +52,8 @@ def retrain(
 ) -> None:
     """Optimise on data that grows, and promote what beats the champion.
 
-    The champion is a version in MLflow's Model Registry; fresh sealed rows decide. docs/retraining.md has the rules.
+    The champion is a version in MLflow's Model Registry. Fresh sealed rows decide.
+    docs/retraining.md has the rules.
 
     Examples:
       bt retrain --task triage:task --data s3://tickets
@@ -60,7 +61,7 @@ def retrain(
     """
     steps = parse_strategy(strategy)
     if profile and not compile_to:
-        raise ConfigError("--profile says what pods ask of a cluster: give it together with --compile FILE.")
+        raise ConfigError("--profile is for the pods of a cluster: give it together with --compile FILE.")
     chosen = {"task": task, "seed": seed, "model": model, "data": data}
     settings = gather(chosen, config, assignments, options.DEFAULT_TASK)
 

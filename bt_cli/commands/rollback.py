@@ -1,4 +1,4 @@
-"""`bt rollback`: the previous champion is champion again."""
+"""`bt rollback`: make the previous champion the champion again."""
 
 import os
 from typing import Annotated
@@ -16,12 +16,12 @@ TrackingUri = Annotated[
 
 
 def rollback(
-    task: Annotated[str, typer.Argument(metavar="TASK", help="The task whose champion is to be taken back.")],
+    task: Annotated[str, typer.Argument(metavar="TASK", help="The task whose champion is rolled back.")],
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Make the champion before this one champion again.
+    """Make the previous champion the champion again.
 
-    Moves the alias `champion` in MLflow back by one version; a second time, by one more.
+    Moves the alias `champion` in MLflow back by one promotion; the same command again moves it back by one more.
 
     Example: bt rollback triage:task
     """

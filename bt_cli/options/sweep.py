@@ -1,4 +1,4 @@
-"""What a sweep is asked to do, checked before anything is imported or written."""
+"""The request for a sweep, checked before anything is imported or written."""
 
 import json
 import shlex
@@ -11,7 +11,7 @@ from bt_cli.options.settings import RunSettings
 from bt_core.errors import ConfigError
 from bt_core.strategy import Strategy, format_strategy
 
-#: What a sweep sets where the user does not: it looks for headroom before every weight step.
+#: Defaults of a sweep: it measures the headroom before every weight step.
 SWEEP_DEFAULTS = MappingProxyType({"w.headroom_samples": 4})
 
 
@@ -35,12 +35,12 @@ class SweepRequest:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Values of the pipeline's parameters."""
+        """The arguments of the compiled pipeline."""
         return {**self.settings.parameters, "margin": self.margin, "command": self.command}
 
     @property
     def command(self) -> str:
-        """The command that does the same again."""
+        """The command line of the same sweep."""
         arms = "; ".join(map(format_strategy, self.strategies))
         seeds = ",".join(map(str, self.seeds))
         compared = ["--strategies", arms, "--seeds", seeds, "--margin", str(self.margin)]
@@ -49,7 +49,7 @@ class SweepRequest:
 
 
 def check_settings(settings: RunSettings) -> None:
-    """Refuse settings that a sweep would not heed.
+    """Refuse settings that a sweep would ignore.
 
     Raises:
         ConfigError: when they name a seed.
@@ -59,7 +59,7 @@ def check_settings(settings: RunSettings) -> None:
 
 
 def _settings(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """`key=value` for every leaf, `w.epochs=5`."""
+    """`key=value` for every single setting, such as `w.epochs=5`."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _settings(value, f"{prefix}{name}.")

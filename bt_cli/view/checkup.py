@@ -1,4 +1,4 @@
-"""What `bt check` shows of three rows: every prompt and answer, what was found, and what the strategies cost."""
+"""The output of `bt check`: every prompt and answer of three rows, the findings, and the cost of each strategy."""
 
 from rich.console import Console, Group
 from rich.panel import Panel

@@ -1,4 +1,4 @@
-"""What `bt estimate` shows: a row a stage, and the memory that training needs."""
+"""The output of `bt estimate`: a row for each stage, and the memory that training needs."""
 
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,10 @@ def print_estimate(console: Console, estimate: "GpuCost") -> None:
     table = Table("stage", title=f"{estimate.strategy}: at most", title_justify="left")
     for name in ("prompt tokens", "completion tokens", "tokens trained on", "GPU minutes"):
         table.add_column(name, justify="right")
-    for one in estimate.stages:
-        numbers = (one.prompt_tokens, one.completion_tokens, one.train_tokens)
-        table.add_row(one.stage, *(f"{number:,}" for number in numbers), f"{one.minutes:.2f}")
+    for stage in estimate.stages:
+        numbers = (stage.prompt_tokens, stage.completion_tokens, stage.train_tokens)
+        table.add_row(stage.stage, *(f"{number:,}" for number in numbers), f"{stage.minutes:.2f}")
     console.print(table)
     if estimate.memory:
         console.print(Text(f"Training needs about {estimate.memory} in bfloat16."))
-    console.print(Text("Start-up of pods and loading of models come on top; docs/training.md has the formula."))
+    console.print(Text("Starting pods and loading models take time on top of this; docs/training.md has the formula."))

@@ -1,4 +1,4 @@
-"""What a person reads at the end of a retraining."""
+"""The lines at the end of a retraining."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from bt_runtime.retraining import STOPPED
 
 
 def print_retraining(console: Console, result: dict[str, Any], folder: RunFolder) -> None:
-    """Print what a retraining came to.
+    """Print the outcome of a retraining.
 
     Args:
         console: where to.
