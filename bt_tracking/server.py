@@ -1,4 +1,4 @@
-"""A local MLflow server on a run store, and the store itself."""
+"""A local MLflow server, and the run store that it serves."""
 
 import http.client
 import json
@@ -24,9 +24,9 @@ _PAUSES = Pauses(first=0.2, longest=0.2)
 
 
 def local_store(folder: Path) -> str:
-    """The tracking URI of a store in a folder, which is made if need be; usable without any server.
+    """The tracking URI of a store in a folder, which is created if it is missing. No server is needed to use it.
 
-    The database is `mlflow.db`, the artifacts lie in `artifacts/` beside it.
+    The database is `mlflow.db`, and the artifacts are in `artifacts/` beside it.
     """
     folder = folder.absolute()
     (folder / _ARTIFACTS).mkdir(parents=True, exist_ok=True)
@@ -35,18 +35,18 @@ def local_store(folder: Path) -> str:
 
 @dataclass(frozen=True)
 class LocalServer:
-    """A running server: its process (a group of its own) and its address."""
+    """A running server: its process, which leads a process group, and its address."""
 
     process: subprocess.Popen[bytes]
     url: str
 
     def wait_until_ready(self, seconds: float = 120.0) -> None:
-        """Return when the server answers.
+        """Wait until the server answers.
 
         Raises:
-            WorldError: when it ends or does not answer in time.
+            WorldError: when the server ends, or does not answer in time.
         """
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # this machine needs no proxy
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a server on this machine needs no proxy
 
         def ask() -> None:
             if self.process.poll() is not None:
@@ -64,7 +64,7 @@ class LocalServer:
             ) from None
 
     def stop(self) -> None:
-        """End the server and its workers."""
+        """End the server and its worker processes."""
         for stop, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, None)):
             if self.process.poll() is not None:
                 return
@@ -76,12 +76,12 @@ class LocalServer:
 
 
 def start_server(folder: Path, port: int | None = None, host: str = HOST) -> LocalServer:
-    """Start MLflow's UI and API on a store made by `local_store`; it takes 10 to 15 s to answer.
+    """Start MLflow's UI and API on the store of `local_store`. It takes 10 to 15 seconds to answer.
 
     Args:
         folder: the store's folder.
-        port: where to listen; left out: 5000, or any free one when that is taken.
-        host: the address to listen on; this machine only unless you say otherwise.
+        port: port to listen on; when left out, 5000, or any free one if 5000 is taken.
+        host: address to listen on; by default only this machine can reach it.
     """
     chosen = port or free_port(host)
     command = server_command(folder, chosen, host)
@@ -90,23 +90,23 @@ def start_server(folder: Path, port: int | None = None, host: str = HOST) -> Loc
 
 
 def server_command(folder: Path, port: int, host: str = HOST) -> list[str]:
-    """The command line of a local server: one worker, artifacts served through it."""
+    """The command line of a local server with one worker, which serves the artifacts too."""
     store = local_store(folder)
     artifacts = (folder.absolute() / _ARTIFACTS).as_uri()
     where = ["--backend-store-uri", store, "--artifacts-destination", artifacts, "--serve-artifacts"]
     listen = ["--host", host, "--port", str(port), "--workers", "1"]
-    quiet = ["--uvicorn-opts", "--log-level warning"]  # else a line for every request
+    quiet = ["--uvicorn-opts", "--log-level warning"]  # otherwise a line for every request
     return [sys.executable, "-m", "mlflow", "server", *where, *listen, *quiet]
 
 
 def server_environment() -> dict[str, str]:
-    """The environment of a local server: no job runner, no telemetry."""
+    """The environment of a local server, without job runner and telemetry."""
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
     return {**os.environ, **quiet}
 
 
 def free_port(host: str = HOST, preferred: int = DEFAULT_PORT) -> int:
-    """The preferred port when it is free, any free one otherwise."""
+    """The preferred port if it is free, otherwise any free one."""
     for port in (preferred, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
