@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from itertools import takewhile
 
-from benchmarks.page import NAMES, PAGE, page
-from benchmarks.record import ROOT
+from benchmarks.harness.page import NAMES, PAGE, page
+from benchmarks.harness.record import ROOT
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -17,12 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.grids import Source, grid, unshared
+from benchmarks.contestants.llama import LlamaCpp, add_llama_options, llama_cpp
+from benchmarks.contestants.plain import PlainTransformers
+from benchmarks.harness.grids import Source, grid, unshared
+from benchmarks.harness.models import add_model_options, open_model, settings
+from benchmarks.harness.record import Table, Timed, finish, in_turn, parser, percent, ratios, shown, spread
 from benchmarks.limits import Rates, Shape, forward_flops, now
-from benchmarks.llama import LlamaCpp, add_llama_options, llama_cpp
-from benchmarks.models import add_model_options, open_model, settings
-from benchmarks.plain import PlainTransformers
-from benchmarks.record import Table, Timed, finish, in_turn, parser, percent, ratios, shown, spread
 from bt_core.engine.base import Request
 from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.records import Usage

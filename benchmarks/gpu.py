@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoTokenizer
 
+from benchmarks.harness.models import add_model_options, open_model, place, settings
+from benchmarks.harness.record import Table, finish, parser, percent, quiet, shown, spread, timed
 from benchmarks.limits import Shape, lora_flops, now
-from benchmarks.models import add_model_options, open_model, place, settings
-from benchmarks.record import Table, finish, parser, percent, quiet, shown, spread, timed
 from bt_core.config import EngineConfig, LoraConfig
 from bt_core.engine.base import Message, Request, Sampling, TrainingRow
 from bt_core.engine.local.transformers_engine import TransformersEngine

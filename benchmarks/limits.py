@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig
 
-from benchmarks.models import add_model_options, open_model, place
-from benchmarks.record import Table, finish, parser, shown, spread, timed
+from benchmarks.harness.models import add_model_options, open_model, place
+from benchmarks.harness.record import Table, finish, parser, shown, spread, timed
 from bt_core.engine.cpu.onednn_linear import OneDnnLinear, onednn_multiplies
 
 #: Tokens in a batch over which a layer's products are timed.

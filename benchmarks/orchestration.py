@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record import ROOT, Table, Timed, finish, in_turn, parser, ratios, shown, spread, timed
+from benchmarks.harness.record import ROOT, Table, Timed, finish, in_turn, parser, ratios, shown, spread, timed
 from bt_core.engine.response_cache import CACHE_VARIABLE
 from bt_core.records import StageReport
 from bt_core.strategy import format_strategy, parse_strategy, strategy_slug

@@ -16,7 +16,7 @@ from typing import Any
 
 import dspy
 
-from benchmarks.record import Table, finish, parser
+from benchmarks.harness.record import Table, finish, parser
 from bt_core.config import resolve_config
 from bt_core.data import read_rows
 from bt_core.lm.runner import Runner

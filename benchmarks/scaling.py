@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.models import add_model_options, open_model
-from benchmarks.record import Table, finish, in_turn, parser, quiet, ratios, shown, spread
+from benchmarks.harness.models import add_model_options, open_model
+from benchmarks.harness.record import Table, finish, in_turn, parser, quiet, ratios, shown, spread
 from bt_core.config import Config
 from bt_core.engine.base import Completion, Request
 from bt_core.engine.local.transformers_engine import TransformersEngine

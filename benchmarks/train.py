@@ -26,9 +26,9 @@ from transformers import (
     set_seed,
 )
 
+from benchmarks.harness.models import add_model_options, open_model, plain_model, settings
+from benchmarks.harness.record import Table, finish, in_turn, parser, percent, quiet, ratios, shown, spread
 from benchmarks.limits import Shape, lora_flops, now
-from benchmarks.models import add_model_options, open_model, plain_model, settings
-from benchmarks.record import Table, finish, in_turn, parser, percent, quiet, ratios, shown, spread
 from bt_core.config import EngineConfig, LoraConfig
 from bt_core.engine.base import Message, TrainingRow
 from bt_core.engine.training.job import TrainingJob

@@ -23,9 +23,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contestants import CONTESTANTS, Outcome, Setting, usage_figures
-from benchmarks.models import add_model_options, open_model
-from benchmarks.record import Table, Timed, finish, in_turn, parser, quiet, ratios, shown
+from benchmarks.contestants.better_together import CONTESTANTS, Problem, Solution, usage_figures
+from benchmarks.harness.models import add_model_options, open_model
+from benchmarks.harness.record import Table, Timed, finish, in_turn, parser, quiet, ratios, shown
 from bt_core.config import Config, resolve_config
 from bt_core.data import load_splits
 from bt_core.engine.local.transformers_engine import TransformersEngine
@@ -90,25 +90,25 @@ def _shown_settings(options: argparse.Namespace) -> dict[str, Any]:
 
 def _compete(
     options: argparse.Namespace, base: BaseModel, scratch: Path
-) -> tuple[dict[str, list[Timed[Outcome]]], dict[str, list[float]]]:
+) -> tuple[dict[str, list[Timed[Solution]]], dict[str, list[float]]]:
     """Times and outcomes, and test scores, by contestant and seed."""
     task = load_task(TASK)
     configs = []
     for seed in range(options.repeats):
         configs.append(resolve_config(task.config, _overrides(options, base, seed)))
 
-    def optimise(name: str, seed: int) -> Outcome:
+    def optimise(name: str, seed: int) -> Solution:
         folder = scratch / f"{name}-{seed}"
         folder.mkdir()
         print(f"seed {seed}: {NAMES[name]} ...", file=sys.stderr, flush=True)
-        setting = Setting(task, configs[seed], _overrides(options, base, seed), base, folder)
+        problem = Problem(task, configs[seed], _overrides(options, base, seed), base, folder)
         with quiet() as log:
-            outcome = CONTESTANTS[name](setting)
+            solution = CONTESTANTS[name](problem)
         failed = [line for line in log.getvalue().splitlines() if "failed with error" in line]
         if failed:
-            outcome.details["failed"] = failed
+            solution.details["failed"] = failed
         gc.collect()
-        return outcome
+        return solution
 
     warm = TransformersEngine(base, configs[0].engine)  # files in memory, libraries imported
     taken = in_turn({name: partial(optimise, name) for name in options.contestants}, options.repeats)
@@ -118,23 +118,23 @@ def _compete(
     return taken, scores
 
 
-def _score(engine: TransformersEngine, config: Config, outcome: Outcome) -> float:
+def _score(engine: TransformersEngine, config: Config, solution: Solution) -> float:
     """Share of the test rows that the final program answers right."""
-    if outcome.program is None or outcome.folder is None:
-        return float(outcome.test_score or 0.0)
+    if solution.program is None or solution.folder is None:
+        return float(solution.test_score or 0.0)
     task = load_task(TASK)
     rows = load_splits(task, config.data, config.rows, config.seed)["test"]
     with quiet():
-        traces = Runner(task, config, engine, outcome.folder).run(outcome.program, rows)
+        traces = Runner(task, config, engine, solution.folder).run(solution.program, rows)
     return sum(trace.score for trace in traces) / len(traces)
 
 
-def _run(run: Timed[Outcome], score: float) -> dict[str, Any]:
+def _run(run: Timed[Solution], score: float) -> dict[str, Any]:
     figures = usage_figures(run.result.usage)
     return {"seconds": round(run.seconds, 2), "test_score": round(score, 4), **figures, **run.result.details}
 
 
-def _ratios(taken: Mapping[str, Sequence[Timed[Outcome]]]) -> dict[str, dict[str, float]]:
+def _ratios(taken: Mapping[str, Sequence[Timed[Solution]]]) -> dict[str, dict[str, float]]:
     seconds = {name: [run.seconds for run in runs] for name, runs in taken.items()}
     tokens = {name: [run.result.usage.computed_prompt_tokens for run in runs] for name, runs in taken.items()}
     asked = {name: [run.result.usage.prompt_tokens for run in runs] for name, runs in taken.items()}

@@ -1,4 +1,4 @@
-"""The `bt` command itself: registers the commands and turns our errors into a sentence and an exit status."""
+"""The `bt` command itself: register the commands, and turn our errors into a sentence and an exit status."""
 
 import atexit
 import gc
@@ -16,6 +16,8 @@ from bt_cli.commands.compare import compare
 from bt_cli.commands.compile import compile_command
 from bt_cli.commands.estimate import estimate
 from bt_cli.commands.init import init
+from bt_cli.commands.mlflow import mlflow
+from bt_cli.commands.open import open_runs
 from bt_cli.commands.predict import predict
 from bt_cli.commands.publish import publish
 from bt_cli.commands.report import report
@@ -29,7 +31,6 @@ from bt_cli.commands.show import show
 from bt_cli.commands.submit import submit
 from bt_cli.commands.sweep import sweep
 from bt_cli.commands.tasks import tasks
-from bt_cli.commands.ui import mlflow, open_runs
 from bt_cli.commands.upload import upload
 from bt_core.errors import BtError, UserError, WorldError
 
@@ -42,7 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-#: What the file system says of a path that is not as a command needs it; other errors are no fault of the path.
+#: Errors of the file system that the user mends by giving another path.
 _WRONG_PATHS = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 #: Every command, under the heading that it has in `bt --help`.
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
@@ -54,7 +55,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "reproduce": reproduce,
     },
     "Your own task": {"init": init, "check": check, "estimate": estimate, "tasks": tasks},
-    "What came out": {
+    "Results": {
         "show": show,
         "predict": predict,
         "compare": compare,
@@ -92,14 +93,14 @@ def _options(
 
 
 def _end(number: int, _: FrameType | None) -> None:
-    """Leave as after Ctrl-C, so that what a command started ends with it."""
+    """End as after Ctrl-C, so that the processes that a command started end with it."""
     raise SystemExit(128 + number)
 
 
 def main() -> None:
-    """Run `bt`; an error that a person can meet is one sentence on stderr, exit status 2 (theirs) or 1."""
+    """Run `bt`. Our own errors end it with one sentence on stderr and exit status 2 (the user's error) or 1."""
     signal.signal(signal.SIGTERM, _end)
-    atexit.register(gc.freeze)  # or all that was imported is looked through for garbage once more
+    atexit.register(gc.freeze)  # spares Python a last search for garbage in all imported modules
     try:
         app(prog_name="bt")
     except BtError as error:

@@ -1,4 +1,4 @@
-"""Kubeflow Pipelines' API: upload, submit, schedule, and look; nothing else speaks to a cluster."""
+"""Kubeflow Pipelines' API: upload, submit, schedule and list. No other package speaks to a cluster."""
 
-#: The pipeline, the experiment and the schedule where none is named.
+#: The default name of the pipeline, the experiment and the schedule.
 DEFAULT_NAME = "better-together"

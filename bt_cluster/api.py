@@ -1,7 +1,7 @@
-"""One client of Kubeflow's API whose troubles are one sentence each.
+"""A client of Kubeflow's API, whose every failure is one sentence.
 
-It is the client below `kfp.Client`, with the same API objects: that class waits without end for an answer, prints, and
-asks the server for its health five times before it says that a token is wrong.
+It uses the API objects below `kfp.Client`, and not that class, which waits for an answer without a time limit, prints,
+and asks the server for its health five times before it says that a token is wrong.
 """
 
 import json
@@ -16,8 +16,8 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, Pr
 from bt_cluster.connection import TOKEN, Connection
 from bt_core.errors import BtError, UserError, WorldError
 
-#: Reading and deleting is tried again, anything where the connection was never made too; nothing that may have
-#: happened already.
+#: Requests that read or delete are tried again, and any request whose connection was never made: none of them can
+#: take effect twice.
 _RETRY = urllib3.Retry(
     total=3,
     read=2,
@@ -31,10 +31,10 @@ PAGE = 100
 
 
 class Api:
-    """The services of one Kubeflow.
+    """The services of a Kubeflow installation.
 
     Attributes:
-        pipelines, uploads, experiments, runs, recurring_runs: `kfp_server_api`'s services; call them by `call`.
+        pipelines, uploads, experiments, runs, recurring_runs: services of `kfp_server_api`, called through `call`.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -52,13 +52,13 @@ class Api:
         """Call a function of a service.
 
         Args:
-            doing: what for, as in "Kubeflow cannot ...".
-            function: of one of the services.
-            expected: statuses that are no error here; the answer is None then.
+            doing: the purpose, as the sentence names it after "Kubeflow cannot".
+            function: a method of one of the services.
+            expected: statuses that are no error here. The answer is None then.
 
         Raises:
-            UserError: when Kubeflow refuses.
-            WorldError: when it fails, or cannot be reached.
+            UserError: when Kubeflow refuses the call.
+            WorldError: when Kubeflow fails or cannot be reached.
         """
         seconds = self.connection.seconds
         kwargs = {name: value for name, value in kwargs.items() if value not in ("", None)}
@@ -72,15 +72,15 @@ class Api:
             raise self._unreached(doing, error) from None
 
     def every(self, doing: str, function: Callable[..., Any], field: str, *args: Any, **kwargs: Any) -> list[Any]:
-        """All pages of a listing; `field` is the attribute of an answer that holds its items."""
-        found: list[Any] = []
+        """The items of all pages of a listing; `field` is the attribute of a page that holds its items."""
+        items: list[Any] = []
         token = ""
         while True:
             page = self.call(doing, function, *args, page_token=token, page_size=PAGE, **kwargs)
-            found += getattr(page, field) or []
+            items += getattr(page, field) or []
             token = page.next_page_token or ""
             if not token:
-                return found
+                return items
 
     def _refused(self, doing: str, error: kfp.ApiException) -> BtError:
         where, status, said = f"Kubeflow at {self.connection.host}", error.status, _said(error)
@@ -89,15 +89,15 @@ class Api:
             return UserError(f"{where} does not accept {token} (401): set {TOKEN}, or name a --token-file.")
         if status == 403:
             namespace = f" in the namespace {self.connection.namespace}" if self.connection.namespace else ""
-            return UserError(f"{where} does not allow you to {doing}{namespace} (403{said}): ask for the right to.")
+            return UserError(f"{where} does not allow you to {doing}{namespace} (403{said}): ask for permission.")
         if status == 404:
             return UserError(
-                f"{where} cannot {doing}, since something of it is not there (404{said}): check the names."
+                f"{where} cannot {doing}, since something that it needs does not exist (404{said}): check the names."
             )
         if status == 409:
-            return UserError(f"{where} cannot {doing}, since there is one already (409{said}): choose another name.")
+            return UserError(f"{where} cannot {doing}, since it exists already (409{said}): choose another name.")
         if 400 <= (status or 0) < 500:
-            return UserError(f"{where} cannot {doing} ({status}{said}): mend what it names.")
+            return UserError(f"{where} cannot {doing} ({status}{said}): correct what it names.")
         if status:
             return WorldError(f"{where} failed to {doing} ({status}{said}): try again later.")
         return self._untrusted(doing, str(error.reason))
@@ -113,8 +113,8 @@ class Api:
             )
         if isinstance(reason, ReadTimeoutError):
             return WorldError(
-                f"{where} did not {doing} within {self.connection.seconds:g} s; it may do so yet: look before you try"
-                " again."
+                f"{where} did not {doing} within {self.connection.seconds:g} s, and may still do so: look before you"
+                " try again."
             )
         if isinstance(reason, urllib3.exceptions.NewConnectionError | ConnectTimeoutError):
             return WorldError(f"{where} cannot be reached to {doing}: check --host and the network.")
@@ -126,12 +126,12 @@ class Api:
         first = reason.strip().splitlines()[-1] if reason.strip() else "unknown"
         return UserError(
             f"Kubeflow at {self.connection.host} cannot be trusted to {doing} ({first[:200].rstrip('.')}): name the"
-            " certificate of who signed for it by --ca-file."
+            " certificate of its authority by --ca-file."
         )
 
 
 class _Client(kfp.ApiClient):
-    """Refuses answers that are no JSON: a login page, for example, which comes with status 200."""
+    """An API client that refuses answers other than JSON, such as a login page, which comes with status 200."""
 
     def deserialize(self, response: Any, response_type: Any) -> Any:
         try:
@@ -145,23 +145,23 @@ class _Client(kfp.ApiClient):
 
 
 def _configuration(connection: Connection) -> kfp.Configuration:
-    found = kfp.Configuration(host=connection.host)
-    found.retries = _RETRY
+    items = kfp.Configuration(host=connection.host)
+    items.retries = _RETRY
     if connection.token:
-        found.api_key["authorization"] = connection.token
-        found.api_key_prefix["authorization"] = "Bearer"
+        items.api_key["authorization"] = connection.token
+        items.api_key_prefix["authorization"] = "Bearer"
     if connection.ca_file:
-        found.ssl_ca_cert = connection.ca_file
+        items.ssl_ca_cert = connection.ca_file
     if connection.proxy:
-        found.proxy = connection.proxy
+        items.proxy = connection.proxy
         parts = urlsplit(connection.proxy)
         if parts.username:
-            found.proxy_headers = urllib3.make_headers(proxy_basic_auth=f"{parts.username}:{parts.password or ''}")
-    return found
+            items.proxy_headers = urllib3.make_headers(proxy_basic_auth=f"{parts.username}:{parts.password or ''}")
+    return items
 
 
 def _said(error: kfp.ApiException) -> str:
-    """Kubeflow's own words, first line."""
+    """The first line of Kubeflow's own message."""
     try:
         content = json.loads(error.body or "null")
     except ValueError:
@@ -173,5 +173,5 @@ def _said(error: kfp.ApiException) -> str:
 
 
 def equals(key: str, value: str) -> str:
-    """A filter of a listing."""
+    """The filter of a listing for entries whose `key` has this value."""
     return json.dumps({"predicates": [{"operation": "EQUALS", "key": key, "string_value": value}]})

@@ -1,4 +1,4 @@
-"""Which Kubeflow to speak to and as whom: options first, then the environment, as Kubeflow's own SDK names it."""
+"""The address and credentials of a Kubeflow: from options first, then from the variables of Kubeflow's own SDK."""
 
 import os
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ TOKEN_FILE = "KF_PIPELINES_SA_TOKEN_PATH"
 CA_FILE = "KF_PIPELINES_CA_CERT"
 NAMESPACE = "KF_PIPELINES_NAMESPACE"
 SECONDS = "BT_CLUSTER_TIMEOUT_SECONDS"
-#: Where Kubeflow puts the token of a pod's service account.
+#: The file in which Kubeflow gives a pod the token of its service account.
 POD_TOKEN_FILE = Path("/var/run/secrets/kubeflow/pipelines/token")
 
 DEFAULT_SECONDS = 30.0
@@ -27,13 +27,13 @@ class Connection:
     """How to reach the API.
 
     Attributes:
-        host: address without the `/apis/...` part.
-        ui: address of the web pages, for links.
-        namespace: of a multi-user Kubeflow; empty on others.
-        token: sent as a bearer token; empty for none. Never printed.
-        ca_file: certificates to trust instead of the usual ones; empty for those.
+        host: address of the API, without the `/apis/...` part.
+        ui: address of the web pages, used in links.
+        namespace: namespace on a multi-user Kubeflow; empty on others.
+        token: bearer token; empty for none. It is never printed.
+        ca_file: file of certificates to trust instead of the usual ones; empty for the usual ones.
         proxy: address of a proxy; empty for none.
-        seconds: to wait for an answer.
+        seconds: time to wait for an answer.
     """
 
     host: str
@@ -53,10 +53,10 @@ class Connection:
         token_file: Path | None = None,
         environment: Mapping[str, str] = os.environ,
     ) -> "Connection":
-        """From options, None where not given, and the environment.
+        """The connection that the options (None where not given) and the environment describe.
 
         Raises:
-            ConfigError: when no host is named, or one of the files or addresses is of no use.
+            ConfigError: when no host is named, or a file or address is not usable.
         """
         read = environment.get
         address = _address(host or read(HOST, ""))
@@ -94,19 +94,19 @@ def _address(text: str) -> str:
     except ValueError:  # a port that is no number, half a bracket
         is_address = False
     if not is_address:
-        raise ConfigError(f"The address {text} is none: write http://... or https://..., as in a browser.")
-    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")  # what a browser shows after # is no part of it
+        raise ConfigError(f"`{text}` is no address of Kubeflow: write http://... or https://..., as in a browser.")
+    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")  # without the fragment after #
 
 
 def _token(file: Path | None, environment: Mapping[str, str]) -> str:
-    found = _found_token(file, environment)
-    if not found.isascii() or not found.isprintable():  # no header may hold it, and Python's own error would show it
-        raise ConfigError(f"The token has a line break or letters that no token has: check --token-file or {TOKEN}.")
-    return found
+    token = _read_token(file, environment)
+    if not token.isascii() or not token.isprintable():  # Python's own error would show it
+        raise ConfigError(f"The token holds a line break or a character of no token: check --token-file or {TOKEN}.")
+    return token
 
 
-def _found_token(file: Path | None, environment: Mapping[str, str]) -> str:
-    """A file that was named wins over the variable; the file of a pod's service account comes last."""
+def _read_token(file: Path | None, environment: Mapping[str, str]) -> str:
+    """The token from a named file, else from the variable, else from the file of a pod's service account."""
     if file is None and environment.get(TOKEN):
         return environment[TOKEN].strip()
     named = file or (Path(environment[TOKEN_FILE]) if environment.get(TOKEN_FILE) else None)
@@ -116,7 +116,7 @@ def _found_token(file: Path | None, environment: Mapping[str, str]) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
+        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
         raise ConfigError(f"The token file {path} cannot be read ({reason}): check --token-file.") from None
 
 
@@ -127,7 +127,7 @@ def _ca_file(path: str) -> str:
 
 
 def _proxy(host: str) -> str:
-    """From HTTPS_PROXY, HTTP_PROXY and NO_PROXY."""
+    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY give for the host; empty for none."""
     parts = urlsplit(host)
     return "" if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme, "")
 

@@ -1,8 +1,9 @@
-"""Cron expressions as Kubeflow reads them: six fields, seconds first, checked and said back in words.
+"""Cron expressions as Kubeflow reads them: six fields, seconds first. They are checked and explained in words.
 
-Kubeflow's backend parses with robfig/cron 1.2, which takes five fields for the first five of six, so that `0 2 * * *`
-means the second minute of every hour; neither its SDK nor its API objects. This grammar is that parser's, less its
-descriptors (`@daily`); times and words come from cronsim once the two agree on the meaning of every field.
+Kubeflow's backend parses with robfig/cron 1.2, which takes five fields for the first five of six: `0 2 * * *` means the
+second minute of every hour, and neither the SDK nor the API warns of that. The grammar here is that of the parser,
+without its descriptors (`@daily`). Times and words come from cronsim, for which every field is respelled to mean the
+same.
 """
 
 import re
@@ -21,7 +22,7 @@ NEXT_TIMES = 3
 
 @dataclass(frozen=True)
 class Field:
-    """One of the six: what it may hold. `names` count from `low`."""
+    """One of the six fields and its allowed values. The first of `names` stands for `low`."""
 
     name: str
     low: int
@@ -50,8 +51,8 @@ class Cron:
     """A checked expression.
 
     Attributes:
-        expression: six fields, as they are sent.
-        words: what they say, "At 02:00 every day".
+        expression: six fields, as Kubeflow receives them.
+        words: their meaning, such as "At 02:00 every day".
     """
 
     expression: str
@@ -67,8 +68,8 @@ def parse_cron(expression: str) -> Cron:
     """Check a cron expression.
 
     Raises:
-        ConfigError: when it has another number of fields, with the six-field spelling of one that has five; with every
-            field that is wrong; or when it names no time at all, such as the 30th of February.
+        ConfigError: when it has another number of fields (five are then spelled as six), when fields are wrong (all are
+            named), or when it names no time at all, such as the 30th of February.
     """
     texts = expression.split()
     if len(texts) == 5:
@@ -86,7 +87,7 @@ def parse_cron(expression: str) -> Cron:
         words = _explained(spelling)
     except (CronSimError, StopIteration):
         raise ConfigError(
-            f"The cron expression `{expression}` names no time at all: mend the days or months."
+            f"The cron expression `{expression}` names no time at all: correct the days or months."
         ) from None
     return Cron(spelling, words)
 
@@ -98,14 +99,14 @@ def _explained(expression: str) -> str:
 
 
 def _five(expression: str, texts: Sequence[str]) -> str:
-    """Kubeflow takes five fields, silently, for six without the last."""
+    """The sentence about five fields, which Kubeflow silently reads as the first five of six."""
     six = " ".join(("0", *texts))
     try:
         meant, read = parse_cron(six).words, parse_cron(" ".join((*texts, "*"))).words
     except ConfigError:
         return (
             f"The cron expression `{expression}` has five fields, and Kubeflow's have six with the second first: "
-            f"write `{six}` once its fields are right."
+            f"write `{six}`, and correct its fields."
         )
     return (
         f"The cron expression `{expression}` has five fields, and Kubeflow's have six with the second first, so that it"
@@ -138,9 +139,9 @@ def _wrong(text: str, field: Field) -> str:
 
 
 def _for_cronsim(expression: str) -> str:
-    """The same times in cronsim's spelling."""
+    """The expression in cronsim's spelling, for the same times."""
     texts = zip(expression.split(), FIELDS, strict=True)
-    # A `*` makes a field of days restrict the other one wherever it stands, for cronsim where it stands first.
+    # A `*` in a field of days has its effect wherever it stands; for cronsim only where it stands first.
     return " ".join(
         ",".join(sorted((_respelled(term, field) for term in text.split(",")), key=lambda term: term[0] != "*"))
         for text, field in texts

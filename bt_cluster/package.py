@@ -1,4 +1,4 @@
-"""A compiled pipeline file as something to upload: its name, the version it makes, the arguments it takes."""
+"""A compiled pipeline file to upload: the version that it becomes, and the arguments that it takes."""
 
 import hashlib
 import json
@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bt_core.errors import ConfigError
+from bt_core.yaml_text import BrokenYaml, first_document
 
-#: Kubeflow stores a pipeline in its database; larger ones are refused there.
+#: Largest pipeline that Kubeflow's database takes, in bytes.
 MOST_BYTES = 1_000_000
-#: The safe loader, ten times faster where PyYAML has libyaml; a sweep is most of a megabyte.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PREFIX = "better-together-"
 _DIGITS = 12
 
@@ -26,8 +23,8 @@ class Package:
 
     Attributes:
         path: the file.
-        version: its strategy and the sha256 of its bytes, `p-w-p-3f9a0c1d2e4b`.
-        parameters: name -> Kubeflow's type of it.
+        version: name of the version: the strategy and the start of the file's sha256, `p-w-p-3f9a0c1d2e4b`.
+        parameters: name -> Kubeflow's type.
     """
 
     path: Path
@@ -36,13 +33,13 @@ class Package:
 
 
 def read_package(path: Path) -> Package:
-    """Read what a compiler wrote.
+    """Read a compiled pipeline file.
 
     Raises:
-        ConfigError: when the file is missing or too large, or holds no pipeline.
+        ConfigError: when the file is missing, is too large, or holds no pipeline.
     """
     if not path.is_file():
-        raise ConfigError(f"The pipeline file {path} does not exist: compile one by `bt compile`, or check the path.")
+        raise ConfigError(f"The pipeline file {path} does not exist: compile one with `bt compile`, or check the path.")
     content = path.read_bytes()
     if len(content) > MOST_BYTES:
         raise ConfigError(
@@ -57,11 +54,11 @@ def read_package(path: Path) -> Package:
 
 def _first_document(path: Path, content: bytes) -> dict[str, Any]:
     try:
-        found = next(yaml.load_all(content, Loader=_LOADER), None)
-    except (yaml.YAMLError, UnicodeDecodeError):
+        found = first_document(content.decode())
+    except (BrokenYaml, UnicodeDecodeError):
         found = None
     if not isinstance(found, dict) or not _is_pipeline(found):
-        raise ConfigError(f"{path} holds no compiled pipeline: write one by `bt compile`.")
+        raise ConfigError(f"{path} holds no compiled pipeline: write one with `bt compile`.")
     return found
 
 
@@ -72,7 +69,7 @@ def _is_pipeline(found: Mapping[str, Any]) -> bool:
 
 def parameters_of(spec: Mapping[str, Any]) -> dict[str, str]:
     """Name -> Kubeflow's type of every parameter of a pipeline's specification."""
-    whole = spec.get("pipeline_spec", spec)  # Kubeflow answers with the platform part beside it
+    whole = spec.get("pipeline_spec", spec)  # Kubeflow answers with the platform's part beside it
     found = whole.get("root", {}).get("inputDefinitions", {}).get("parameters", {})
     return {name: str(one.get("parameterType", "STRING")) for name, one in found.items()}
 
@@ -87,10 +84,10 @@ def strategy_of(version: str) -> str:
 
 
 def read_arguments(assignments: Sequence[str], parameters: Mapping[str, str]) -> dict[str, Any]:
-    """`name=value` texts as arguments of a pipeline, each of its parameter's type.
+    """Read `name=value` texts as arguments of a pipeline, each as its parameter's type.
 
     Raises:
-        ConfigError: with every text that has no `=`, no such parameter, or a value of another type.
+        ConfigError: names every text that has no `=`, an unknown parameter, or a value of another type.
     """
     arguments: dict[str, Any] = {}
     wrong = []

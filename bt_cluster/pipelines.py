@@ -16,8 +16,8 @@ class Version:
     """A pipeline version on the cluster.
 
     Attributes:
-        pipeline, name: what a person reads.
-        parameters: name -> Kubeflow's type of it.
+        pipeline, name: the names that a person reads.
+        parameters: name -> Kubeflow's type.
         is_new: whether this call uploaded it.
     """
 
@@ -34,13 +34,13 @@ class Version:
 
 
 def upload(api: Api, package: Package, pipeline: str) -> Version:
-    """Make the file a version of a pipeline, which is made too where it is missing; the same content only once.
+    """Upload the file as a version of a pipeline; the same content is uploaded only once.
 
-    Versions of one pipeline share their cache in Kubeflow.
+    A missing pipeline is created. The versions of a pipeline share their cache in Kubeflow.
 
     Raises:
-        UserError: when Kubeflow refuses.
-        WorldError: when it fails, or cannot be reached.
+        UserError: when Kubeflow refuses the call.
+        WorldError: when Kubeflow fails or cannot be reached.
     """
     pipeline_id = _pipeline_id(api, pipeline) or _create(api, pipeline)
     is_new = False
@@ -51,7 +51,7 @@ def upload(api: Api, package: Package, pipeline: str) -> Version:
         upload_one = api.uploads.upload_pipeline_version
         found = api.call(doing, upload_one, str(package.path), expected=(409,), **names)
         is_new = found is not None
-        found = found or _named(api, pipeline_id, package.version)  # somebody else was quicker with the same content
+        found = found or _named(api, pipeline_id, package.version)  # another process uploaded it first
     if found is None:
         raise UserError(
             f"Kubeflow cannot upload the version {package.version}, and does not list it either: try again."
@@ -60,28 +60,28 @@ def upload(api: Api, package: Package, pipeline: str) -> Version:
 
 
 def find_version(api: Api, pipeline: str, version: str = "") -> Version:
-    """A version that is on the cluster: the one of that name, or the newest.
+    """Find a version on the cluster: the one of that name, or the newest.
 
     Raises:
-        UserError: when there is no such pipeline or version, or Kubeflow refuses.
-        WorldError: when it fails, or cannot be reached.
+        UserError: when there is no such pipeline or version, or Kubeflow refuses the call.
+        WorldError: when Kubeflow fails or cannot be reached.
     """
     pipeline_id = _pipeline_id(api, pipeline)
     if pipeline_id is None:
         raise UserError(
-            f"Kubeflow at {api.connection.host} has no pipeline `{pipeline}`: upload it by `bt upload`, or check"
+            f"Kubeflow at {api.connection.host} has no pipeline `{pipeline}`: upload it with `bt upload`, or check"
             " --pipeline and --namespace."
         )
     found = _named(api, pipeline_id, version) if version else _newest(api, pipeline_id)
     if found is None:
         named = f"version `{version}`" if version else "version"
-        raise UserError(f"The pipeline `{pipeline}` has no {named}: upload it by `bt upload`, or check --version.")
+        raise UserError(f"The pipeline `{pipeline}` has no {named}: upload it with `bt upload`, or check --version.")
     name = found.name or found.display_name
     return Version(pipeline, pipeline_id, name, found.pipeline_version_id, parameters_of(found.pipeline_spec or {}))
 
 
 def version_names(api: Api, pipeline_id: str) -> dict[str, str]:
-    """Version id -> name, of every version of a pipeline; none where the pipeline is gone."""
+    """Version id -> name, for every version of a pipeline; empty where the pipeline was deleted."""
     listing = api.pipelines.pipeline_service_list_pipeline_versions
     page = api.call("list versions", listing, pipeline_id, page_size=1, expected=(404,))
     if page is None:
@@ -107,7 +107,7 @@ def _create(api: Api, name: str) -> str:
     made = api.call(doing, api.pipelines.pipeline_service_create_pipeline, body, expected=(409,))
     if made is not None:
         return str(made.pipeline_id)
-    found = _pipeline_id(api, name)  # somebody else was quicker
+    found = _pipeline_id(api, name)  # another process created it first
     if found is None:
         raise UserError(f"Kubeflow cannot {doing}, and does not find it either: choose another --pipeline.")
     return found

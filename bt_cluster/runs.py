@@ -1,9 +1,10 @@
-"""Runs: start one, wait for its end, list what ran."""
+"""Runs on Kubeflow: start one, wait for its end, list the newest."""
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import kfp_server_api as kfp
@@ -12,16 +13,17 @@ from bt_cluster.api import PAGE, Api, equals
 from bt_cluster.package import strategy_of
 from bt_cluster.pipelines import Version, version_names
 from bt_core.errors import UserError, WorldError
+from bt_core.retries import Pauses, try_again
 
 ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 15.0
-#: Seconds for which Kubeflow may fail or be away while a run is waited for: it goes on by itself.
+#: Seconds that Kubeflow may fail or be unreachable while a run is waited for, since the run goes on meanwhile.
 PATIENCE = 300.0
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run as a person looks at it; times in UTC, `seconds` from its start to its end or until now."""
+    """What a person reads of a run. Times are in UTC; `seconds` is the time from its start to its end, or until now."""
 
     id: str
     name: str
@@ -34,11 +36,11 @@ class Run:
 
 
 def experiment_id(api: Api, name: str) -> str:
-    """The id of an experiment, which is made where it is missing.
+    """The id of an experiment; a missing one is created.
 
     Raises:
-        UserError: when Kubeflow refuses.
-        WorldError: when it fails, or cannot be reached.
+        UserError: when Kubeflow refuses the call.
+        WorldError: when Kubeflow fails or cannot be reached.
     """
     found = find_experiment(api, name)
     if found is None:
@@ -52,7 +54,7 @@ def experiment_id(api: Api, name: str) -> str:
 
 
 def find_experiment(api: Api, name: str) -> str | None:
-    """The id of an experiment; None where it is missing."""
+    """The id of an experiment; None where there is none of that name."""
     listing = api.experiments.experiment_service_list_experiments
     same: dict[str, Any] = {"filter": equals("display_name", name), "namespace": api.connection.namespace}
     found = api.call(f"look for the experiment {name}", listing, **same).experiments
@@ -65,8 +67,8 @@ def submit(
     """Start a run of a version.
 
     Raises:
-        UserError: when Kubeflow refuses.
-        WorldError: when it fails, or cannot be reached.
+        UserError: when Kubeflow refuses the call.
+        WorldError: when Kubeflow fails or cannot be reached.
     """
     body = kfp.V2beta1Run(
         display_name=name,
@@ -80,23 +82,20 @@ def submit(
 
 
 def wait(api: Api, run: Run, patience: float = PATIENCE) -> Run:
-    """Ask until the run has ended.
+    """Wait until the run has ended.
 
     Raises:
-        UserError: when Kubeflow refuses.
-        WorldError: when the run did not succeed, or Kubeflow fails or cannot be reached for `patience` seconds.
+        UserError: when Kubeflow refuses the call.
+        WorldError: when the run did not succeed, or Kubeflow failed or could not be reached for `patience` seconds.
     """
-    pause, heard = _FIRST_PAUSE, time.monotonic()
+    ask = partial(api.call, f"show the run {run.name}", api.runs.run_service_get_run, run.id)
+    pause = _FIRST_PAUSE
     while run.state not in ENDED:
         time.sleep(pause)
         pause = min(1.5 * pause, _LONGEST_PAUSE)
-        try:
-            found = api.call(f"show the run {run.name}", api.runs.run_service_get_run, run.id)
-        except WorldError:
-            if time.monotonic() - heard > patience:
-                raise
-            continue
-        run, heard = _run(api, found, run.strategy), time.monotonic()
+        pauses = Pauses(pause, _LONGEST_PAUSE)
+        answer = try_again(ask, lambda error: isinstance(error, WorldError), pauses, seconds=patience)
+        run = _run(api, answer, run.strategy)
     if run.state != "SUCCEEDED":
         why = f" ({run.error})" if run.error else ""
         raise WorldError(f"The run {run.name} has ended as {run.state.lower()}{why}: see {run.link}.")
@@ -104,11 +103,11 @@ def wait(api: Api, run: Run, patience: float = PATIENCE) -> Run:
 
 
 def newest_runs(api: Api, limit: int, experiment: str = "") -> list[Run]:
-    """The newest runs first, at most `limit`; of one experiment, or of the whole namespace.
+    """At most `limit` runs, the newest first, of one experiment or of the whole namespace.
 
     Raises:
-        UserError: when there is no such experiment, or Kubeflow refuses.
-        WorldError: when it fails, or cannot be reached.
+        UserError: when there is no such experiment, or Kubeflow refuses the call.
+        WorldError: when Kubeflow fails or cannot be reached.
     """
     scope: dict[str, Any] = {"namespace": api.connection.namespace}
     if experiment:
@@ -146,7 +145,7 @@ def _with_strategies(api: Api, runs: list[Any]) -> list[Run]:
 
 def _run(api: Api, run: Any, strategy: str) -> Run:
     state = str(run.state or "PENDING")
-    finished = run.finished_at if run.finished_at and run.finished_at.year > 1970 else None  # zero while it runs
+    finished = run.finished_at if run.finished_at and run.finished_at.year > 1970 else None  # 1970 while it runs
     seconds = None
     if run.created_at:
         seconds = ((finished or datetime.now(UTC)) - run.created_at).total_seconds()

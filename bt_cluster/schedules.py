@@ -1,7 +1,7 @@
-"""Schedules, which Kubeflow calls recurring runs. They cannot be changed there: a new one takes the place of the old.
+"""Schedules, which Kubeflow calls recurring runs. They cannot be changed there, so a new one replaces the old one.
 
-The new one is made, enabled, before the old one is deleted, so that no time is missed when something fails between the
-two; then both are there, which is said, and the same call again deletes the old one.
+The new one is created and enabled before the old one is deleted, so that no run is missed when something fails between
+the two. Both exist then; the error says so, and the same call again deletes the old one.
 """
 
 from collections.abc import Mapping
@@ -20,13 +20,13 @@ from bt_pipelines.pods.values import Seconds
 
 @dataclass(frozen=True)
 class Schedule:
-    """What is wanted.
+    """A schedule as it should be.
 
     Attributes:
-        name: there is one schedule of a name in an experiment.
-        when: a cron expression, or seconds between two runs.
-        catch_up: start what was missed, run by run, while the schedule or Kubeflow was off.
-        most_at_once: runs that may be going on at the same time, 1 to 10.
+        name: unique within the experiment.
+        when: a cron expression, or the seconds between two runs.
+        catch_up: whether runs that were missed while the schedule or Kubeflow was off are started, one by one.
+        most_at_once: how many runs may be going on at the same time, 1 to 10.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Kept:
-    """What came of it: the schedule's id, whether it is new, and how many it replaced."""
+    """The schedule's id, whether it is new, and how many older ones it replaced."""
 
     id: str
     is_new: bool
@@ -68,7 +68,7 @@ class Kept:
 
 
 def parse_interval(text: str) -> int:
-    """Seconds of `30m`, `12h` or `7d`.
+    """The seconds of a time such as `30m`, `12h` or `7d`.
 
     Raises:
         ConfigError: when the text is no such time.
@@ -76,15 +76,15 @@ def parse_interval(text: str) -> int:
     try:
         return int(TypeAdapter(Seconds).validate_python(text))
     except ValidationError:
-        raise ConfigError(f"The interval `{text}` is none: write a time above zero, such as 30m, 12h or 7d.") from None
+        raise ConfigError(f"The interval `{text}` is no time: write one above zero, such as 30m, 12h or 7d.") from None
 
 
 def put(api: Api, schedule: Schedule) -> Kept:
-    """Let exactly this schedule run under its name.
+    """Make this the only schedule of its name.
 
     Raises:
-        UserError: when Kubeflow refuses; an older schedule then goes on.
-        WorldError: when it fails, or cannot be reached; the sentence says what goes on.
+        UserError: when Kubeflow refuses the call; an older schedule then goes on.
+        WorldError: when Kubeflow fails or cannot be reached; the sentence says which schedules go on.
     """
     there = named(api, schedule.experiment, schedule.name)
     same = [one for one in there if _content(one) == _content(schedule.body) and one.status == "ENABLED"]
@@ -95,22 +95,22 @@ def put(api: Api, schedule: Schedule) -> Kept:
             remove(api, one)
         except BtError as error:
             raise WorldError(
-                f"The schedule `{schedule.name}` runs as wanted now ({kept}), but the one it replaces"
-                f" ({one.recurring_run_id}) is still there, and both start runs: {error} Give the same command again to"
+                f"The schedule `{schedule.name}` runs as requested now ({kept}), but the one it replaces"
+                f" ({one.recurring_run_id}) still exists, and both start runs: {error} Give the same command again to"
                 " delete the old one."
             ) from None
     return Kept(kept, not same, len(old))
 
 
 def named(api: Api, experiment: str, name: str) -> list[Any]:
-    """The schedules of a name, newest first; more than one only where a replacement was cut short."""
+    """The schedules of a name, newest first; more than one only where a replacement was interrupted."""
     listing = api.recurring_runs.recurring_run_service_list_recurring_runs
     chosen = {"experiment_id": experiment, "filter": equals("display_name", name), "sort_by": "created_at desc"}
     return api.every("list schedules", listing, "recurring_runs", **chosen)
 
 
 def existing(api: Api, experiment: str | None, name: str) -> list[Any]:
-    """The same, of which there has to be one.
+    """The schedules of a name, of which there has to be one at least.
 
     Raises:
         UserError: when there is none.
@@ -122,13 +122,13 @@ def existing(api: Api, experiment: str | None, name: str) -> list[Any]:
 
 
 def remove(api: Api, schedule: Any) -> None:
-    """Delete a schedule; runs that it started stay. One that is gone already is no error."""
+    """Delete a schedule; the runs that it started stay. A schedule that does not exist any more is no error."""
     delete = api.recurring_runs.recurring_run_service_delete_recurring_run
     api.call(f"delete the schedule {schedule.display_name}", delete, schedule.recurring_run_id, expected=(404,))
 
 
 def disable(api: Api, schedule: Any) -> None:
-    """Let a schedule start no more runs, until the command that made it is given again."""
+    """Let a schedule start no more runs until it is put again."""
     stop = api.recurring_runs.recurring_run_service_disable_recurring_run
     api.call(f"disable the schedule {schedule.display_name}", stop, schedule.recurring_run_id)
 
@@ -140,12 +140,12 @@ def _create(api: Api, schedule: Schedule, is_change: bool) -> str:
     except BtError as error:
         if not is_change:
             raise
-        raise type(error)(f"{error} The schedule that was there goes on unchanged.") from None
+        raise type(error)(f"{error} The existing schedule goes on unchanged.") from None
     return str(made.recurring_run_id)
 
 
 def _content(schedule: Any) -> tuple[Any, ...]:
-    """What makes two schedules the same; Kubeflow fills in the rest, such as times and ids."""
+    """The parts that make two schedules equal. Kubeflow fills in the others, such as times and ids."""
     trigger, used = schedule.trigger, schedule.pipeline_version_reference
     return (
         used and used.pipeline_version_id,

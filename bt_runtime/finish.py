@@ -12,7 +12,7 @@ from bt_core.config import read_config
 from bt_core.formats.sweep import Sweep
 from bt_core.records import StageReport, canonical_json
 from bt_runtime.reports import write_report
-from bt_runtime.tracking import track_outcome, track_sweep, tracked
+from bt_runtime.tracking import track_result, track_sweep, tracked
 
 if TYPE_CHECKING:
     from bt_core.steps.optimise.chain import FinishedStage
@@ -108,7 +108,7 @@ def finish_run(
     """
 
     def record_result(run_id: str | None) -> None:
-        track_outcome(report, steps, read_config(config), strategy, Path(artifacts["program"]), run_id)
+        track_result(report, steps, read_config(config), strategy, Path(artifacts["program"]), run_id)
 
     return finish(report, config, metrics, artifacts, record_result=record_result)
 

@@ -1,4 +1,4 @@
-"""Stage reports as output parameters, and back."""
+"""Stage reports as text, to travel as output parameters of tasks."""
 
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from bt_core.errors import DataError
 from bt_core.records import StageReport, dump_report, load_report
 
-#: Where a report carries the id of its MLflow run on to the `register` component.
+#: The param of a report that carries the id of its MLflow run to the `register` component.
 RUN_ID = "mlflow_run_id"
 
 # Kubeflow pastes the elements of a list parameter into JSON without escaping them, so a report may hold no quote and no
-# backslash; and it hands the elements over twice in one argument, of which Linux takes 128 KB. So reports are packed:
-# to about 300 bytes each, with what most of them have in common as zlib's dictionary.
+# backslash. It also passes the elements twice in one argument, which Linux limits to 128 KB. So reports are compressed
+# to about 300 bytes each; zlib's dictionary is the text that most of them share.
 _COMMON = b"""
 {"params": {"threshold": 1.0, "attempts": 1, "temperature": 1.0, "candidates": 6, "max_demos": 3, "racing": "exact",
 "racing_risk": 0.05, "racing_step": 3, "task": "", "seed": 0, "model": "smollm2-135m-instruct", "model_revision": "",
@@ -36,7 +36,7 @@ mlpipeline/v2/artifacts/better-together-sweep/lora-finetune/optimised", "results
 
 
 def write_report(*reports: StageReport) -> str:
-    """A task's compact reports, one a stage, as text that survives Kubeflow's list parameters."""
+    """The reports of a task, one for each stage, as compact text that survives Kubeflow's list parameters."""
     packer = zlib.compressobj(9, zdict=_COMMON)
     lines = "\n".join(dump_report(report, compact=True) for report in reports)
     packed = packer.compress(lines.encode()) + packer.flush()
@@ -44,7 +44,7 @@ def write_report(*reports: StageReport) -> str:
 
 
 def read_report(text: str) -> StageReport:
-    """The report of a task of one stage, for anyone who reads a component's report output.
+    """The report of a task that has one stage, from a component's report output.
 
     Raises:
         DataError: when the text is no report, or one of another release.
@@ -54,7 +54,7 @@ def read_report(text: str) -> StageReport:
 
 
 def read_reports(texts: Iterable[str]) -> list[StageReport]:
-    """The inverse of `write_report` for the texts of several tasks: the reports of all their stages, in order.
+    """The reports of all stages of several tasks, in order, from texts of `write_report`.
 
     Raises:
         DataError: when a text is no report, or one of another release.

@@ -1,15 +1,13 @@
-"""What the components of a retraining share: between the steps, the Model Registry and whoever waits for news.
+"""What the components of a retraining share: the steps, the Model Registry and the webhook brought together.
 
-Kept apart from `bt_runtime.finish`, since no other pipeline needs it.
+It is apart from `bt_runtime.finish`, since no other pipeline needs it.
 """
 
-import http.client
 import json
 import os
 import shutil
 import sys
 import time
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,61 +19,62 @@ from bt_core.records import StageReport, canonical_json
 from bt_core.steps.retrain.challenge import DECISION, KEEP, REASON, SCORE
 from bt_core.steps.retrain.fresh import DATA_DIGEST, fresh
 from bt_core.steps.retrain.row_roles import Ledger, RunRecord
+from bt_core.web import Unanswered, send
 from bt_runtime.reports import RUN_ID
 from bt_tracking.retraining import champion, ledger, outcome
 from bt_tracking.retraining.outcome import FAILED, OUTCOME_TAG, REASON_TAG
 
-#: Who is told how a run ended; the address may be a secret, so that it comes from the environment.
+#: Environment variable: address of a webhook that is told how a run ended. It may be a secret, so it is no setting.
 WEBHOOK_VARIABLE = "BT_WEBHOOK_URL"
-#: What became of a run. Superseded: the challenger won, and the champion was another by then.
+#: Outcomes of a retraining. Superseded: the challenger won, but another run had changed the champion meanwhile.
 PROMOTED, KEPT, SUPERSEDED, STOPPED = "promoted", "kept", "superseded", "stopped"
-_WEBHOOK_TRIES, _WEBHOOK_SECONDS = 3, 10.0
+_WEBHOOK_SECONDS = 10.0
 
 
 def begin(
-    wanted: Mapping[str, Any], splits: Mapping[str, Path], program: Path, holder: Path, rows: Path
+    overrides: Mapping[str, Any], splits: Mapping[str, Path], program: Path, holder: Path, rows: Path
 ) -> tuple[Config, StageReport, str]:
-    """The data, the program to start from, and the champion.
+    """Fetch the champion, read the data, and write the program to start from.
 
     Args:
-        wanted: the user's settings.
+        overrides: the user's settings.
         splits: split -> file to write.
-        program: directory to write the program to that is optimised.
-        holder: directory to write the champion to; where there is none, a copy of `program`.
-        rows: folder to write for the drift report and the ledger.
+        program: directory for the program that is to be optimised.
+        holder: directory for the champion, or for a copy of `program` where there is no champion.
+        rows: folder for the rows that the drift report and the ledger need.
 
     Returns:
-        The merged configuration, the report, and the champion as text, empty where there is none.
+        The merged configuration, the report, and the champion as text, which is empty where there is none.
 
     Raises:
         BtError: when an input is not usable, or MLflow or S3 fails.
     """
-    task = resolve_config(wanted).task
-    for folder in (holder, program, rows):  # of an attempt that was cut short
+    task = resolve_config(overrides).task
+    for folder in (holder, program, rows):  # left over from an attempt that was killed
         shutil.rmtree(folder, ignore_errors=True)
     found = champion.fetch_champion(task, holder)
     known = Ledger(RunRecord(roles, concluded) for roles, concluded in ledger.read_ledger(task))
-    config, report = fresh(wanted, known, holder if found else None, splits, program, rows)
+    config, report = fresh(overrides, known, holder if found else None, splits, program, rows)
     if found is None:
         shutil.copytree(program, holder)
     return config, report, found.dump() if found else ""
 
 
 def stop_early(config: Config, reason: str) -> None:
-    """Put it on the pipeline run that there was nothing to do, unless there was (the reason is empty)."""
+    """Record on the pipeline run why it ended early; with an empty reason, it did not."""
     if reason:
         tags = {OUTCOME_TAG: STOPPED, REASON_TAG: reason}
         bt_tracking.finish_parent({}, note=f"**Stopped early:** {reason}", tags=tags)
 
 
 def promoted_score(incumbent: str) -> dict[str, Any]:
-    """The champion's score when it was promoted, as `drift` takes it; empty where there is none."""
+    """The champion's score when it was promoted, as `drift` takes it; empty where there is no champion."""
     found = champion.Champion.load(incumbent)
     return dict(json.loads(found.tags.get("test.score", "{}"))) if found else {}
 
 
 def make_model(program: Path, model: Path, comparison: StageReport) -> StageReport:
-    """Write the challenger as a model that serves, and report what was decided about it."""
+    """Save the challenger as an MLflow model, and report the decision about it."""
     from bt_tracking.serving import save_model
 
     started = time.time()
@@ -87,34 +86,39 @@ def make_model(program: Path, model: Path, comparison: StageReport) -> StageRepo
 
 
 def settle(
-    promotion: StageReport, begun: StageReport, comparison: StageReport, config: Config, incumbent: str, program: Path
+    promotion: StageReport,
+    freshness: StageReport,
+    comparison: StageReport,
+    config: Config,
+    incumbent: str,
+    program: Path,
 ) -> dict[str, Any]:
-    """Carry out the decision; doing so twice changes nothing.
+    """Carry out the decision. Doing so twice changes nothing.
 
     Args:
-        promotion: of `make_model`, with its MLflow run, whose model is registered.
-        begun: of `begin`; its run holds the ledger's record.
-        comparison: of `challenge`.
+        promotion: report of `make_model`; the model of its MLflow run is registered.
+        freshness: report of `begin`; its MLflow run holds the ledger's record.
+        comparison: report of `challenge`.
         config: the merged configuration.
         incumbent: the champion as `begin` found it.
         program: the challenger's program directory.
 
     Returns:
-        What became of the run: `outcome`, `reason`, the version, and the figures behind it.
+        `outcome`, `reason`, the version, and the figures behind the decision.
 
     Raises:
-        TrackingError: when MLflow stays away or refuses.
+        TrackingError: when MLflow does not answer or refuses.
     """
     expected, decision = champion.Champion.load(incumbent), str(comparison.params[DECISION])
     run_id = str(promotion.params[RUN_ID])
-    version = champion.propose(config.task, run_id, _tags(begun, comparison, config, expected, program))
-    # Before an alias moves: what was compared on must not look fresh to the next run.
-    ledger.conclude(str(begun.params[RUN_ID]), decision)
+    version = champion.propose(config.task, run_id, _tags(freshness, comparison, config, expected, program))
+    # Before an alias moves: rows that were compared on must not look fresh to the next run.
+    ledger.conclude(str(freshness.params[RUN_ID]), decision)
     won = decision != KEEP and champion.promote(config.task, version, expected)
     became = PROMOTED if won else KEPT if decision == KEEP else SUPERSEDED
     reason = str(comparison.params[REASON])
     if became == SUPERSEDED:
-        reason += " Meanwhile the champion has changed, so that it was left alone."
+        reason += " Meanwhile the champion has changed, so it was left as it is."
     champion.label(config.task, version, {"outcome": became})
     tags = {OUTCOME_TAG: became, REASON_TAG: reason, "model.version": str(version)}
     bt_tracking.finish_parent(comparison.metrics, note=f"**{became}.** {reason}", tags=tags)
@@ -128,14 +132,14 @@ def write_outcome(content: Mapping[str, Any], path: Path) -> None:
 
 
 def _tags(
-    begun: StageReport, comparison: StageReport, config: Config, expected: champion.Champion | None, program: Path
+    freshness: StageReport, comparison: StageReport, config: Config, expected: champion.Champion | None, program: Path
 ) -> dict[str, str]:
-    """What a version tells of itself: data, program, score, and where it was made."""
+    """The tags of a version: its data, program and score, and the champion that it was compared with."""
     compared = comparison.params
     return {
         "seed": str(config.seed),
         "data": config.data or config.task,
-        "data.sha256": str(begun.params[DATA_DIGEST]),
+        "data.sha256": str(freshness.params[DATA_DIGEST]),
         "program.sha256": program_sha256(program),
         "test.score": json.dumps(compared[SCORE], sort_keys=True),
         "compared.with": str(expected.version) if expected else "",
@@ -147,7 +151,7 @@ def end(task: str, state: str, message: str) -> StageReport:
     """The exit handler: record how the run ended, and tell the webhook if there is one.
 
     Raises:
-        TrackingError: when MLflow stays away; the webhook has been told by then.
+        TrackingError: when MLflow does not answer; the webhook has been told by then.
     """
     started, is_failed = time.time(), state != "SUCCEEDED"
     news = {"task": task, "state": state, "outcome": FAILED if is_failed else "", "reason": message}
@@ -159,18 +163,10 @@ def end(task: str, state: str, message: str) -> StageReport:
 
 
 def _tell(address: str, news: Mapping[str, str]) -> None:
-    """Post the news; who does not listen is no reason to fail."""
+    """Post the news to the webhook. One that does not answer is no reason to fail."""
     if not address.startswith(("http://", "https://")):
         return
-    request = urllib.request.Request(address, json.dumps(news).encode(), {"Content-Type": "application/json"})
-    for attempt in range(1, _WEBHOOK_TRIES + 1):
-        try:
-            with urllib.request.urlopen(request, timeout=_WEBHOOK_SECONDS):
-                return
-        except (http.client.InvalidURL, UnicodeEncodeError):  # whose message repeats what may hold a secret
-            reason = "it is no address"
-            break
-        except (OSError, http.client.HTTPException) as error:  # URLError, refusals, time-outs, broken answers
-            reason = str(getattr(error, "reason", error))
-        time.sleep(attempt)
-    print(f"The webhook in {WEBHOOK_VARIABLE} was not told ({reason}).", file=sys.stderr)
+    try:
+        send(address, news, timeout=_WEBHOOK_SECONDS)
+    except Unanswered as reason:
+        print(f"The webhook in {WEBHOOK_VARIABLE} was not told ({reason}).", file=sys.stderr)

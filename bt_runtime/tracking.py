@@ -1,4 +1,4 @@
-"""What components hand to MLflow: each stage as a run, and at the end the outcome of the whole pipeline run."""
+"""Record a component's stages in MLflow as runs, and at the end the result of the whole pipeline run."""
 
 import os
 import sys
@@ -15,13 +15,13 @@ from bt_core.records import StageReport
 from bt_runtime.reports import RUN_ID
 from bt_tracking.retraining.ledger import ROLES_FILE, ledger_tags
 
-#: The strategy as the pipeline's pods carry it, `p-w-p`.
+#: Environment variable of the pipeline's pods: the strategy, as `p-w-p`.
 STRATEGY_VARIABLE = "BT_STRATEGY"
-#: What stands there for a sweep, whose stages belong to several strategies and seeds.
+#: Its value for a sweep, whose stages belong to several strategies and seeds.
 SWEEP = "sweep"
-#: Kinds of stages that belong to a whole sweep.
+#: Kinds of stages that belong to the whole sweep.
 _OF_ALL_SEEDS = ("compare", "report")
-#: Stages that fail where MLflow does not take them: nothing is spent before them, or what comes next is in MLflow.
+#: Stages that fail when MLflow fails: nothing has been spent before them, or what follows needs MLflow.
 _NEEDED = ("prepare", "fresh", "promote")
 
 
@@ -30,19 +30,22 @@ def tracked(
     config: Config,
     artifacts: Mapping[str, Path],
     data: Mapping[str, Path],
-    outcome: Callable[[str | None], None] = lambda run_id: None,
+    record_result: Callable[[str | None], None] = lambda run_id: None,
     nested: bool = False,
 ) -> StageReport:
-    """Record a stage whose outputs are on disk, then its `outcome`; the report, with the id of its run.
+    """Record a stage whose outputs are on disk, then call `record_result` with the id of its MLflow run.
 
-    What was made is not given up for MLflow: where that stays away or refuses, the run goes on and the report warns.
+    The stage's outputs are not given up when MLflow does not answer or refuses: the run goes on, and the report warns.
+
+    Returns:
+        The report with the id of the stage's run, which is None where MLflow has none.
 
     Raises:
         TrackingError: when the stage is one that needs MLflow.
     """
     try:
         run_id = track_stage(report, config, artifacts, data, nested)
-        outcome(run_id)
+        record_result(run_id)
         return replace(report, params=report.params | {RUN_ID: run_id})
     except TrackingError as error:
         if report.kind in _NEEDED:
@@ -55,14 +58,14 @@ def tracked(
 def track_stage(
     report: StageReport, config: Config, artifacts: Mapping[str, Path], data: Mapping[str, Path], nested: bool
 ) -> str | None:
-    """Record a stage whose outputs are on disk; the id of its run, or None when tracking is off.
+    """Record a stage whose outputs are on disk. Returns the id of its run, or None when tracking is off.
 
-    `nested`: its task has more stages.
+    `nested` says that its task has several stages.
     """
     slug = os.environ.get(STRATEGY_VARIABLE, "")
     source = config.data or config.task
     used = [bt_tracking.DataSet.from_jsonl(path, split, config.task, source) for split, path in data.items()]
-    if slug:  # at every stage, since the earlier ones may have come from the cache
+    if slug:  # at every stage, since earlier ones may have been answered from the cache
         strategy, one_seed = slug.replace("-", " -> "), slug != SWEEP
         bt_tracking.start_parent(config, strategy, datasets=used, started=report.started, one_seed=one_seed)
     tags: dict[str, str] = {}
@@ -74,21 +77,21 @@ def track_stage(
 
 
 def _in_sweep(report: StageReport, config: Config) -> tuple[StageReport, dict[str, str]]:
-    """The stage under a name of its own, and the tags by which seeds and arms are told apart and averaged."""
+    """The stage under a unique name, and the tags by which seeds and arms are distinguished and averaged."""
     if report.kind in _OF_ALL_SEEDS:
         return report, {}
-    if report.kind == "prepare":  # every seed has one
+    if report.kind == "prepare":  # every seed has this stage
         report = replace(report, stage=f"s{config.seed}.{report.stage}")
     arm = report.params.get("arm")
     return report, {"seed": str(config.seed)} | ({"strategy": arm, "arm": arm} if arm else {})
 
 
-def track_outcome(
+def track_result(
     report: StageReport, steps: Sequence[StageReport], config: Config, strategy: str, program: Path, run_id: str | None
 ) -> None:
-    """Put the outcome on the pipeline run, and the shipped program and its prompts into MLflow's registries."""
+    """Put the result on the pipeline run, and the shipped program and its prompts into MLflow's registries."""
     optimised = [step.metrics for step in steps if step.kind in step_kinds()]
-    scores = [optimised[0]["val/score_before"], *(metrics["val/score"] for metrics in optimised)]  # 0: vanilla
+    scores = [optimised[0]["val/score_before"], *(metrics["val/score"] for metrics in optimised)]  # vanilla first
     test = {name: value for step in steps for name, value in step.metrics.items() if name.startswith("test/")}
     sha256 = {"program.sha256": program_sha256(program)}
     bt_tracking.finish_parent(test, {"val/score": list(enumerate(scores))}, note=report.note, tags=sha256)
@@ -96,15 +99,15 @@ def track_outcome(
 
 
 def track_sweep(report: StageReport, config: Config, artifacts: Mapping[str, Path], run_id: str | None) -> None:
-    """Put the verdict and the report on the sweep's run; where an arm won, register its program."""
+    """Put the verdict and the report on the sweep's run. Where an arm won, register its program."""
     sweep = Sweep.read(artifacts["sweep.json"])
     tags = {"seed": ", ".join(map(str, sweep.seeds)), "verdict": sweep.verdict.label}
     files = {name: artifacts[name] for name in ("report.html", "sweep.json")}
     bt_tracking.finish_parent(report.metrics, note=report.note, tags=tags, artifacts=files)
     winner = sweep.winner
     if winner:
-        made = {"strategy": winner.arm, "seed": str(winner.seed), "program.sha256": winner.program_sha256}
-        _register(config.task, artifacts["program"], run_id, made)
+        program_tags = {"strategy": winner.arm, "seed": str(winner.seed), "program.sha256": winner.program_sha256}
+        _register(config.task, artifacts["program"], run_id, program_tags)
 
 
 def _register(task: str, program: Path, run_id: str | None, tags: Mapping[str, str]) -> None:

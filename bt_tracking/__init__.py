@@ -1,7 +1,7 @@
-"""Recording pipeline runs in MLflow; the only package that imports it, and only when something is recorded.
+"""Record pipeline runs in MLflow. No other package imports MLflow, and this one only when something is recorded.
 
-A pipeline run is a parent run, its stages are the children. Everything is off while MLFLOW_TRACKING_URI is
-not set.
+A pipeline run is a parent run, and its stages are the children. Nothing is recorded while MLFLOW_TRACKING_URI is not
+set.
 """
 
 from bt_tracking.data import DataSet

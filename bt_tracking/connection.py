@@ -1,4 +1,4 @@
-"""An MLflow client that waits for a server which is away, and says in one sentence when it stays away."""
+"""An MLflow client that waits for a server that does not answer, and gives up with one sentence."""
 
 import functools
 import logging
@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from bt_core.errors import TrackingError
+from bt_core.retries import Pauses, try_again
 from bt_tracking import sqlite
-from bt_tracking.settings import Settings, redact
+from bt_tracking.settings import TrackingSettings, redact
 
 LOGGER = logging.getLogger(__name__)
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0
+_PAUSES = Pauses(first=0.25, longest=8.0)
 _REQUEST_SECONDS = 30.0
 _RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
-#: Packages whose exceptions mean that a network is at fault; named, since importing them is not our business.
+#: Packages whose exceptions mean that the network failed. They are compared by name, so that none is imported.
 _NETWORK_PACKAGES = frozenset({"requests", "urllib3", "boto3", "botocore"})
 #: No telemetry, no progress bars, and no URL in the log, since it may hold a password.
 _QUIET = {
@@ -31,17 +32,17 @@ _QUIET = {
 
 
 class UnreachableError(Exception):
-    """The retry budget is spent; the message is the last reason."""
+    """The time for retries is used up; the message is the last reason."""
 
 
 class RetryingClient:
-    """`mlflow.MlflowClient` with explicit URIs; any of its methods can be called and is retried.
+    """`mlflow.MlflowClient` with explicit URIs, whose methods are retried.
 
-    The budget counts the time lost to failures over the client's whole life, so that a slow but healthy
-    upload never runs out of it.
+    The time for retries counts what failures cost over the client's whole life, so that a slow upload that succeeds
+    never uses it up.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: TrackingSettings) -> None:
         self.settings = settings
         self._seconds_left = settings.retry_seconds
         self._client = self._retry(_new_client, settings.uri)
@@ -50,36 +51,33 @@ class RetryingClient:
         return functools.partial(self._retry, getattr(self._client, name))
 
     def _retry(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        pause = _FIRST_PAUSE
-        while True:
-            started = time.monotonic()
-            try:
-                with _LIMITS.held(self._seconds_left):
-                    return function(*args, **kwargs)
-            except Exception as error:
-                if not _is_passing(error):
-                    raise
-                self._seconds_left -= time.monotonic() - started
-                if self._seconds_left <= 0:
-                    raise UnreachableError(_first_line(error)) from error
-                LOGGER.warning("MLflow does not answer (%s); trying again.", _first_line(error))
-            pause = min(pause, self._seconds_left)
-            time.sleep(pause)
-            self._seconds_left -= pause
-            pause = min(2 * pause, _LONGEST_PAUSE)
+        budget, started = self._seconds_left, time.monotonic()
+
+        def attempt() -> Any:
+            self._seconds_left = budget - (time.monotonic() - started)  # every attempt before this one has failed
+            with _LIMITS.held(self._seconds_left):
+                return function(*args, **kwargs)
+
+        try:
+            return try_again(attempt, _is_transient, _PAUSES, seconds=budget, warn=_warn)
+        except Exception as error:
+            if not _is_transient(error):
+                raise
+            self._seconds_left = 0.0
+            raise UnreachableError(_innermost_cause(error)) from error
 
 
 @contextmanager
-def connect(settings: Settings, recording: str, safe: Path | None = None) -> Iterator[RetryingClient]:
-    """A client whose troubles become a `TrackingError`.
+def connect(settings: TrackingSettings, recording: str, safe: Path | None = None) -> Iterator[RetryingClient]:
+    """A client whose errors become a `TrackingError`.
 
     Args:
-        settings: which server, and how long to wait for it.
-        recording: what the block records, for the sentence ("stage 2.w").
-        safe: where the result lies that the block records.
+        settings: the server, and how long to wait for it.
+        recording: what the block records, as the sentence names it ("stage 2.w").
+        safe: the path of the result that the block records.
 
     Raises:
-        TrackingError: when the server stays away for `settings.retry_seconds`, or refuses.
+        TrackingError: when the server does not answer for `settings.retry_seconds`, or refuses.
     """
     quieten()
     from mlflow.exceptions import MlflowException
@@ -92,16 +90,16 @@ def connect(settings: Settings, recording: str, safe: Path | None = None) -> Ite
     except UnreachableError as error:
         raise TrackingError(
             f"{where} could not be reached for {settings.retry_seconds:g} s while recording {recording} ({error}); "
-            f"{kept}: start the server or mend MLFLOW_TRACKING_URI, {again}."
+            f"{kept}: start the server or correct MLFLOW_TRACKING_URI, {again}."
         ) from None
     except (MlflowException, OSError, sqlite3.Error) as error:
         raise TrackingError(
-            f"{where} refused to record {recording} ({_first_line(error)}); {kept}: mend that, {again}."
+            f"{where} refused to record {recording} ({_innermost_cause(error)}); {kept}: correct that, {again}."
         ) from None
 
 
 def quieten() -> None:
-    """Set MLflow's quiet variables where the user has not; before its first import, since it reads some only once."""
+    """Set MLflow's variables for less output, unless the user has set them. MLflow reads some when it is imported."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
 
@@ -116,10 +114,10 @@ def _new_client(uri: str) -> Any:
 
 
 class RequestLimits:
-    """One attempt of at most so many seconds a request: MLflow's own retries would outlast our budget.
+    """Limits each request of MLflow to one attempt and a time: its own retries would outlast ours.
 
-    MLflow takes both limits from the environment, and the environment is the whole process's. So threads share them:
-    the first one in sets them, the shortest time holds, and the last one out leaves the environment as it was.
+    MLflow takes both limits from the environment, which belongs to the whole process. So threads share the limits: the
+    first thread to enter sets them, the shortest time applies, and the last one to leave restores the environment.
     """
 
     def __init__(self) -> None:
@@ -129,7 +127,7 @@ class RequestLimits:
 
     @contextmanager
     def held(self, seconds: float) -> Iterator[None]:
-        """Limit MLflow's requests within the block."""
+        """Limit MLflow's requests to this many seconds within the block."""
         limit = max(1, int(min(seconds, _REQUEST_SECONDS)))
         with self._lock:
             if not self._inside:
@@ -152,12 +150,16 @@ class RequestLimits:
                 os.environ[name] = value
 
 
-#: One for the process, as its environment is.
+#: One for the whole process, as the environment is.
 _LIMITS = RequestLimits()
 
 
-def _is_passing(error: Exception) -> bool:
-    """Whether trying again can help: the network, or an answer of the 5xx kind."""
+def _warn(error: Exception, _: int) -> None:
+    LOGGER.warning("MLflow does not answer (%s); trying again.", _innermost_cause(error))
+
+
+def _is_transient(error: Exception) -> bool:
+    """Whether a retry can help: the network failed, or the server answered with a status such as 5xx."""
     from mlflow.exceptions import MlflowException
 
     if isinstance(error, MlflowException):
@@ -167,8 +169,8 @@ def _is_passing(error: Exception) -> bool:
     return package in _NETWORK_PACKAGES or isinstance(error, ConnectionError | TimeoutError)
 
 
-def _first_line(error: Exception) -> str:
-    """What a person needs of an exception: its innermost cause, on one line, without secrets."""
+def _innermost_cause(error: Exception) -> str:
+    """The message of an exception's innermost cause, on one line and without secrets."""
     cause: BaseException = error
     while cause.__cause__ is not None or cause.__context__ is not None:
         cause = cause.__cause__ or cause.__context__ or cause

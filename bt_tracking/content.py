@@ -1,4 +1,4 @@
-"""Fill a run: parameters, metrics, series, tags, data sets and files, within MLflow's limits."""
+"""Log the content of a run within MLflow's limits: parameters, metrics, series, tags, data sets and files."""
 
 import json
 import logging
@@ -25,12 +25,12 @@ Series = Mapping[str, Sequence[tuple[int, float]]]
 
 
 def milliseconds(seconds: float) -> int:
-    """Unix seconds to the Unix milliseconds that MLflow counts in."""
+    """Unix seconds as the Unix milliseconds that MLflow counts in."""
     return int(seconds * 1000)
 
 
 def flatten(values: Mapping[str, Any], prefix: str) -> dict[str, str]:
-    """Nested settings as MLflow parameters: `{"rank": 8}` under `w` is `w/rank: 8`; empty values are left out."""
+    """Nested settings as MLflow parameters: `{"rank": 8}` under `w` becomes `w/rank: 8`. Empty values are left out."""
     flat: dict[str, str] = {}
     for name, value in values.items():
         key = name if name.startswith(f"{prefix}/") else f"{prefix}/{name}"
@@ -43,33 +43,33 @@ def flatten(values: Mapping[str, Any], prefix: str) -> dict[str, str]:
 
 
 def log_params(client: RetryingClient, run: Any, params: Mapping[str, str]) -> None:
-    """Log what the run does not have yet: MLflow refuses a whole batch for one value that differs."""
-    known = run.data.params
-    changed = sorted(name for name, value in params.items() if known.get(name, value) != value)
+    """Log the parameters that the run lacks: MLflow refuses a whole batch for one value that differs."""
+    logged = run.data.params
+    changed = sorted(name for name, value in params.items() if logged.get(name, value) != value)
     if changed:
         LOGGER.warning("The run %s keeps its earlier values of %s.", run.info.run_id, ", ".join(changed))
     from mlflow.entities import Param
 
-    new = [Param(name, value) for name, value in params.items() if name not in known]
+    new = [Param(name, value) for name, value in params.items() if name not in logged]
     for batch in _batches(new, _PARAMS_A_BATCH):
         client.log_batch(run.info.run_id, params=batch)
 
 
 def log_tags(client: RetryingClient, run: Any, tags: Mapping[str, str]) -> None:
-    """Set tags, cut to MLflow's length; what the run has already is not written again."""
+    """Set tags, cut to MLflow's length. Tags that the run has already are not written again."""
     from mlflow.entities import RunTag
 
-    wanted = {_key(name): _cut(value, _TAG_LENGTH) for name, value in tags.items()}
-    entries = [RunTag(name, value) for name, value in wanted.items() if run.data.tags.get(name) != value]
+    cut_tags = {_key(name): _cut(value, _TAG_LENGTH) for name, value in tags.items()}
+    entries = [RunTag(name, value) for name, value in cut_tags.items() if run.data.tags.get(name) != value]
     for batch in _batches(entries, _PARAMS_A_BATCH):
         client.log_batch(run.info.run_id, tags=batch)
 
 
 def log_metrics(client: RetryingClient, run: Any, metrics: Mapping[str, float], series: Series, when: int) -> None:
-    """Log numbers at the time `when` (Unix ms), and series over their steps.
+    """Log metrics at the time `when` (Unix milliseconds), and series by their steps.
 
-    A series' points are dated from the run's start, so that MLflow drops those that it has already when a
-    task is recorded a second time.
+    The points of a series are dated from the run's start. So MLflow drops those that it has already when a task is
+    recorded a second time.
     """
     from mlflow.entities import Metric
 
@@ -82,7 +82,7 @@ def log_metrics(client: RetryingClient, run: Any, metrics: Mapping[str, float], 
 
 
 def log_note(client: RetryingClient, run: Any, note: str) -> None:
-    """Set the Markdown shown on top of the run; a note that is too long also becomes a file."""
+    """Set the Markdown that MLflow shows on top of the run. A note that is too long is also logged as a file."""
     if not note:
         return
     client.set_tag(run.info.run_id, NOTE_TAG, fit_note(note))
@@ -91,29 +91,29 @@ def log_note(client: RetryingClient, run: Any, note: str) -> None:
 
 
 def log_data_sets(client: RetryingClient, run: Any, data_sets: Sequence[DataSet]) -> None:
-    """Name the data that the run used, as far as there are any; MLflow keeps one input a name and digest."""
+    """Log the data sets that the run used, except empty ones. MLflow keeps one input for each name and digest."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    known = {entry.dataset.digest for entry in run.inputs.dataset_inputs} if run.inputs else set()
+    logged = {entry.dataset.digest for entry in run.inputs.dataset_inputs} if run.inputs else set()
     inputs = [
         DatasetInput(
             Dataset(data.name, data.digest, "local", json.dumps({"uri": data.source}), profile=data.profile),
             [InputTag("mlflow.data.context", data.context)],
         )
         for data in data_sets
-        if data.rows and data.digest not in known
+        if data.rows and data.digest not in logged
     ]
     if inputs:
         client.log_inputs(run.info.run_id, inputs)
 
 
 def log_artifacts(client: RetryingClient, run: Any, artifacts: Mapping[str, Path]) -> None:
-    """Upload folders and files under the names given (`program`, `traces.jsonl`), byte for byte."""
+    """Upload folders and files, byte for byte, under the given names (`program`, `traces.jsonl`)."""
     for name, path in artifacts.items():
         if path.is_dir():
             client.log_artifacts(run.info.run_id, str(path), name)
             continue
-        # MLflow names a file after its local name, which an orchestrator chooses; a link gives it ours.
+        # MLflow takes a file's local name, which the orchestrator chose; a link gives the file our name.
         with tempfile.TemporaryDirectory() as folder:
             link = Path(folder) / Path(name).name
             link.symlink_to(path.absolute())

@@ -1,4 +1,4 @@
-"""The data that a stage used, as far as MLflow names it."""
+"""The data sets of a stage, as MLflow records them."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class DataSet:
-    """A file of rows: `context` says what for (`train`, `val`, `test`), `digest` which content."""
+    """A file of rows. `context` is its use (`train`, `val`, `test`), and `digest` identifies its content."""
 
     name: str
     context: str
@@ -22,9 +22,9 @@ class DataSet:
 
         Args:
             path: the file.
-            context: what the stage uses it for.
-            name: shown in the UI, usually the task's name.
-            source: where the rows came from, when that is more telling than the name.
+            context: the split, for which the stage uses it.
+            name: the name in the UI, usually the task's.
+            source: the origin of the rows; the name where it is left out.
         """
         content = path.read_bytes()
         rows = sum(1 for line in content.split(b"\n") if line.strip())
@@ -32,5 +32,5 @@ class DataSet:
 
     @property
     def profile(self) -> str:
-        """What MLflow's UI shows next to the name."""
+        """The text that MLflow's UI shows next to the name."""
         return json.dumps({"num_rows": self.rows})

@@ -1,7 +1,7 @@
-"""The experiment that runs go to, and the URL that shows it with the right columns.
+"""The experiment of all runs, and the URLs that show it with the right columns.
 
-MLflow's UI keeps the columns of its run table in the browser. What a URL can carry is the key of a saved view
-(`viewStateShareKey`), which is an experiment tag; we write three, and the UI lists them under "Views".
+MLflow's UI keeps the columns of its run table in the browser, but a URL can name a saved view (`viewStateShareKey`),
+which is an experiment tag. We write three views, and the UI lists them under "Views".
 """
 
 import json
@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from bt_core.errors import TrackingError
 from bt_tracking.connection import RetryingClient, connect
-from bt_tracking.settings import DEFAULT_EXPERIMENT, Settings, redact
+from bt_tracking.settings import DEFAULT_EXPERIMENT, TrackingSettings, redact
 from bt_tracking.sqlite import SCHEME
 
-_WORKFLOW = "workflowType=machine_learning"  # the UI has two faces; the other one is about traces
+_WORKFLOW = "workflowType=machine_learning"  # the UI's other workflow type is about traces
 _VIEW_TAG = "mlflow.sharedViewState."
-#: What a view shows: one row a pipeline run; one a strategy, averaged over its runs; one an arm of a sweep, likewise.
+#: The views: a row for each pipeline run; for each strategy, averaged over its runs; for each arm of a sweep, likewise.
 View = Literal["runs", "strategies", "arms"]
 #: Column -> width in pixels, from left to right.
 _COLUMNS = {
@@ -41,20 +41,20 @@ _ARM_COLUMNS = {
 
 
 def open_experiment(uri: str, name: str = DEFAULT_EXPERIMENT) -> str:
-    """The id of an experiment on a server or store, made when it is not there, its views written.
+    """The id of an experiment on a server or store. A missing one is created, and its views are written.
 
     Raises:
-        TrackingError: when the server stays away or refuses.
+        TrackingError: when the server does not answer or refuses.
     """
-    settings = Settings(uri, name)
+    settings = TrackingSettings(uri, name)
     with connect(settings, f"the experiment {name}") as client:
-        found = experiment_id(client, settings)
-        save_views(client, found)
-        return found
+        experiment = experiment_id(client, settings)
+        save_views(client, experiment)
+        return experiment
 
 
-def experiment_id(client: RetryingClient, settings: Settings) -> str:
-    """The id of the experiment named in the environment; made when it is not there yet.
+def experiment_id(client: RetryingClient, settings: TrackingSettings) -> str:
+    """The id of the experiment that the settings name; a missing one is created.
 
     Raises:
         TrackingError: when it was deleted in the UI.
@@ -64,24 +64,24 @@ def experiment_id(client: RetryingClient, settings: Settings) -> str:
     if settings.experiment_id:
         return settings.experiment_id
     name = settings.experiment_name
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         try:
             return str(client.create_experiment(name, _artifact_location(settings.uri), _tags()))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-            found = client.get_experiment_by_name(name)  # another task was faster
-    if found.lifecycle_stage != "active":
+            experiment = client.get_experiment_by_name(name)  # another task created it first
+    if experiment.lifecycle_stage != "active":
         raise TrackingError(
             f"The MLflow experiment `{name}` at {redact(settings.uri)} was deleted: restore it, or name another "
             "one in MLFLOW_EXPERIMENT_NAME, then run the step again; its result is safe on disk."
         )
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def save_views(client: RetryingClient, experiment: str) -> None:
-    """Write the views that `comparison_url` names, where they are missing."""
+    """Write the views that `comparison_url` names, unless the experiment has them."""
     present = client.get_experiment(experiment).tags
     for name, value in _views().items():
         if present.get(name) != value:
@@ -94,13 +94,13 @@ def comparison_url(uri: str, experiment: str, view: View = "runs") -> str:
     Args:
         uri: http(s) address of the server.
         experiment: the experiment's id.
-        view: what stands in a row.
+        view: the content of a row.
     """
     return f"{_page(uri, experiment)}/runs?{_WORKFLOW}&viewStateShareKey=bt-{view}"
 
 
 def run_url(uri: str, experiment: str, run_id: str) -> str:
-    """A run's page."""
+    """The page of a run."""
     return f"{_page(uri, experiment)}/runs/{run_id}?{_WORKFLOW}"
 
 
@@ -109,7 +109,7 @@ def _page(uri: str, experiment: str) -> str:
 
 
 def _artifact_location(uri: str) -> str | None:
-    # Without this a database's artifacts land in ./mlruns of whichever folder a task happens to run in.
+    # Without this, artifacts land in ./mlruns of the folder that a task happens to run in.
     if not uri.startswith(SCHEME):
         return None
     return (Path(uri.removeprefix(SCHEME)).parent / "artifacts").as_uri()
@@ -120,7 +120,7 @@ def _tags() -> dict[str, str]:
 
 
 def _views() -> dict[str, str]:
-    """The experiment tags that hold the views, in the UI's own format."""
+    """The experiment tags that hold the views, in the format of MLflow's UI."""
     grouped = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "strategy"}]}
     whole, arms = _state("pipeline", _COLUMNS), _state("score", _ARM_COLUMNS)
     views: dict[View, str] = {
@@ -132,7 +132,7 @@ def _views() -> dict[str, str]:
 
 
 def _state(kind: str, columns: dict[str, int]) -> dict[str, Any]:
-    """A table of the runs with this `kind` tag."""
+    """A view's table of the runs with this `kind` tag."""
     return {
         "searchFilter": f"tags.kind = '{kind}'",
         "selectedColumns": list(columns),

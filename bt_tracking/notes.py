@@ -6,7 +6,7 @@ from bt_core.records import StageReport, Usage
 
 #: MLflow's limit for a tag, and a note is a tag.
 NOTE_LIMIT = 8000
-_PAD = "\u00a0\u00a0"  # MLflow shows tables without any space between their columns
+_PAD = "\u00a0\u00a0"  # MLflow shows tables without space between the columns
 _CUT = "\n\n*(cut; the whole note is the artifact `note.md`)*"
 
 
@@ -22,7 +22,7 @@ def metrics_table(metrics: Mapping[str, float]) -> str:
 
 
 def usage_table(usage: Usage) -> str:
-    """What the engine spent, as one line; empty when it was not used."""
+    """A table of the engine's usage in one row; empty when it was not used."""
     if usage == Usage():
         return ""
     header = ("LM calls", "from cache", "prompt tokens", "computed", "completion tokens", "engine s")
@@ -31,13 +31,13 @@ def usage_table(usage: Usage) -> str:
 
 
 def stage_note(report: StageReport) -> str:
-    """A stage's note: its own words, its warnings, its cost."""
+    """A stage's note: the text of its report, its warnings, and its usage."""
     warnings = "\n".join(f"- **Warning:** {warning}" for warning in report.warnings)
     return "\n\n".join(part.strip() for part in (report.note, warnings, usage_table(report.usage)) if part.strip())
 
 
 def fit_note(note: str) -> str:
-    """The note, cut to what MLflow takes."""
+    """The note, cut to the length that MLflow takes."""
     return note if len(note) <= NOTE_LIMIT else note[: NOTE_LIMIT - len(_CUT)] + _CUT
 
 

@@ -1,4 +1,4 @@
-"""The parent run of a pipeline run: one row in the UI's table, whose children are the stages."""
+"""The parent run of a pipeline run: a row in the table of MLflow's UI, whose children are the stages."""
 
 import logging
 import time
@@ -15,11 +15,11 @@ from bt_tracking.connection import RetryingClient, connect
 from bt_tracking.data import DataSet
 from bt_tracking.experiment import experiment_id, save_views
 from bt_tracking.runs import KIND_TAG, PARENT_TAG, RUN_ID_TAG, STAGE_TAG, find_or_create
-from bt_tracking.settings import Settings
+from bt_tracking.settings import TrackingSettings
 
 LOGGER = logging.getLogger(__name__)
 
-#: What stages take over from their pipeline run, so that they can be grouped by it.
+#: Tags that stages take over from their pipeline run, so that they can be grouped by them.
 INHERITED_TAGS = ("task", "strategy", "seed")
 _STAGE = "pipeline"
 _NO_FILES: Mapping[str, Path] = MappingProxyType({})
@@ -35,27 +35,26 @@ def start_parent(
     one_seed: bool = True,
     retry_seconds: float | None = None,
 ) -> str | None:
-    """Make or complete the pipeline run's parent: name, tags, the merged configuration, a note.
+    """Create or complete the parent of a pipeline run: name, tags, merged configuration, note.
 
-    Calling it again changes nothing but what was given anew, so both the first and the last stage may call it
-    (the first one may be answered from the orchestrator's cache).
+    Further calls change only what they give anew. So every stage may call it, since earlier stages may have been
+    answered from the orchestrator's cache.
 
     Args:
         config: the merged configuration, logged as parameters (`config/model`, `w/rank`).
-        strategy: canonical spelling, `p -> w -> p`.
-        note: Markdown; empty keeps what stands there.
-        datasets: the splits, for the run table's data set column.
-        started: Unix seconds when the pipeline run began, for a new parent (the first stage's `report.started`);
-            now when left out.
-        one_seed: false for a pipeline run of several seeds, each of whose stages has a `config` of its own: no seed
-            is named then.
-        retry_seconds: time to spend on a server that does not answer.
+        strategy: the strategy in its canonical spelling, `p -> w -> p`.
+        note: Markdown; an empty one keeps the earlier note.
+        datasets: the splits, for the data set column of the run table.
+        started: start of a new parent in Unix seconds (the first stage's `report.started`); now when left out.
+        one_seed: false for a pipeline run of several seeds, whose stages have configurations of their own. The parent
+            then names no seed.
+        retry_seconds: how long to wait for a server that does not answer.
 
     Returns:
         The parent's run id; None when tracking is off or nothing names the pipeline run.
 
     Raises:
-        TrackingError: when the server stays away or refuses.
+        TrackingError: when the server does not answer or refuses.
     """
     with _open_parent(f"the start of {strategy}", retry_seconds, started) as parent:
         if parent is None:
@@ -84,24 +83,24 @@ def finish_parent(
     ended: float | None = None,
     retry_seconds: float | None = None,
 ) -> str | None:
-    """Log the pipeline run's outcome and mark its parent FINISHED.
+    """Log the pipeline run's result and mark its parent FINISHED.
 
     Args:
-        metrics: final numbers (`test/vanilla`, `test/final`, `test/difference`).
-        series: (step, value) points, `val/score` after each optimisation step for one.
-        note: Markdown with the verdict; empty keeps what stands there.
-        tags: more tags (the sha256 of the shipped program).
+        metrics: final metrics (`test/vanilla`, `test/final`, `test/difference`).
+        series: (step, value) points, such as `val/score` after each optimisation step.
+        note: Markdown with the verdict; an empty one keeps the earlier note.
+        tags: further tags, such as the sha256 of the shipped program.
         artifacts: name in MLflow -> file or folder.
-        ended: Unix seconds; now when left out.
-        retry_seconds: time to spend on a server that does not answer.
+        ended: end in Unix seconds; now when left out.
+        retry_seconds: how long to wait for a server that does not answer.
 
     Returns:
         The parent's run id; None when tracking is off or nothing names the pipeline run.
 
     Raises:
-        TrackingError: when the server stays away or refuses.
+        TrackingError: when the server does not answer or refuses.
     """
-    with _open_parent("the outcome of the pipeline run", retry_seconds) as parent:
+    with _open_parent("the result of the pipeline run", retry_seconds) as parent:
         if parent is None:
             return None
         when = content.milliseconds(time.time() if ended is None else ended)
@@ -121,7 +120,7 @@ def fail_parent(sentence: str, *, retry_seconds: float | None = None) -> str | N
         The parent's run id; None when tracking is off or nothing names the pipeline run.
 
     Raises:
-        TrackingError: when the server stays away or refuses; show the failure itself first.
+        TrackingError: when the server does not answer or refuses; show the failure itself first.
     """
     with _open_parent("the failure of the pipeline run", retry_seconds) as parent:
         if parent is None:
@@ -134,14 +133,16 @@ def fail_parent(sentence: str, *, retry_seconds: float | None = None) -> str | N
 
 
 def run_name(task: str, strategy: str, seed: int | None) -> str:
-    """What a pipeline run is called in tables and legends: `continents: p -> w -> p (seed 0)`."""
+    """The name of a pipeline run in tables and legends: `continents: p -> w -> p (seed 0)`."""
     return f"{task}: {strategy}" + ("" if seed is None else f" (seed {seed})")
 
 
-def parent_of(client: RetryingClient, settings: Settings, adopted: Any | None, started: float | None = None) -> Any:
-    """The parent run (an `mlflow.entities.Run`), made where it is missing.
+def parent_of(
+    client: RetryingClient, settings: TrackingSettings, adopted: Any | None, started: float | None = None
+) -> Any:
+    """The parent run (an `mlflow.entities.Run`); a missing one is created.
 
-    A task whose run was made by the orchestrator has the parent that the orchestrator gave it, if any. None
+    A task whose run the orchestrator created (`adopted`) has the parent that the orchestrator gave it, if any. None
     when nothing names the pipeline run.
     """
     if adopted is not None:
@@ -162,7 +163,7 @@ def parent_of(client: RetryingClient, settings: Settings, adopted: Any | None, s
 
 @dataclass(frozen=True)
 class _Parent:
-    """An open parent run; `is_ours` tells whether its name and status are ours to set."""
+    """An open parent run; `is_ours` says whether we set its name and status, and not the orchestrator."""
 
     client: RetryingClient
     run: Any
@@ -175,7 +176,7 @@ class _Parent:
 
 @contextmanager
 def _open_parent(recording: str, retry_seconds: float | None, started: float | None = None) -> Iterator[_Parent | None]:
-    settings = Settings.from_environment(retry_seconds)
+    settings = TrackingSettings.from_environment(retry_seconds)
     if settings is None:
         LOGGER.info("MLFLOW_TRACKING_URI is not set: %s is not recorded.", recording)
         yield None

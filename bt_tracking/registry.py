@@ -1,4 +1,4 @@
-"""MLflow's registries: a program's prompts, and the program as a model version."""
+"""MLflow's registries: the prompts of a program, and the program as a model version."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ from typing import Any
 from bt_core.program import PredictorState, Program
 from bt_core.records import canonical_json
 from bt_tracking.connection import RetryingClient, connect
-from bt_tracking.settings import Settings
+from bt_tracking.settings import TrackingSettings
 
 LOGGER = logging.getLogger(__name__)
 
@@ -27,23 +27,23 @@ def register_prompts(
     tags: Mapping[str, str] | None = None,
     retry_seconds: float | None = None,
 ) -> dict[str, int]:
-    """Put each predictor's prompt into the prompt registry as `bt-<task>-<predictor>`, linked to the run.
+    """Register each predictor's prompt as `bt-<task>-<predictor>`, linked to the run.
 
-    A prompt whose text is that of the latest version makes no new one.
+    A prompt whose text equals that of the latest version gets no new version.
 
     Args:
-        program: whose prompts.
-        run_id: the MLflow run that made them, as `record` returned it; None does nothing.
-        tags: tags of each new version (strategy, seed).
-        retry_seconds: time to spend on a server that does not answer.
+        program: the program whose prompts are registered.
+        run_id: the MLflow run that made them, as `record` returned it; with None, nothing is registered.
+        tags: tags of each new version, such as strategy and seed.
+        retry_seconds: how long to wait for a server that does not answer.
 
     Returns:
         Prompt name -> version; empty when tracking is off.
 
     Raises:
-        TrackingError: when the server stays away or refuses.
+        TrackingError: when the server does not answer or refuses.
     """
-    settings = Settings.from_environment(retry_seconds)
+    settings = TrackingSettings.from_environment(retry_seconds)
     if settings is None or run_id is None:
         LOGGER.info("Tracking is off: the prompts of %s are not registered.", program.task)
         return {}
@@ -71,25 +71,25 @@ def register_model(
 ) -> int | None:
     """Register a run's program directory as a version of the model `bt-<task>`.
 
-    The version's source is the program as it is, adapter files and base model id; reload it by
+    The version's source is the unchanged program directory, with adapter files and base model id. Load it with
     `bt_core.program.read_program` after `mlflow.artifacts.download_artifacts("models:/bt-<task>/<version>")`.
-    A run that is registered already keeps its version.
+    A run that has a version already keeps it.
 
     Args:
         task: the task's name.
-        run_id: the run that holds the program; None does nothing.
-        artifact: the program's name among the run's artifacts.
-        tags: tags of the version (strategy, seed, the program's sha256).
-        safe: where the program lies on disk, for the error's sentence.
-        retry_seconds: time to spend on a server that does not answer.
+        run_id: the run that holds the program; with None, nothing is registered.
+        artifact: name of the program among the run's artifacts.
+        tags: tags of the version, such as strategy, seed, and the program's sha256.
+        safe: path of the program on disk, for the error's sentence.
+        retry_seconds: how long to wait for a server that does not answer.
 
     Returns:
         The version; None when tracking is off.
 
     Raises:
-        TrackingError: when the server stays away or refuses.
+        TrackingError: when the server does not answer or refuses.
     """
-    settings = Settings.from_environment(retry_seconds)
+    settings = TrackingSettings.from_environment(retry_seconds)
     if settings is None or run_id is None:
         LOGGER.info("Tracking is off: no model version of %s is registered.", task)
         return None
@@ -105,12 +105,12 @@ def register_model(
 
 
 def registry_name(task: str, predictor: str = "") -> str:
-    """A registry entry's name from a task's (`package.module:attribute` too) and a predictor's."""
+    """The name of a registry entry, from the name or import path of a task and the name of a predictor."""
     return "-".join(["bt", *(_NOT_IN_A_NAME.sub("-", part).strip("-") for part in (task, predictor) if part)])
 
 
 def prompt_text(state: PredictorState) -> str:
-    """A predictor's prompt for a person to read and to compare: instructions, fields, demonstrations."""
+    """The text of a predictor's prompt, to read and compare: instructions, fields, demonstrations."""
     parts = [state.instructions]
     for title, group in (("Inputs", state.inputs), ("Outputs", state.outputs)):
         lines = [f"- {field.name} ({field.type}) {field.description}".rstrip() for field in group]
@@ -146,7 +146,7 @@ def _show_in_experiment(client: RetryingClient, name: str, experiment: str) -> N
 
 
 def create_unless_there(create: Any, name: str) -> None:
-    """Call the client's method that makes an entry of that name; one that is there is as good."""
+    """Create an entry of that name with a method of the client, unless it exists already."""
     from mlflow.exceptions import MlflowException
 
     try:

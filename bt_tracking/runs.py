@@ -8,7 +8,7 @@ from bt_tracking.connection import RetryingClient
 
 RUN_ID_TAG = "bt.run_id"
 STAGE_TAG = "stage"
-PARENT_TAG = "mlflow.parentRunId"  # MLflow's own: the UI nests by it
+PARENT_TAG = "mlflow.parentRunId"  # MLflow's own tag, by which the UI nests runs
 KIND_TAG = "kind"
 _POLLS, _POLL_SECONDS = 20, 0.1
 
@@ -25,16 +25,17 @@ def find_or_create(
 ) -> Any:
     """The one run with the tags in `key`.
 
-    MLflow has no unique tags, so tasks that race may create several. Each then looks again: who sees itself
-    alone settles its run by giving it a kind; who sees an older one deletes its own and waits for a settled
-    one. Since everybody creates before looking, no two see themselves alone, whatever their clocks say.
+    MLflow has no unique tags, so tasks at the same time may create several runs. Each task then looks again. If its run
+    is the only one, it settles the run by giving it a kind. If there is an older run, it deletes its own and waits for
+    a settled one. Since every task creates before it looks, no two tasks see only their own run, whatever their clocks
+    say.
 
     Args:
-        client: the server.
-        experiment_id: where to look and to create.
-        key: tags that only this run carries.
-        kind: value of its `kind` tag.
-        name: shown in the UI, for a new run.
+        client: a client of the server.
+        experiment_id: the experiment to look and to create in.
+        key: tags that identify the run.
+        kind: value of the run's `kind` tag.
+        name: name of a new run in the UI.
         start_ms: start of a new run, in Unix milliseconds.
         tags: further tags of a new run.
 
@@ -55,7 +56,7 @@ def find_or_create(
             own = None
         if settled:
             return oldest
-        # A creator that died in between leaves a run that nobody settles: after the last poll we do.
+        # A task that died in between leaves a run that no task settles. We do so after the last poll.
         if [run.info.run_id for run in runs] == [own] or poll == _POLLS - 1:
             client.set_tag(oldest.info.run_id, KIND_TAG, kind)
         else:

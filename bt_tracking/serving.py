@@ -1,7 +1,7 @@
 """A program as an MLflow model that answers as `bt predict` does.
 
-The model's files are the program directory and MLflow's own descriptions. They hold no code and no pickle: MLflow
-imports this module, from the installation, and calls `_load_pyfunc`.
+The model's files are the program directory and MLflow's own descriptions, without code and pickles: MLflow imports this
+module from the installation and calls `_load_pyfunc`.
 """
 
 import shutil
@@ -16,12 +16,12 @@ from bt_core.program import read_program
 from bt_core.task import load_task
 from bt_tracking.connection import quieten
 
-#: Where the program directory lies in a saved model.
+#: Path of the program directory in a saved model.
 PROGRAM = "data/program"
 
 
 def save_model(program: Path, folder: Path) -> None:
-    """Write a program directory as an MLflow model to a folder, which must not exist.
+    """Save a program directory as an MLflow model in a folder that must not exist.
 
     Raises:
         ProgramError: when the program directory is damaged.
@@ -42,29 +42,29 @@ def save_model(program: Path, folder: Path) -> None:
 
 
 class ServedProgram:
-    """What `mlflow.pyfunc.load_model` puts behind `predict`; the base model is loaded with the first question."""
+    """The model behind `mlflow.pyfunc.load_model(...).predict`. The first call loads the base model."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._engine: Any = None
 
-    def predict(self, questions: Any, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Answer rows of inputs: a data frame, a mapping, or several mappings; a prediction each, field by field.
+    def predict(self, inputs: Any, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Answer rows of inputs: a data frame, a mapping, or several mappings. The predictions are mappings too.
 
         Raises:
             DataError: when an input is missing or unknown.
         """
-        from bt_core.steps.predict import predict  # what runs a program is slow to import, and saving one needs none
+        from bt_core.steps.predict import predict  # slow to import, and not needed to save a program
 
-        return [predict(self.folder, row, engine=self.engine) for row in _rows(questions)]
+        return [predict(self.folder, row, engine=self.engine) for row in _rows(inputs)]
 
     def get_raw_model(self) -> "ServedProgram":
-        """This object, for those who have MLflow's wrapper around it."""
+        """This object, for callers that hold MLflow's wrapper around it."""
         return self
 
     @property
     def engine(self) -> Any:
-        """The base model's engine, kept for all questions."""
+        """The base model's engine, loaded once for all calls."""
         if self._engine is None:
             from bt_core.steps.engines import load_engine
 
@@ -75,12 +75,12 @@ class ServedProgram:
         return self._engine
 
 
-def _rows(questions: Any) -> Iterable[Mapping[str, Any]]:
-    if isinstance(questions, Mapping):
-        return [questions]
-    to_dict = getattr(questions, "to_dict", None)  # of a pandas data frame
-    found: Iterable[Mapping[str, Any]] = to_dict("records") if to_dict else questions
-    return found
+def _rows(inputs: Any) -> Iterable[Mapping[str, Any]]:
+    if isinstance(inputs, Mapping):
+        return [inputs]
+    to_dict = getattr(inputs, "to_dict", None)  # a pandas data frame has it
+    rows: Iterable[Mapping[str, Any]] = to_dict("records") if to_dict else inputs
+    return rows
 
 
 def _load_pyfunc(path: str) -> ServedProgram:

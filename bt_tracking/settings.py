@@ -1,4 +1,4 @@
-"""Where to record, read from the environment; nothing here touches MLflow, so it costs nothing to import."""
+"""The tracking settings, read from the environment. The module does not import MLflow, so it is light to import."""
 
 import os
 import re
@@ -14,11 +14,11 @@ _QUERY = re.compile(r"\?\S*")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """One process's view of the tracking server.
+class TrackingSettings:
+    """How a process reaches the tracking server, and what it records there.
 
-    `pipeline_run` is the orchestrator's id of the whole run; all tasks that share it share one parent run.
-    `adopted_run` is a run that the orchestrator already made for this very task.
+    `pipeline_run` is the orchestrator's id of the pipeline run; all its tasks share one parent run.
+    `adopted_run` is the MLflow run that the orchestrator has created for this task, if any.
     """
 
     uri: str
@@ -29,11 +29,11 @@ class Settings:
     retry_seconds: float = DEFAULT_RETRY_SECONDS
 
     @classmethod
-    def from_environment(cls, retry_seconds: float | None = None) -> "Settings | None":
-        """Read the variables; None when MLFLOW_TRACKING_URI is not set, which means: do not track.
+    def from_environment(cls, retry_seconds: float | None = None) -> "TrackingSettings | None":
+        """Read the environment variables; None when MLFLOW_TRACKING_URI is not set, and nothing is recorded then.
 
         Args:
-            retry_seconds: time to spend on a server that does not answer; BT_TRACKING_RETRY_SECONDS otherwise.
+            retry_seconds: how long to wait for a server that does not answer; BT_TRACKING_RETRY_SECONDS when left out.
 
         Raises:
             ConfigError: when BT_TRACKING_RETRY_SECONDS is no number of seconds.
@@ -53,7 +53,7 @@ class Settings:
 
 
 def redact(text: str) -> str:
-    """Take user names, passwords and query strings out of every URI in the text."""
+    """Remove user names, passwords and query strings from every URI in the text."""
     return _QUERY.sub("", _CREDENTIALS.sub("//", text))
 
 

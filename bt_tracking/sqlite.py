@@ -1,42 +1,42 @@
-"""A tracking store in a SQLite file: opened early, so that a file which is none is told at once, and made fast."""
+"""A tracking store in a SQLite file: checked early, so that a broken file is refused at once, and created fast."""
 
 import os
 import sqlite3
-import tempfile
 from contextlib import closing, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 SCHEME = "sqlite:///"
 _IN_MEMORY = "file:bt-new-store?mode=memory&cache=shared"
 
 
 def open_store(uri: str) -> None:
-    """See whether the store's file can be opened, which MLflow itself would try for two minutes; make a missing one.
+    """Check that the store's file can be opened, which MLflow would try for two minutes. A missing file is created.
 
     Raises:
-        OSError, sqlite3.Error: when it can be neither opened nor made.
+        OSError, sqlite3.Error: when the file can be neither opened nor created.
     """
     path = Path(uri.removeprefix(SCHEME))
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        _make(path)
+        _create(path)
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA schema_version")
 
 
-def _make(path: Path) -> None:
-    """Let MLflow make its tables in memory and write them at once.
+def _create(path: Path) -> None:
+    """Let MLflow create its tables in memory, then write them to the file at once.
 
-    It does so by some seventy migrations; with a wait for the disk after each statement, those take four times as
-    long. Of several processes that make one store the first one wins; where a file system has no links, MLflow makes
-    the tables itself.
+    MLflow creates them by some seventy migrations, which take four times as long on disk, with a wait after each
+    statement. If several processes create the same store, the first one wins. On a file system without links, MLflow
+    creates the tables in the file itself.
     """
     from mlflow import MlflowClient
 
-    with closing(sqlite3.connect(_IN_MEMORY, uri=True)) as made, tempfile.TemporaryDirectory(dir=path.parent) as folder:
+    with closing(sqlite3.connect(_IN_MEMORY, uri=True)) as memory, TemporaryDirectory(dir=path.parent) as scratch:
         MlflowClient(tracking_uri=f"{SCHEME}{_IN_MEMORY}&uri=true")
-        copy = Path(folder, path.name)
+        copy = Path(scratch, path.name)
         with closing(sqlite3.connect(copy)) as database:
-            made.backup(database)
+            memory.backup(database)
         with suppress(OSError):
             os.link(copy, path)

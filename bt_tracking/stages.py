@@ -1,4 +1,4 @@
-"""Record a stage after it is done, as a child of its pipeline run."""
+"""Record a finished stage as a child of its pipeline run."""
 
 import logging
 import time
@@ -16,7 +16,7 @@ from bt_tracking.experiment import experiment_id
 from bt_tracking.notes import stage_note
 from bt_tracking.pipeline import INHERITED_TAGS, parent_of
 from bt_tracking.runs import KIND_TAG, PARENT_TAG, RUN_ID_TAG, STAGE_TAG, find_or_create
-from bt_tracking.settings import Settings
+from bt_tracking.settings import TrackingSettings
 
 LOGGER = logging.getLogger(__name__)
 
@@ -30,26 +30,27 @@ def record(
     nested: bool = False,
     retry_seconds: float | None = None,
 ) -> str | None:
-    """Record a stage whose outputs are on disk, with the times that its report gives.
+    """Record a stage whose outputs are on disk, with the times in its report.
 
-    Recording it again (a retried task) updates the same run. A run that the orchestrator made for this task
-    (MLFLOW_RUN_ID) is filled instead of a new one; its name, times and status stay the orchestrator's.
+    A task that is retried updates the same run. If the orchestrator has created a run for this task (MLFLOW_RUN_ID),
+    that run is filled instead of a new one, and keeps the name, times and status that the orchestrator gives it.
 
     Args:
-        report: the stage; parameters are logged under its kind (`w/learning_rate`).
-        artifacts: name in MLflow -> file or folder. A program directory among them adds its lineage as tags.
-        tags: more tags; they win over those that the pipeline run hands down (`task`, `strategy`, `seed`).
-        datasets: the data that the stage used.
-        nested: whether the task has more stages, each of which gets a run under the orchestrator's.
-        retry_seconds: time to spend on a server that does not answer; BT_TRACKING_RETRY_SECONDS or 60 otherwise.
+        report: the stage's report; parameters are logged under its kind (`w/learning_rate`).
+        artifacts: name in MLflow -> file or folder. The lineage of a program directory among them is added as tags.
+        tags: further tags. They override those of the pipeline run (`task`, `strategy`, `seed`).
+        datasets: the data sets that the stage used.
+        nested: whether the task has several stages, each of which gets a run below the orchestrator's.
+        retry_seconds: how long to wait for a server that does not answer; when left out, BT_TRACKING_RETRY_SECONDS,
+            or else 60.
 
     Returns:
         The run's id; None when MLFLOW_TRACKING_URI is not set.
 
     Raises:
-        TrackingError: when the server stays away or refuses; the outputs on disk are not touched.
+        TrackingError: when the server does not answer or refuses; the outputs on disk are kept.
     """
-    settings = Settings.from_environment(retry_seconds)
+    settings = TrackingSettings.from_environment(retry_seconds)
     if settings is None:
         LOGGER.info("MLFLOW_TRACKING_URI is not set: stage %s is not recorded.", report.stage)
         return None
@@ -67,21 +68,21 @@ def record(
 
 
 def _stage_run(
-    client: RetryingClient, settings: Settings, report: StageReport, tags: Mapping[str, str], nested: bool
+    client: RetryingClient, settings: TrackingSettings, report: StageReport, tags: Mapping[str, str], nested: bool
 ) -> Any:
-    """The stage's run with its tags set: adopted, found again, or new."""
+    """The stage's run, with its tags set: the adopted run, an earlier attempt's, or a new one."""
     started = report.started or time.time()
     adopted = client.get_run(settings.adopted_run) if settings.adopted_run else None
     parent = parent_of(client, settings, adopted, started)
     inherited = {name: parent.data.tags[name] for name in INHERITED_TAGS if name in parent.data.tags} if parent else {}
-    wanted = {**inherited, KIND_TAG: report.kind, STAGE_TAG: report.stage, **tags}
+    all_tags = {**inherited, KIND_TAG: report.kind, STAGE_TAG: report.stage, **tags}
     if adopted is not None and not nested:
-        content.log_tags(client, adopted, wanted)
+        content.log_tags(client, adopted, all_tags)
         return adopted
     parent = adopted or parent
     if parent is None or settings.pipeline_run is None:
         start = content.milliseconds(started)
-        return client.create_run(experiment_id(client, settings), start, wanted, run_name=report.stage)
+        return client.create_run(experiment_id(client, settings), start, all_tags, run_name=report.stage)
     run = find_or_create(
         client,
         parent.info.experiment_id,
@@ -91,12 +92,12 @@ def _stage_run(
         start_ms=content.milliseconds(started),
         tags={PARENT_TAG: parent.info.run_id},
     )
-    content.log_tags(client, run, wanted)
+    content.log_tags(client, run, all_tags)
     return run
 
 
 def _lineage_tags(artifacts: Mapping[str, Path]) -> dict[str, str]:
-    """Which program the stage made and from which one, where it made any."""
+    """Tags for the program that the stage made and the one that it started from; none where it made no program."""
     folder = next((path for path in artifacts.values() if (path / PROGRAM_FILE).is_file()), None)
     if folder is None:
         return {}
@@ -106,7 +107,7 @@ def _lineage_tags(artifacts: Mapping[str, Path]) -> dict[str, str]:
 
 
 def _cost(report: StageReport) -> dict[str, float]:
-    """The stage's wall time and what its engine spent, in a section of their own in the UI."""
+    """The stage's wall time and its engine's usage, as metrics with a section of their own in the UI."""
     cost: dict[str, float] = {"usage/wall_seconds": round(max(0.0, report.ended - report.started), 3)}
     if report.usage != Usage():
         values = asdict(report.usage)

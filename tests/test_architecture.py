@@ -34,6 +34,8 @@ OWNERS = {
     "datasets": ("bt_core/data.py",),
     "gepa": ("bt_core/steps/optimise/gepa_search.py",),
     "optuna": (),
+    "tenacity": ("bt_core/retries.py",),
+    "yaml": ("bt_core/yaml_text.py",),
     "boto3": ("bt_core/storage/*.py",),
     "botocore": ("bt_core/storage/*.py",),
     "s3transfer": ("bt_core/storage/*.py",),
@@ -64,9 +66,10 @@ OWNERS = {
 }
 
 #: Module -> what it must not load, not even by way of others.
-HEAVY = ("torch", "transformers", "peft", "dspy", "datasets", "boto3", "mlflow", "kfp", "numpy")
+HEAVY = ("torch", "transformers", "peft", "dspy", "datasets", "boto3", "mlflow", "kfp", "numpy", "tenacity")
 LIGHT = (
     "bt_core.errors",
+    "bt_core.retries",
     "bt_core.records",
     "bt_core.strategy",
     "bt_core.config",

@@ -16,13 +16,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks.__main__ import main as run_all
-from benchmarks.dspy_bridge import LineChatAdapter, Tuner
-from benchmarks.dspy_engines import BatchingEngine, PerRequestEngine
-from benchmarks.grids import Source, grid
+from benchmarks.contestants.dspy_bridge import LineChatAdapter, Tuner
+from benchmarks.contestants.dspy_engines import BatchingEngine, PerRequestEngine
+from benchmarks.harness.grids import Source, grid
+from benchmarks.harness.models import random_model
+from benchmarks.harness.page import NAMES, PAGE, page
+from benchmarks.harness.record import Table, finish, in_turn, ratios, shown
 from benchmarks.limits import Shape, forward_flops, lora_flops
-from benchmarks.models import random_model
-from benchmarks.page import NAMES, PAGE, page
-from benchmarks.record import Table, finish, in_turn, ratios, shown
 from bt_core.config import resolve_config
 from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.engine.response_cache import CACHE_VARIABLE

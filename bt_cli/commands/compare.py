@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from bt_cli.local.run_folder import Folder
 from bt_cli.options import common as options
+from bt_cli.run_folder import Folder
 from bt_cli.view.console import print_json, print_sentence, stdout
 from bt_core.errors import ConfigError, DataError
 from bt_core.formats.document import Part

@@ -1,4 +1,4 @@
-"""`bt compile`: a strategy or a sweep as a pipeline file for upload."""
+"""`bt compile`: write a strategy or a sweep as a pipeline file for upload."""
 
 from pathlib import Path
 from typing import Annotated
@@ -33,7 +33,7 @@ def compile_command(
 ) -> None:
     """Write a strategy or a sweep as a pipeline file for Kubeflow.
 
-    The same strategies and options give the same bytes.
+    The same strategies and options give the same file, byte for byte.
 
     Examples:
       bt compile --strategy "p -> w -> p" --task continents -o pipeline.yaml

@@ -1,15 +1,14 @@
-"""`bt estimate`: tokens, GPU minutes and memory of a run, before it is submitted."""
+"""`bt estimate`: the tokens, GPU minutes and memory of a run, before it is submitted."""
 
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
-from bt_cli.local.process_setup import quieten_libraries
 from bt_cli.options import common as options
 from bt_cli.options.settings import gather
+from bt_cli.process_setup import quieten_libraries
 from bt_cli.view.console import print_json, stderr, stdout
+from bt_cli.view.estimate import print_estimate
 from bt_core.errors import DataError
 from bt_core.strategy import parse_strategy
 
@@ -17,11 +16,11 @@ GPU = "The GPU"
 Tflops = Annotated[
     float,
     typer.Option(
-        min=0.001, metavar="TFLOPS", help="Its dense bfloat16 rate, from the data sheet.", rich_help_panel=GPU
+        min=0.001, metavar="TFLOPS", help="Dense bfloat16 rate of the GPU, from its data sheet.", rich_help_panel=GPU
     ),
 ]
 Bandwidth = Annotated[
-    float, typer.Option(min=0.001, metavar="TB/S", help="Bandwidth of its memory.", rich_help_panel=GPU)
+    float, typer.Option(min=0.001, metavar="TB/S", help="Bandwidth of the GPU's memory.", rich_help_panel=GPU)
 ]
 Share = Annotated[
     float,
@@ -46,32 +45,24 @@ def estimate(
 ) -> None:
     """Estimate tokens, GPU minutes and memory of a run.
 
-    Runs three rows here. The GPU is an H100 unless options say otherwise; docs/training.md has the formula.
+    Runs the program on three rows on this machine. The GPU is an H100 unless options describe another one.
+    docs/training.md has the formula.
 
     Examples:
       bt estimate --task continents --strategy "p -> w -> p"
       bt estimate --task triage:task --tflops 312 --bandwidth 2.0
     """
     steps = parse_strategy(strategy)
-    rows = {"rows.train": train_rows, "rows.val": val_rows, "rows.test": test_rows}
-    chosen = gather({"task": task, "model": model, "data": data, **rows}, config, assignments, options.DEFAULT_TASK)
+    rows = options.split_sizes(train_rows, val_rows, test_rows)
+    settings = gather({"task": task, "model": model, "data": data, **rows}, config, assignments, options.DEFAULT_TASK)
     quieten_libraries()
     with stderr().status("Loading the model, running three rows ..."):
         from bt_core.steps.check.gpu_cost import Card, gpu_cost
 
-        found = gpu_cost(chosen.overrides, steps, Card(tflops, bandwidth, share))
-    if found is None:
-        raise DataError("The three rows asked the LM nothing, so there is nothing to estimate: see bt check.")
+        cost = gpu_cost(settings.overrides, steps, Card(tflops, bandwidth, share))
+    if cost is None:
+        raise DataError("The program called no LM on the three rows, so there is nothing to estimate: see `bt check`.")
     if as_json:
-        print_json(found.record())
-        return
-    table = Table("stage", title=f"{found.strategy}: at most", title_justify="left")
-    for name in ("prompt tokens", "completion tokens", "tokens trained on", "GPU minutes"):
-        table.add_column(name, justify="right")
-    for one in found.stages:
-        numbers = (one.prompt_tokens, one.completion_tokens, one.train_tokens)
-        table.add_row(one.stage, *(f"{number:,}" for number in numbers), f"{one.minutes:.2f}")
-    stdout().print(table)
-    if found.memory:
-        stdout().print(Text(f"Training needs about {found.memory} in bfloat16."))
-    stdout().print(Text("Start-up of pods and loading of models come on top; docs/training.md has the formula."))
+        print_json(cost.record())
+    else:
+        print_estimate(stdout(), cost)

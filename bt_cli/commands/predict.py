@@ -1,4 +1,4 @@
-"""`bt predict`: use an optimised program."""
+"""`bt predict`: run an optimised program on one input."""
 
 from typing import Annotated
 
@@ -6,25 +6,23 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bt_cli.local.process_setup import quieten_libraries
 from bt_cli.options import common as options
 from bt_cli.options.settings import gather
+from bt_cli.process_setup import quieten_libraries
 from bt_cli.view.console import print_json, stdout
 from bt_core.errors import ConfigError
 
 
 def predict(
     program: options.Program,
-    inputs: Annotated[
-        list[str], typer.Argument(metavar="KEY=VALUE", help="The program's inputs, one after the other.")
-    ],
+    inputs: Annotated[list[str], typer.Argument(metavar="KEY=VALUE", help="The program's inputs; one argument each.")],
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
     as_json: options.Json = False,
 ) -> None:
     """Run an optimised program on one input.
 
-    The program's task has to be importable from here, as it was for the run.
+    The task has to be importable from the current folder, as it was for the run.
 
     Examples:
       bt predict runs/my-run/program city=Nairobi
@@ -49,5 +47,5 @@ def predict(
 def _parse(inputs: list[str]) -> dict[str, str]:
     wrong = [text for text in inputs if "=" not in text or text.startswith("=")]
     if wrong:
-        raise ConfigError(f"Inputs are written key=value, but found {', '.join(map(repr, wrong))}: write city=Nairobi.")
+        raise ConfigError(f"Inputs are written key=value, unlike {', '.join(map(repr, wrong))}: write city=Nairobi.")
     return dict(text.split("=", 1) for text in inputs)

@@ -1,4 +1,4 @@
-"""`bt publish`: hand a finished program on as a bundle."""
+"""`bt publish`: publish a finished program as a bundle."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -11,13 +11,13 @@ from bt_cli.view.console import print_json, stdout
 
 def publish(
     program: options.Program,
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="Where to: s3://bucket/prefix, or a folder.")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="Where to publish: s3://bucket/prefix, or a folder.")],
     as_json: options.Json = False,
 ) -> None:
-    """Hand a program on as a bundle, in a folder or on S3.
+    """Publish a program as a bundle, in a folder or on S3.
 
-    Program, adapters, model card, and a manifest that is written last. A bundle holds one program for ever; the same
-    program again changes nothing.
+    A bundle holds the program, its adapters, a model card, and a manifest that is written last.
+    It holds one program for ever: publishing the same program again changes nothing.
 
     Examples:
       bt publish runs/my-run/program s3://models/triage/1

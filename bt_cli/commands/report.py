@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bt_cli.local.run_folder import SweepFolder
+from bt_cli.run_folder import SweepFolder
 from bt_cli.view.console import stdout
 from bt_cli.view.summary import short
 from bt_core.errors import ConfigError

@@ -1,14 +1,14 @@
-"""`bt retrain`: a challenger from the newest data, promoted only if it is better than the champion."""
+"""`bt retrain`: optimise on the newest data, and promote the result only if it beats the champion."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bt_cli.local.run_folder import default_folder, fresh_folder
 from bt_cli.options import common as options
 from bt_cli.options.cluster import Profile
-from bt_cli.options.settings import Settings, gather
+from bt_cli.options.settings import RunSettings, gather
+from bt_cli.run_folder import default_folder, fresh_folder
 from bt_cli.view.console import print_json, stderr, stdout
 from bt_core.errors import ConfigError
 from bt_core.strategy import Strategy as Steps
@@ -18,7 +18,7 @@ Data = Annotated[
     str | None,
     typer.Option(
         metavar="FOLDER",
-        help="Files whose names sort by age, in a folder or under s3://bucket/prefix; or hub:ID@REVISION.",
+        help="A folder or s3://bucket/prefix of files whose names sort by age; or hub:ID@REVISION.",
         show_default="the task's own",
         rich_help_panel=options.DATA,
     ),
@@ -28,7 +28,7 @@ CompileTo = Annotated[
     typer.Option(
         "--compile",
         metavar="FILE",
-        help="Run nothing: write the pipeline for a cluster, with --profile and --tracking-uri.",
+        help="Only write the pipeline for a cluster, with --profile and --tracking-uri; run nothing.",
         rich_help_panel=options.CLUSTER,
     ),
 ]
@@ -52,7 +52,8 @@ def retrain(
 ) -> None:
     """Optimise on data that grows, and promote what beats the champion.
 
-    The champion is a version in MLflow's Model Registry; fresh sealed rows decide. docs/retraining.md has the rules.
+    The champion is a version in MLflow's Model Registry. Fresh sealed rows decide.
+    docs/retraining.md has the rules.
 
     Examples:
       bt retrain --task triage:task --data s3://tickets
@@ -60,7 +61,7 @@ def retrain(
     """
     steps = parse_strategy(strategy)
     if profile and not compile_to:
-        raise ConfigError("--profile says what pods ask of a cluster: give it together with --compile FILE.")
+        raise ConfigError("--profile is for the pods of a cluster: give it together with --compile FILE.")
     chosen = {"task": task, "seed": seed, "model": model, "data": data}
     settings = gather(chosen, config, assignments, options.DEFAULT_TASK)
 
@@ -68,17 +69,18 @@ def retrain(
         _compile(steps, settings, compile_to, tracking_uri, profile, fuse)
         return
     folder = fresh_folder(out or default_folder(settings.config, steps))
-    from bt_cli.local.retrain import execute_retrain, print_outcome
+    from bt_cli.local.retrain import execute_retrain
+    from bt_cli.view.retraining import print_retraining
 
     result = execute_retrain(steps, settings, folder, tracking_uri, cache, fuse)
     if as_json:
         print_json(result)
     else:
-        print_outcome(stdout(), result, folder)
+        print_retraining(stdout(), result, folder)
 
 
 def _compile(
-    steps: Steps, settings: Settings, path: Path, tracking_uri: str | None, profile: Path | None, fuse: bool
+    steps: Steps, settings: RunSettings, path: Path, tracking_uri: str | None, profile: Path | None, fuse: bool
 ) -> None:
     from bt_pipelines.better_together import Options
     from bt_pipelines.compile import compile_retrain

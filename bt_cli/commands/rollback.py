@@ -1,12 +1,11 @@
-"""`bt rollback`: the previous champion is champion again."""
+"""`bt rollback`: make the previous champion the champion again."""
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bt_cli.local.run_folder import RUNS
+from bt_cli.run_folder import RUNS
 from bt_cli.view.console import stdout
 from bt_core.errors import ConfigError
 
@@ -17,12 +16,12 @@ TrackingUri = Annotated[
 
 
 def rollback(
-    task: Annotated[str, typer.Argument(metavar="TASK", help="The task whose champion is to be taken back.")],
+    task: Annotated[str, typer.Argument(metavar="TASK", help="The task whose champion is rolled back.")],
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Make the champion before this one champion again.
+    """Make the previous champion the champion again.
 
-    Moves the alias `champion` in MLflow back by one version; a second time, by one more.
+    Moves the alias `champion` in MLflow back by one promotion; the same command again moves it back by one more.
 
     Example: bt rollback triage:task
     """
@@ -35,8 +34,8 @@ def rollback(
 
 
 def _local_store() -> str:
-    from bt_tracking.server import local_store
+    from bt_tracking.server import DATABASE, local_store
 
-    if not Path(RUNS, "mlflow.db").exists():
+    if not (RUNS / DATABASE).exists():
         raise ConfigError("There is no MLflow store in runs/: name the server with --tracking-uri.")
     return local_store(RUNS)

@@ -1,8 +1,8 @@
-"""`bt run`: compile a strategy and run that very pipeline file on this machine."""
+"""`bt run`: compile a strategy and run the compiled pipeline file on this machine."""
 
-from bt_cli.local.run_folder import default_folder, fresh_folder
 from bt_cli.options import common as options
 from bt_cli.options.settings import gather
+from bt_cli.run_folder import default_folder, fresh_folder
 from bt_cli.view.console import print_json, stdout
 from bt_core.strategy import parse_strategy
 
@@ -28,7 +28,7 @@ def run(
 ) -> None:
     """Optimise a program by a strategy, then test it once.
 
-    The test compares the program with the one that it began as (the vanilla program), on rows sealed until then.
+    On sealed rows, the test compares it with the program that the run started from (the vanilla program).
 
     Examples:
       bt run
@@ -37,9 +37,9 @@ def run(
       bt run --from s3://models/triage/1 --data newer.jsonl --strategy p
     """
     steps = parse_strategy(strategy)
-    rows = {"rows.train": train_rows, "rows.val": val_rows, "rows.test": test_rows}
-    chosen = {"task": task, "seed": seed, "start": start, "model": model, "data": data, **rows}
-    settings = gather(chosen, config, assignments, _task_of(start) if start else options.DEFAULT_TASK)
+    rows = options.split_sizes(train_rows, val_rows, test_rows)
+    given = {"task": task, "seed": seed, "start": start, "model": model, "data": data, **rows}
+    settings = gather(given, config, assignments, _task_of(start) if start else options.DEFAULT_TASK)
     folder = fresh_folder(out or default_folder(settings.config, steps))
 
     from bt_cli.local.run import execute, tracking_server
@@ -53,7 +53,7 @@ def run(
 
 
 def _task_of(program: str) -> str:
-    """The task that a finished program was made for."""
+    """The task that a finished program belongs to."""
     from bt_core.bundle import fetch
     from bt_core.program import read_program
 

@@ -1,4 +1,4 @@
-"""`bt schedule`: a recurring run on Kubeflow."""
+"""`bt schedule`: start runs on Kubeflow at fixed times."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -22,12 +22,19 @@ CronText = Annotated[
         help="Six fields, such as 0 0 2 * * *: second, minute, hour, day of the month, month, day of the week.",
     ),
 ]
-Every = Annotated[str | None, typer.Option(metavar="TIME", help="Instead of --cron: 30m, 12h, 7d.")]
-Name = Annotated[str, typer.Option(metavar="NAME", help="The schedule's; one of that name is replaced.")]
-CatchUp = Annotated[bool, typer.Option("--catch-up", help="Start every run that was missed, one by one.")]
-AtOnce = Annotated[int, typer.Option(min=1, max=10, metavar="N", help="How many of its runs may go on at a time.")]
-Disable = Annotated[bool, typer.Option("--disable", help="Let it start no more runs, until it is given again.")]
-Delete = Annotated[bool, typer.Option("--delete", help="Delete the schedule; its runs stay.")]
+Every = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Time between runs, such as 30m, 12h or 7d; instead of --cron.")
+]
+Name = Annotated[str, typer.Option(metavar="NAME", help="Name of the schedule; replaces an older one of that name.")]
+CatchUp = Annotated[bool, typer.Option("--catch-up", help="Start the runs that were missed, one after the other.")]
+AtOnce = Annotated[
+    int, typer.Option(min=1, max=10, metavar="N", help="How many runs may be going on at the same time.")
+]
+Disable = Annotated[
+    bool,
+    typer.Option("--disable", help="Pause the schedule; scheduling it again resumes it."),
+]
+Delete = Annotated[bool, typer.Option("--delete", help="Delete the schedule; the runs that it started stay.")]
 
 
 def schedule(
@@ -54,10 +61,10 @@ def schedule(
     ca_file: cluster.CaFile = None,
     token_file: cluster.TokenFile = None,
 ) -> None:
-    """Start runs on Kubeflow again and again, by the clock.
+    """Start runs on Kubeflow at fixed times.
 
-    What runs is named as for bt submit; a strategy compiled on the way reads its data again in every run.
-    A schedule of the same name is replaced, without a gap.
+    Name the pipeline as for bt submit. A strategy that is compiled on the way reads its data again in every run.
+    A schedule of the same name is replaced without missing a run.
 
     Examples:
       bt schedule pipeline.yaml --cron "0 0 2 * * *"
@@ -67,7 +74,7 @@ def schedule(
     source = cluster.Source(file, strategy, task, config, assignments, profile, fresh_data=True)
     if disable or delete:
         if cron or every or source.is_given or (disable and delete):
-            raise ConfigError("--disable and --delete stand alone, with --name and --experiment.")
+            raise ConfigError("--disable and --delete stand alone, with --name and --experiment: leave the rest out.")
         _end(cluster.connect(host, namespace, ca_file, token_file), experiment, name, delete)
         return
     when = _when(cron, every)
@@ -97,7 +104,7 @@ def _when(cron: str | None, every: str | None) -> "Cron | int":
         return parse_cron(cron)
     if every is not None and cron is None:
         return parse_interval(every)
-    raise ConfigError('Say when: either --cron "0 0 2 * * *" (every day at 02:00) or --every 12h.')
+    raise ConfigError('Say when to run: either --cron "0 0 2 * * *" (every day at 02:00) or --every 12h.')
 
 
 def _words(when: "Cron | int") -> str:

@@ -1,4 +1,4 @@
-"""`bt submit`: a run on Kubeflow."""
+"""`bt submit`: start a run on Kubeflow."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -20,9 +20,9 @@ def submit(
     version: cluster.VersionName = "",
     parameters: cluster.Parameters = None,
     experiment: cluster.Experiment = cluster.DEFAULT_NAME,
-    name: Annotated[str, typer.Option(metavar="NAME", help="The run's.", show_default="VERSION TIME")] = "",
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the run.", show_default="VERSION TIME")] = "",
     service_account: cluster.ServiceAccount = "",
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until the run ends, and fail when it fails.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the run ends, and fail if it fails.")] = False,
     host: cluster.Host = None,
     namespace: cluster.Namespace = None,
     ca_file: cluster.CaFile = None,
@@ -30,7 +30,7 @@ def submit(
 ) -> None:
     """Start a run on Kubeflow and print its address.
 
-    Of a compiled file, of a strategy that is compiled on the way, or of a version that is on Kubeflow already.
+    Runs a compiled file, a strategy that is compiled on the way, or a version that is on Kubeflow already.
 
     Examples:
       bt submit pipeline.yaml --param seed=1

@@ -1,4 +1,4 @@
-"""`bt tasks`: the built-in tasks."""
+"""`bt tasks`: list the built-in tasks."""
 
 import importlib
 import pkgutil
@@ -15,17 +15,17 @@ from bt_core.task import BUILTIN_PACKAGE, Task, load_task
 def tasks(as_json: options.Json = False) -> None:
     """List the built-in tasks.
 
-    Your own is named by its import path, package.module:attribute, or by a YAML file that declares it.
+    Name a task of your own by its import path, package.module:attribute, or by a YAML file that declares it.
 
     Example: bt tasks
     """
-    found = {name: load_task(name) for name in _names()}
+    by_name = {name: load_task(name) for name in _names()}
     if as_json:
-        print_json([_plain(name, task) for name, task in found.items()])
+        print_json([_plain(name, task) for name, task in by_name.items()])
         return
     headings = ("task", "inputs", "labels", "--config", "what it is")
     table = Table(*headings, box=None, pad_edge=False, header_style="bold")
-    for name, task in found.items():
+    for name, task in by_name.items():
         lists = (", ".join(part) for part in (task.inputs, task.labels, config_names(name)))
         table.add_row(name, *lists, Text(task.description))
     stdout().print(table)
@@ -33,8 +33,8 @@ def tasks(as_json: options.Json = False) -> None:
 
 def _names() -> list[str]:
     package = importlib.import_module(BUILTIN_PACKAGE)
-    found = pkgutil.iter_modules(package.__path__)
-    return sorted(module.name for module in found if not module.ispkg and not module.name.startswith("_"))
+    modules = pkgutil.iter_modules(package.__path__)
+    return sorted(module.name for module in modules if not module.ispkg and not module.name.startswith("_"))
 
 
 def _plain(name: str, task: Task) -> dict[str, object]:

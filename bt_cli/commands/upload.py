@@ -1,4 +1,4 @@
-"""`bt upload`: a pipeline version on Kubeflow."""
+"""`bt upload`: put a pipeline version on Kubeflow."""
 
 from bt_cli.options import cluster
 from bt_cli.view.console import stderr
@@ -19,7 +19,7 @@ def upload(
 ) -> None:
     """Put a pipeline on Kubeflow as a new version.
 
-    A compiled file, or a strategy that is compiled on the way; the same content is uploaded only once.
+    Uploads a compiled file, or a strategy that is compiled on the way. The same content is uploaded only once.
 
     Examples:
       bt upload pipeline.yaml

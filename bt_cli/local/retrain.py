@@ -4,12 +4,9 @@ import json
 import shutil
 from typing import Any
 
-from rich.console import Console
-
-from bt_cli.local.run import new_run_id, run_pipeline, surroundings
-from bt_cli.local.run_folder import RunFolder
-from bt_cli.options.settings import Settings
-from bt_cli.view.summary import print_facts, short
+from bt_cli.local.run import new_run_id, run_pipeline, task_environment
+from bt_cli.options.settings import RunSettings
+from bt_cli.run_folder import RunFolder
 from bt_core.records import canonical_json
 from bt_core.steps.retrain.fresh import REASON
 from bt_core.strategy import Strategy, strategy_slug
@@ -21,7 +18,7 @@ from bt_tracking.serving import PROGRAM
 
 def execute_retrain(
     strategy: Strategy,
-    settings: Settings,
+    settings: RunSettings,
     folder: RunFolder,
     tracking_uri: str | None,
     cache: bool,
@@ -31,18 +28,18 @@ def execute_retrain(
 
     Args:
         strategy: the steps that make the challenger.
-        settings: what the user set.
-        folder: the run's folder, empty yet.
-        tracking_uri: the server that the user named, if any; the champion and the ledger of rows lie there.
-        cache: whether the tasks may take LM answers and adapters that were made before.
-        fuse: whether all steps are one task, which loads the model once.
+        settings: the settings that the user made.
+        folder: the run's folder, which is empty.
+        tracking_uri: the MLflow server that the user named, if any. It holds the champion and the ledger of rows.
+        cache: whether tasks may use LM answers and adapters of earlier runs.
+        fuse: whether all steps run in one task, which loads the model once.
 
     Raises:
         BtError: the sentence of the task that failed.
     """
-    environment = surroundings(folder, strategy_slug(strategy), new_run_id(folder), tracking_uri, cache)
+    environment = task_environment(folder, strategy_slug(strategy), new_run_id(folder), tracking_uri, cache)
     with start_worker(environment) as worker:
-        # Here, so that both processes import at once.
+        # Imported here, so that both processes import at the same time.
         from bt_pipelines.better_together import Options
         from bt_pipelines.compile import compile_retrain
 
@@ -51,28 +48,17 @@ def execute_retrain(
     return _collect(done, folder)
 
 
-def print_outcome(console: Console, result: dict[str, Any], folder: RunFolder) -> None:
-    """Print what became of the run."""
-    console.print(f"\n{result['outcome']}. {result['reason']}", markup=False)
-    for warning in result["drift"]:
-        console.print(f"drift: {warning}", markup=False)
-    facts = {"result": short(folder.result)}
-    if result["outcome"] != STOPPED:
-        facts |= {"program": f"{short(folder.program)} (version {result['version']} in MLflow)"}
-    print_facts(console, facts)
-
-
 def _collect(done: LocalRun, folder: RunFolder) -> dict[str, Any]:
-    """Copy what a person wants out of the tasks' outputs."""
-    begun = done.tasks["fresh-data"].report
-    if begun.params[REASON]:
-        result = {"outcome": STOPPED, "reason": begun.params[REASON], "drift": []}
+    """Copy the files that a person reads out of the tasks' outputs, and write result.json."""
+    fresh_report = done.tasks["fresh-data"].report
+    if fresh_report.params[REASON]:
+        result = {"outcome": STOPPED, "reason": fresh_report.params[REASON], "drift": []}
     else:
-        made = done.tasks["promote"].artifacts
+        promoted = done.tasks["promote"].artifacts
         shutil.copyfile(done.tasks["challenge"].artifacts["results"], folder.results)
-        shutil.copytree(made["model"] / PROGRAM, folder.program)
-        result = json.loads(made["outcome"].read_text(encoding="utf-8"))
+        shutil.copytree(promoted["model"] / PROGRAM, folder.program)
+        result = json.loads(promoted["outcome"].read_text(encoding="utf-8"))
         result |= {"program": str(folder.program), "drift": list(done.tasks["drift"].report.warnings)}
-    result["rows"] = begun.metrics
+    result["rows"] = fresh_report.metrics
     folder.result.write_text(canonical_json(result), encoding="utf-8")
     return dict(result)

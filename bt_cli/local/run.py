@@ -1,4 +1,4 @@
-"""A run from its settings to its folder: compile, run the compiled file, collect what it made."""
+"""A run on this machine: compile the strategy, run the compiled file, collect the results in the run's folder."""
 
 import json
 import os
@@ -9,16 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from bt_cli.local.run_folder import Folder, RunFolder
-from bt_cli.options.settings import Settings
+from bt_cli.options.settings import RunSettings
+from bt_cli.run_folder import Folder, RunFolder
 from bt_cli.view.console import stderr
 from bt_cli.view.progress import progress_on
 from bt_core.engine.response_cache import CACHE_VARIABLE, cache_folder
 from bt_core.errors import BtError, TrackingError
 from bt_core.formats.run_result import RunResult
 from bt_core.strategy import Strategy, strategy_slug
+from bt_core.yaml_text import first_document
 from bt_runner.events import LocalRun
 from bt_runner.run import run_locally
 from bt_runner.worker import Worker, start_worker
@@ -27,13 +26,13 @@ from bt_tracking.server import local_store
 
 #: MLflow's own variable for its server.
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
-#: How long a failed run waits for a tracking server that does not answer.
+#: Seconds that a failed run waits for a tracking server that does not answer.
 FAREWELL_SECONDS = 5.0
 
 
 def execute(
     strategy: Strategy,
-    settings: Settings,
+    settings: RunSettings,
     folder: RunFolder,
     tracking_uri: str | None,
     cache: bool,
@@ -44,19 +43,20 @@ def execute(
 
     Args:
         strategy: the steps.
-        settings: what the user set.
-        folder: the run's folder, empty yet.
-        tracking_uri: the server that the user named, if any.
-        cache: whether the tasks may take LM answers and adapters that were made before.
-        fuse: whether all steps are one task, which loads the model once.
-        shards: tasks that share the rows of a bootstrap or of the evaluation, one after another here; 0 for one.
+        settings: the settings that the user made.
+        folder: the run's folder, which is empty.
+        tracking_uri: the MLflow server that the user named, if any.
+        cache: whether tasks may use LM answers and adapters of earlier runs.
+        fuse: whether all steps run in one task, which loads the model once.
+        shards: number of tasks that share the rows of a bootstrap or of the evaluation; here they run one after
+            another. 0 stands for a single task.
 
     Raises:
         BtError: the sentence of the task that failed.
     """
-    environment = surroundings(folder, strategy_slug(strategy), new_run_id(folder), tracking_uri, cache)
+    environment = task_environment(folder, strategy_slug(strategy), new_run_id(folder), tracking_uri, cache)
     with start_worker(environment) as worker:
-        # Here, so that both processes import at once.
+        # Imported here, so that both processes import at the same time.
         from bt_pipelines.better_together import Options
         from bt_pipelines.compile import compile_strategy
 
@@ -66,7 +66,7 @@ def execute(
 
 
 def new_run_id(folder: Folder) -> str:
-    """A name for the pipeline run, by which MLflow finds its stages."""
+    """A new id for the pipeline run, by which its stages find their parent run in MLflow."""
     return f"{folder.path.name}-{uuid.uuid4().hex[:8]}"
 
 
@@ -75,8 +75,8 @@ def tracking_server(named: str | None) -> str | None:
     return named or os.environ.get(TRACKING_VARIABLE) or None
 
 
-def surroundings(folder: Folder, slug: str, run_id: str, tracking_uri: str | None, cache: bool) -> dict[str, str]:
-    """The environment of the tasks; `slug` is what a cluster's pods carry as their strategy."""
+def task_environment(folder: Folder, slug: str, run_id: str, tracking_uri: str | None, cache: bool) -> dict[str, str]:
+    """The environment variables of the tasks; `slug` is the strategy as the pods of a cluster carry it."""
     return {
         TRACKING_VARIABLE: tracking_server(tracking_uri) or local_store(folder.path.parent),
         "BT_RUN_ID": run_id,
@@ -88,7 +88,7 @@ def surroundings(folder: Folder, slug: str, run_id: str, tracking_uri: str | Non
 def run_pipeline(
     folder: Folder, parameters: Mapping[str, Any], environment: Mapping[str, str], worker: Worker | None = None
 ) -> LocalRun:
-    """Run the folder's compiled file with its progress shown; where it fails, MLflow hears of it.
+    """Run the folder's compiled file and show its progress. A failure is recorded in MLflow too.
 
     Raises:
         BtError: the sentence of the task that failed.
@@ -107,7 +107,7 @@ def run_pipeline(
 
 
 def _mark_failed(sentence: str, environment: Mapping[str, str]) -> None:
-    """Tell MLflow, which otherwise shows the run as running for ever; what failed is said in any case."""
+    """Mark the run as failed in MLflow, which would otherwise show it as running for ever."""
     os.environ.update(environment)
     import bt_tracking
 
@@ -118,8 +118,8 @@ def _mark_failed(sentence: str, environment: Mapping[str, str]) -> None:
 
 
 def task_count(pipeline: Path) -> int:
-    """Tasks that a compiled pipeline runs, those of a loop once for every item."""
-    first = next(yaml.safe_load_all(pipeline.read_text(encoding="utf-8")))
+    """The number of tasks that a compiled pipeline runs; a task in a loop counts once for each item."""
+    first = first_document(pipeline.read_text(encoding="utf-8"))
 
     def count(task: dict[str, Any]) -> int:
         times = len(json.loads(task["parameterIterator"]["items"]["raw"])) if "parameterIterator" in task else 1
@@ -132,9 +132,9 @@ def task_count(pipeline: Path) -> int:
 
 
 def collect(done: LocalRun, steps: int, folder: RunFolder) -> RunResult:
-    """Copy what a person wants out of the tasks' outputs."""
+    """Copy the files that a person reads out of the tasks' outputs, and write result.json."""
     shutil.copyfile(done.tasks["evaluate"].artifacts["results"], folder.results)
-    last = done.tasks.get(f"{steps}.select") or done.tasks["optimise"]  # the one task of a fused strategy
+    last = done.tasks.get(f"{steps}.select") or done.tasks["optimise"]  # a fused strategy has one task
     shutil.copytree(last.artifacts["selected"], folder.program)
     registered = RunResult.read(done.tasks["register"].artifacts["result"])
     result = registered.model_copy(update={"program": str(folder.program)})

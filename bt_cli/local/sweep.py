@@ -1,4 +1,4 @@
-"""A sweep from its order to its folder; a sweep that was stopped goes on where its answers and adapters end."""
+"""A sweep on this machine. One that was stopped goes on: what it had computed by then comes from the cache."""
 
 import fcntl
 import json
@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bt_cli.local.run import new_run_id, run_pipeline, surroundings
-from bt_cli.local.run_folder import SweepFolder, first_entry
-from bt_cli.options.sweep import SweepOrder
+from bt_cli.local.run import new_run_id, run_pipeline, task_environment
+from bt_cli.options.sweep import SweepRequest
+from bt_cli.run_folder import SweepFolder, first_entry
 from bt_core.errors import ConfigError
 from bt_core.formats.sweep import Sweep
 from bt_core.records import canonical_json
@@ -23,14 +23,16 @@ from bt_runner.events import LocalRun
 from bt_runtime.tracking import SWEEP
 
 
-def execute_sweep(order: SweepOrder, path: Path, tracking_uri: str | None, cache: bool) -> tuple[SweepFolder, Sweep]:
+def execute_sweep(
+    request: SweepRequest, path: Path, tracking_uri: str | None, cache: bool
+) -> tuple[SweepFolder, Sweep]:
     """Run a sweep on this machine; one that is finished is not run again.
 
     Args:
-        order: what to compare.
-        path: the sweep's folder: new, or that of the same sweep, which then goes on.
-        tracking_uri: the server that the user named, if any.
-        cache: whether the tasks may take LM answers and adapters that were made before.
+        request: the strategies, seeds and settings to compare.
+        path: a new folder, or the folder of the same sweep, which then goes on.
+        tracking_uri: the MLflow server that the user named, if any.
+        cache: whether tasks may use LM answers and adapters of earlier runs.
 
     Returns:
         The folder and the content of sweep.json.
@@ -39,56 +41,56 @@ def execute_sweep(order: SweepOrder, path: Path, tracking_uri: str | None, cache
         ConfigError: when the folder holds something else.
         BtError: the sentence of the task that failed.
     """
-    folder, run_id = _open(order, path)
+    folder, run_id = _open(request, path)
     if not folder.sweep.exists():
-        with _alone(folder):
-            for left in folder.artifacts.glob("*/"):  # outputs of tasks that an earlier call made
+        with _locked(folder):
+            for left in folder.artifacts.glob("*/"):  # outputs of an earlier call's tasks
                 shutil.rmtree(left)
-            environment = surroundings(folder, SWEEP, run_id, tracking_uri, cache)
-            _collect(run_pipeline(folder, order.parameters, environment), folder)
+            environment = task_environment(folder, SWEEP, run_id, tracking_uri, cache)
+            _collect(run_pipeline(folder, request.parameters, environment), folder)
     return folder, Sweep.read(folder.sweep)
 
 
-def _open(order: SweepOrder, path: Path) -> tuple[SweepFolder, str]:
-    """The folder with its pipeline compiled, and the pipeline run's id."""
+def _open(request: SweepRequest, path: Path) -> tuple[SweepFolder, str]:
+    """The folder, with its pipeline compiled, and the id of the pipeline run."""
     folder = SweepFolder(path.resolve())
     with tempfile.TemporaryDirectory() as scratch:
-        compiled = compile_sweep(order.strategies, order.seeds, Path(scratch) / "pipeline.yaml").read_text("utf-8")
-    wanted = {"command": order.command, "parameters": order.parameters}
+        compiled = compile_sweep(request.strategies, request.seeds, Path(scratch) / "pipeline.yaml").read_text("utf-8")
+    arguments = {"command": request.command, "parameters": request.parameters}
     first = first_entry(path)
     if first is None:
         folder.path.mkdir(parents=True, exist_ok=True)
-        _write(folder.arguments, canonical_json(wanted | {"run_id": new_run_id(folder)}))
+        _write(folder.arguments, canonical_json(arguments | {"run_id": new_run_id(folder)}))
     elif not folder.arguments.is_file():
         raise ConfigError(
-            f"The --out folder {path} is not empty and no sweep's ({first.name}): name another one, nothing was"
+            f"The --out folder {path} is not empty and holds no sweep ({first.name}): name another one, nothing was"
             " written."
         )
-    known = _known(folder.arguments)
-    is_same = known["parameters"] == wanted["parameters"]
+    earlier = _read_arguments(folder.arguments)
+    is_same = earlier["parameters"] == arguments["parameters"]
     if not is_same or (folder.pipeline.exists() and folder.pipeline.read_text("utf-8") != compiled):
         other = "other arguments" if not is_same else "another version"
         raise ConfigError(
-            f"The --out folder {path} holds a sweep of {other} ({known['command']}): name another one, nothing was"
+            f"The --out folder {path} holds a sweep of {other} ({earlier['command']}): name another one, nothing was"
             " written."
         )
     if not folder.pipeline.exists():
         _write(folder.pipeline, compiled)
-    return folder, known["run_id"]
+    return folder, earlier["run_id"]
 
 
-def _known(arguments: Path) -> dict[str, Any]:
-    """What the folder's sweep was started with."""
+def _read_arguments(arguments: Path) -> dict[str, Any]:
+    """The arguments that the folder's sweep was started with."""
     try:
         content = json.loads(arguments.read_text(encoding="utf-8"))
         return {name: content[name] for name in ("command", "parameters", "run_id")}
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{arguments} is no sweep's ({error!r}): name another --out folder.") from None
+        raise ConfigError(f"{arguments} was not written by a sweep ({error!r}): name another --out folder.") from None
 
 
 @contextmanager
-def _alone(folder: SweepFolder) -> Iterator[None]:
-    """A block that no other process is in with the same folder; the lock ends with the process, however that ends."""
+def _locked(folder: SweepFolder) -> Iterator[None]:
+    """Lock the folder for the block. The lock ends with the process, however the process ends."""
     with folder.arguments.open(encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -100,14 +102,14 @@ def _alone(folder: SweepFolder) -> Iterator[None]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
+    """Write a file, whole or not at all."""
     scratch = path.with_name(f"{path.name}.partial")
     scratch.write_text(text, encoding="utf-8")
     scratch.replace(path)
 
 
 def _collect(done: LocalRun, folder: SweepFolder) -> None:
-    """Copy what a person wants out of the tasks' outputs; sweep.json comes last, since it says that all is there."""
+    """Copy the files that a person reads out of the tasks' outputs; sweep.json last, as a sign that all are there."""
     for left in (folder.program, folder.scores(VANILLA, 0).parent):
         shutil.rmtree(left, ignore_errors=True)
     scored = {SweepStage.of(label): task for label, task in done.tasks.items() if label.endswith(".score")}
@@ -115,11 +117,11 @@ def _collect(done: LocalRun, folder: SweepFolder) -> None:
         target = folder.scores(format_strategy(stage.prefix) or VANILLA, stage.seed)
         target.parent.mkdir(exist_ok=True)
         shutil.copyfile(task.artifacts["results"], target)
-    made = done.tasks["report-sweep"].artifacts
-    sweep = Sweep.read(made["sweep"])
+    artifacts = done.tasks["report-sweep"].artifacts
+    sweep = Sweep.read(artifacts["sweep"])
     best = (sweep.winner.arm, sweep.winner.seed) if sweep.winner else (VANILLA, sweep.seeds[0])
     shutil.copyfile(folder.scores(*best), folder.results)
-    shutil.copytree(made["program"], folder.program)
-    shutil.copyfile(made["html"], folder.html)
-    shutil.copyfile(made["markdown"], folder.markdown)
+    shutil.copytree(artifacts["program"], folder.program)
+    shutil.copyfile(artifacts["html"], folder.html)
+    shutil.copyfile(artifacts["markdown"], folder.markdown)
     _write(folder.sweep, sweep.text())

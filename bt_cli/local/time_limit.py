@@ -1,4 +1,4 @@
-"""A limit on how long a command may work."""
+"""A time limit for a command."""
 
 import signal
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from bt_core.errors import ConfigError, WorldError
 
 @contextmanager
 def at_most(minutes: float | None) -> Iterator[None]:
-    """A block that is left after so many minutes, as after Ctrl-C but with a sentence; None: without a limit.
+    """Leave the block after this many minutes, as after Ctrl-C but with a sentence; None sets no limit.
 
     Raises:
-        ConfigError: when the limit is no time.
-        WorldError: when the time is over.
+        ConfigError: when the limit is no usable time.
+        WorldError: when the time is up.
     """
     if minutes is None:
         yield

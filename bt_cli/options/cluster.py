@@ -1,4 +1,4 @@
-"""Options of the commands that speak to Kubeflow, and what they have in common."""
+"""Options of the commands that speak to Kubeflow, and the steps that these commands share."""
 
 import tempfile
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bt_cluster.package import Package
     from bt_cluster.pipelines import Version
 
-_PROFILE = "What pods ask of the cluster, as YAML (docs/kubeflow.md)."
+_PROFILE = "What pods request from the cluster, as YAML (docs/kubeflow.md)."
 #: Headings in `--help`.
 COMPILING = "To compile a strategy on the way, instead of FILE"
 CONNECTION = "Connection to Kubeflow"
@@ -32,11 +32,11 @@ def _connection(what: str, text: str, variable: str) -> Any:
 
 
 File = Annotated[
-    Path | None, typer.Argument(metavar="FILE", help="A compiled pipeline (bt compile), instead of a --strategy.")
+    Path | None, typer.Argument(metavar="FILE", help="A compiled pipeline (see bt compile), instead of a --strategy.")
 ]
 Strategy = Annotated[
     str | None,
-    typer.Option(metavar="STEPS", help='Steps joined by "->" (bt run --help has them).', rich_help_panel=COMPILING),
+    typer.Option(metavar="STEPS", help='Steps joined by "->" (bt run --help lists them).', rich_help_panel=COMPILING),
 ]
 Task = Annotated[
     str | None,
@@ -75,23 +75,31 @@ Gpus = Annotated[
 ]
 FreshData = Annotated[
     bool,
-    typer.Option("--fresh-data", help="Read the data again in every run (scheduled runs).", rich_help_panel=CLUSTER),
+    typer.Option(
+        "--fresh-data", help="Read the data again in every run, as scheduled runs should.", rich_help_panel=CLUSTER
+    ),
 ]
 Host = Annotated[str | None, _connection("URL", "Address of Kubeflow Pipelines.", HOST)]
 Namespace = Annotated[str | None, _connection("NAME", "Namespace, on a multi-user Kubeflow.", NAMESPACE)]
-CaFile = Annotated[Path | None, _connection("FILE", "Certificates to trust for https.", CA_FILE)]
+CaFile = Annotated[Path | None, _connection("FILE", "Certificates to trust instead of the usual ones.", CA_FILE)]
 TokenFile = Annotated[
     Path | None,
-    _connection("FILE", f"A token to send, such as a service account's; {TOKEN} may hold one itself.", TOKEN_FILE),
+    _connection("FILE", f"File with a token; {TOKEN} may hold the token itself.", TOKEN_FILE),
 ]
-Pipeline = Annotated[str, typer.Option(metavar="NAME", help="The pipeline on Kubeflow that versions belong to.")]
+Pipeline = Annotated[str, typer.Option(metavar="NAME", help="Name of the pipeline on Kubeflow.")]
 VersionName = Annotated[
-    str, typer.Option("--version", metavar="NAME", help="A version that is on Kubeflow.", show_default="newest")
+    str,
+    typer.Option(
+        "--version",
+        metavar="NAME",
+        help="A version that is on Kubeflow already.",
+        show_default="newest",
+    ),
 ]
-Experiment = Annotated[str, typer.Option(metavar="NAME", help="Runs of one experiment are listed together.")]
+Experiment = Annotated[str, typer.Option(metavar="NAME", help="Experiment that lists the runs together.")]
 Parameters = Annotated[
     list[str] | None,
-    typer.Option("--param", metavar="NAME=VALUE", help="An argument of the pipeline; may be given again."),
+    typer.Option("--param", metavar="NAME=VALUE", help="An argument of the pipeline; repeatable."),
 ]
 ServiceAccount = Annotated[
     str, typer.Option(metavar="NAME", help="The account that pods run as.", show_default="Kubeflow's own")
@@ -100,10 +108,10 @@ ServiceAccount = Annotated[
 
 @dataclass(frozen=True)
 class Source:
-    """What to upload: a compiled file, or a strategy that is compiled on the way.
+    """The pipeline to upload: a compiled file, or a strategy that is compiled on the way.
 
     Attributes:
-        file: as given; None for a strategy, or for what is on Kubeflow already.
+        file: the compiled file; None for a strategy, or for a version that is on Kubeflow already.
         strategy, task, config, assignments, profile: as `bt compile` takes them.
         fresh_data: whether a strategy is compiled so that every run reads its data again.
     """
@@ -120,11 +128,11 @@ class Source:
         compiling = {"--task": self.task, "--config": self.config, "--set": self.assignments, "--profile": self.profile}
         given = [name for name, value in compiling.items() if value]
         if self.file and self.strategy:
-            raise ConfigError("Name one of them: the compiled FILE, or a --strategy to compile.")
+            raise ConfigError("Name one of them: a compiled FILE, or a --strategy to compile.")
         if given and not self.strategy:
             raise ConfigError(
-                f"{', '.join(given)} takes part when a pipeline is compiled: name a --strategy too, or give them to"
-                " `bt compile`; --param sets arguments of a compiled one."
+                f"{', '.join(given)} is used when a pipeline is compiled: name a --strategy too, or use `bt compile`;"
+                " --param sets the arguments of a compiled pipeline."
             )
 
     @property
@@ -165,16 +173,16 @@ class Source:
         if not self.is_given:
             return find_version(api, pipeline, version)
         if version:
-            raise ConfigError("Name one of them: what to upload, or the --version that is on Kubeflow already.")
+            raise ConfigError("Name one of them: a pipeline to upload, or the --version that is on Kubeflow already.")
         with self.package() as package:
             return upload(api, package, pipeline)
 
 
 def connect(host: str | None, namespace: str | None, ca_file: Path | None, token_file: Path | None) -> "Api":
-    """The client of the Kubeflow that options and environment name.
+    """A client of the Kubeflow that the options or the environment name.
 
     Raises:
-        ConfigError: when none is named, or one of the files is of no use.
+        ConfigError: when none is named, or a file or address is not usable.
     """
     from bt_cluster.api import Api
     from bt_cluster.connection import Connection
@@ -183,7 +191,7 @@ def connect(host: str | None, namespace: str | None, ca_file: Path | None, token
 
 
 def arguments(version: "Version", assignments: list[str] | None) -> dict[str, Any]:
-    """Arguments for a run of a version."""
+    """The arguments of a run of a version, read from `name=value` texts."""
     from bt_cluster.package import read_arguments
 
     return read_arguments(assignments or [], version.parameters)

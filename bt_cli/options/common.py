@@ -1,4 +1,4 @@
-"""Options that more than one command takes, and how those of a sweep are read."""
+"""Options that several commands take, and how those of a sweep are read."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ from bt_pipelines.pods.profile import MOST_SHARDS
 #: What `bt run` and `bt sweep` run when no task is named.
 DEFAULT_TASK = "continents"
 
-#: Headings in `--help`; what has none comes first, under Options.
+#: Headings in `--help`; options without one come first, under Options.
 DATA = "Model and data"
 TRACKING = "Tracking, cache and output"
 CLUSTER = "The compiled pipeline"
@@ -26,7 +26,7 @@ _KINDS = "; ".join(f"{name}: {kind.description}" for name, kind in built_in_kind
 _KINDS += ". Step kinds of other installed packages work too."
 _TASK_HELP = "A built-in task (see bt tasks), module:attribute, or a YAML file that declares one."
 _STRATEGIES = typer.Option(
-    metavar="LIST", help='Strategies separated by ";", such as "p; p -> w" (bt run --help has the steps).'
+    metavar="LIST", help='Strategies separated by ";", such as "p; p -> w" (bt run --help lists the steps).'
 )
 
 
@@ -38,27 +38,29 @@ def _rows(split: str) -> Any:
 
 Strategy = Annotated[str, typer.Option(metavar="STEPS", help=f'Steps joined by "->". {_KINDS}')]
 OptionalStrategy = Annotated[
-    str | None, typer.Option(metavar="STEPS", help='Steps joined by "->" (bt run --help has them).')
+    str | None, typer.Option(metavar="STEPS", help='Steps joined by "->" (bt run --help lists them).')
 ]
 Task = Annotated[str | None, typer.Option(metavar="TASK", help=_TASK_HELP, show_default=DEFAULT_TASK)]
-#: Where a pipeline is compiled: no task is a choice too.
+#: The task of a pipeline to compile, which may be left out.
 PipelineTask = Annotated[
     str | None,
     typer.Option(metavar="TASK", help=_TASK_HELP, show_default="named by the argument `task` of every run"),
 ]
-Seed = Annotated[int | None, typer.Option(min=0, metavar="N", help="Of the splits and of all draws.", show_default="0")]
+Seed = Annotated[
+    int | None, typer.Option(min=0, metavar="N", help="Seed of the splits and of all random draws.", show_default="0")
+]
 ConfigFile = Annotated[
     Path | None,
     typer.Option(
         "--config",
         metavar="FILE",
-        help="Settings as YAML or JSON, or the name of some that come with the task (paper); options win over them.",
+        help="Settings as YAML or JSON, or the name of a configuration of the task (paper); options override it.",
     ),
 ]
 Assignments = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="A setting of docs/configuration.md, such as w.epochs=5; may be given again."
+        "--set", metavar="KEY=VALUE", help="A setting of docs/configuration.md, such as w.epochs=5; repeatable."
     ),
 ]
 Model = Annotated[
@@ -87,7 +89,7 @@ Data = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="JSONL, CSV or Parquet rows: a file, a folder with train, val and test, s3://bucket/key, or hub:ID.",
+        help="Rows as JSONL, CSV or Parquet: a file, a folder with train, val and test, s3://bucket/key, or hub:ID.",
         show_default="the task's own",
         rich_help_panel=DATA,
     ),
@@ -111,7 +113,7 @@ Fuse = Annotated[
     bool,
     typer.Option(
         "--fuse",
-        help="All steps in one pod, which loads the model once (docs/kubeflow.md).",
+        help="Run all steps in one pod, which loads the model once (docs/kubeflow.md).",
         rich_help_panel=CLUSTER,
     ),
 ]
@@ -128,8 +130,8 @@ Cache = Annotated[
     bool,
     typer.Option(
         "--cache/--no-cache",
-        help="Reuse LM answers and adapters of earlier runs, kept in .bt-cache beside the run's folder or where"
-        " BT_RESPONSE_CACHE says.",
+        help="Reuse LM answers and adapters of earlier runs. They are kept in .bt-cache beside the run's folder, or in"
+        " the folder that BT_RESPONSE_CACHE names.",
         rich_help_panel=TRACKING,
     ),
 ]
@@ -148,18 +150,23 @@ SweepJson = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Strategies = Annotated[str, _STRATEGIES]
 Seeds = Annotated[
-    str, typer.Option(metavar="LIST", help="Seeds separated by commas; all of them share the same splits.")
+    str, typer.Option(metavar="LIST", help="Seeds separated by commas; the splits are the same for all of them.")
 ]
 #: The defaults of `Strategies` and `Seeds`, as a person writes them.
 DEFAULT_STRATEGIES = "; ".join(map(format_strategy, PAPER))
 DEFAULT_SEEDS = ",".join(map(str, SEEDS))
 
 
+def split_sizes(train: int | None, val: int | None, test: int | None) -> dict[str, int | None]:
+    """The values of `TrainRows`, `ValRows` and `TestRows` by their settings."""
+    return {"rows.train": train, "rows.val": val, "rows.test": test}
+
+
 def parse_sweep(strategies: str, seeds: str) -> tuple[list[Steps], list[int]]:
     """Read `p; w; p -> w` and `0,1,2`.
 
     Raises:
-        ConfigError: when one is no strategy or no seed, is named twice, or none is named.
+        ConfigError: when a text is no strategy or no seed, one is named twice, or none is named.
     """
     arms = [parse_strategy(text.strip()) for text in strategies.split(";")] if strategies.strip() else []
     wrong = [text for text in seeds.split(",") if seeds.strip() and not text.strip().isdecimal()]

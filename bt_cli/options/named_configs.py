@@ -1,4 +1,4 @@
-"""`--config NAME`: settings that are packaged with a task, as `configs/TASK-NAME.yaml` beside its module or file."""
+"""`--config NAME`: settings that come with a task, as `configs/TASK-NAME.yaml` beside its module or file."""
 
 import importlib.util
 from pathlib import Path
@@ -13,17 +13,17 @@ def load_settings(given: Path, task: str) -> dict[str, Any]:
     """The settings of a file, or of a task's packaged configuration.
 
     Args:
-        given: a file, or the name of a configuration such as `paper`: text without a suffix that is no file.
+        given: a file, or the name of a configuration such as `paper`, which has no suffix and is no file.
         task: the task's name, import path, or file; empty: not known yet.
 
     Raises:
-        ConfigError: when there is no such file or configuration; names those that there are.
+        ConfigError: when there is no such file or configuration; lists the task's configurations.
     """
     if given.suffix or given.exists() or len(given.parts) > 1:
         return load_config_file(given)
     if not task:
-        raise ConfigError(f"`--config {given}` names a configuration that comes with a task: name the task too.")
-    folder, stem = _place(task)
+        raise ConfigError(f"`--config {given}` names a configuration of a task: name the task too.")
+    folder, stem = _configs_of(task)
     path = folder / f"{stem}-{given}.yaml"
     if not path.is_file():
         names = config_names(task)
@@ -36,25 +36,25 @@ def config_names(task: str) -> list[str]:
     """The names of the configurations that come with a task.
 
     Raises:
-        ConfigError: when the task is not to be found, or its package cannot be imported.
+        ConfigError: when the task cannot be spec, or its package cannot be imported.
     """
-    folder, stem = _place(task)
+    folder, stem = _configs_of(task)
     return sorted(file.stem.removeprefix(f"{stem}-") for file in folder.glob(f"{stem}-*.yaml"))
 
 
-def _place(task: str) -> tuple[Path, str]:
+def _configs_of(task: str) -> tuple[Path, str]:
     """The folder of a task's configurations, and what their names begin with; the task itself is not imported."""
     if is_declaration(task):
         return Path(task).parent / "configs", Path(task).stem
     try:
         module = module_of(task)
-        found = importlib.util.find_spec(module)
+        spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
-        found = None
+        spec = None
     except Exception as error:  # a user's package may raise anything while it is imported
         raise ConfigError(
             f"The package of task `{task}` fails on import ({type(error).__name__}: {error}): mend it."
         ) from None
-    if found is None or found.origin is None:
-        raise ConfigError(f"The task `{task}` was not found, and so were none of its configurations: see `bt tasks`.")
-    return Path(found.origin).parent / "configs", module.rpartition(".")[2]
+    if spec is None or spec.origin is None:
+        raise ConfigError(f"The task `{task}` was not spec, and so were none of its configurations: see `bt tasks`.")
+    return Path(spec.origin).parent / "configs", module.rpartition(".")[2]

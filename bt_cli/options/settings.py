@@ -17,10 +17,11 @@ _DECLARED_PATHS = ("data",)
 
 
 @dataclass(frozen=True)
-class Settings:
-    """`config` is checked and whole (less the task's own defaults); `overrides` holds only what the user set.
+class RunSettings:
+    """The settings of a run, merged and checked.
 
-    `declared` is what the file of a declared task holds, which is part of both.
+    `config` holds every setting, but not the task's own defaults; `overrides` holds only what the user set.
+    `declared` is the content of a declared task's file, which is part of both.
     """
 
     config: Config
@@ -29,12 +30,12 @@ class Settings:
 
     @property
     def chosen(self) -> dict[str, Any]:
-        """The overrides less the task."""
+        """The overrides without the task."""
         return {key: value for key, value in self.overrides.items() if key != "task"}
 
     @property
     def typed(self) -> dict[str, Any]:
-        """The overrides less the task and what its file holds: what a command has to name."""
+        """The overrides without the task and the content of its file: what a command line has to name."""
         own = {
             key: value
             for key, value in self.chosen.get("task_settings", {}).items()
@@ -57,15 +58,15 @@ def gather(
     assignments: Sequence[str] | None = None,
     default_task: str = "",
     defaults: Mapping[str, Any] = MappingProxyType({}),
-) -> Settings:
+) -> RunSettings:
     """Merge and check everything the user set, before anything is imported or written.
 
     Args:
-        options: dotted key -> value of the command's own options; None means not given.
+        options: dotted key -> value of the command's own options; None where an option is not given.
         file: JSON or YAML mapping of settings, or the name of a configuration that comes with the task.
         assignments: `key=value` texts of `--set`.
-        default_task: the task when none is named; empty where a pipeline is to name it later.
-        defaults: dotted key -> value of the command's own, which anything that the user set replaces.
+        default_task: the task when none is named; empty where an argument of the pipeline will name it.
+        defaults: dotted key -> default of the command, which the user's settings override.
 
     Raises:
         ConfigError: with every mistake at once.
@@ -80,19 +81,19 @@ def gather(
     ]
     merged, declared = _with_declaration(_absolute(merge(*layers)))
     config = resolve_config(merged)
-    return Settings(config, config.model_dump(mode="json", exclude_unset=True), declared)
+    return RunSettings(config, config.model_dump(mode="json", exclude_unset=True), declared)
 
 
 def _with_declaration(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The settings with the content of the task's file, if it has one, and that content.
 
-    The task is called as the file then, since where it lies means nothing to a step on another machine.
+    The task then has the file's bare name, since a step on another machine has no use for its folder.
     """
     file = Path(str(settings.get("task", ""))).expanduser()
     if not is_declaration(file.name):
         return settings, {}
     own = settings.get("task_settings", {})
-    if own and not file.exists():  # they hold a declaration already
+    if own and not file.exists():  # the settings hold the declaration already
         return {**settings, "task": file.name}, {}
     folder = file.resolve().parent
     declared = {"name": file.stem} | load_config_file(file)
@@ -101,7 +102,7 @@ def _with_declaration(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[st
 
 
 def _beside(value: Any, folder: Path) -> Any:
-    """Texts that name files in the folder, as absolute paths."""
+    """The value, with absolute paths for texts that name files in the folder."""
     if isinstance(value, Mapping):
         return {key: _beside(text, folder) for key, text in value.items()}
     return str(folder / value) if isinstance(value, str) and value and (folder / value).exists() else value
@@ -124,7 +125,7 @@ def _assigned(assignments: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _value(key: str, text: str) -> Any:
-    """Lists and groups are JSON; everything else stays text, which the configuration reads as its own type."""
+    """Lists and groups are read as JSON. Everything else stays text, which the configuration converts."""
     if not text.lstrip().startswith(("[", "{")):
         return text
     try:
@@ -134,21 +135,21 @@ def _value(key: str, text: str) -> Any:
 
 
 def _absolute(settings: dict[str, Any]) -> dict[str, Any]:
-    """Tasks run in folders of their own, so local paths must not depend on where `bt` was started."""
-    found = dict(settings)
+    """Make local paths absolute: tasks run in folders of their own, not where `bt` was started."""
+    resolved = dict(settings)
     for key in ("data", "model", "start"):
-        value = found.get(key)
+        value = resolved.get(key)
         if isinstance(value, str) and value and value != Config.model_fields[key].default:
             path = Path(value).expanduser()
-            found[key] = str(path.resolve()) if path.exists() else value
-    own = found.get("task_settings")
+            resolved[key] = str(path.resolve()) if path.exists() else value
+    own = resolved.get("task_settings")
     if isinstance(own, Mapping):
-        found["task_settings"] = {key: _absolute_file(value) for key, value in own.items()}
-    return found
+        resolved["task_settings"] = {key: _absolute_file(value) for key, value in own.items()}
+    return resolved
 
 
 def _absolute_file(value: Any) -> Any:
-    """A text that names an existing file by its suffix or folder, as an absolute path; all else as it is."""
+    """An absolute path for a text that has a suffix or folder and names an existing file; else the value itself."""
     if not isinstance(value, str) or not value or len(value) > 1000:
         return value
     path = Path(value).expanduser()

@@ -1,4 +1,4 @@
-"""What a sweep is asked to do, checked before anything is imported or written."""
+"""The request for a sweep, checked before anything is imported or written."""
 
 import json
 import shlex
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from bt_cli.options.settings import Settings
+from bt_cli.options.settings import RunSettings
 from bt_core.errors import ConfigError
 from bt_core.strategy import Strategy, format_strategy
 
-#: What a sweep sets where the user does not: it looks for headroom before every weight step.
+#: Defaults of a sweep: it measures the headroom before every weight step.
 SWEEP_DEFAULTS = MappingProxyType({"w.headroom_samples": 4})
 
 
 @dataclass(frozen=True)
-class SweepOrder:
+class SweepRequest:
     """The arguments that decide what a sweep computes.
 
     Raises:
@@ -25,7 +25,7 @@ class SweepOrder:
 
     strategies: tuple[Strategy, ...]
     seeds: tuple[int, ...]
-    settings: Settings
+    settings: RunSettings
     margin: float
 
     def __post_init__(self) -> None:
@@ -35,12 +35,12 @@ class SweepOrder:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Values of the pipeline's parameters."""
+        """The arguments of the compiled pipeline."""
         return {**self.settings.parameters, "margin": self.margin, "command": self.command}
 
     @property
     def command(self) -> str:
-        """The command that does the same again."""
+        """The command line of the same sweep."""
         arms = "; ".join(map(format_strategy, self.strategies))
         seeds = ",".join(map(str, self.seeds))
         compared = ["--strategies", arms, "--seeds", seeds, "--margin", str(self.margin)]
@@ -48,8 +48,8 @@ class SweepOrder:
         return shlex.join(["bt", "sweep", "--task", self.settings.config.task, *compared, *chosen])
 
 
-def check_settings(settings: Settings) -> None:
-    """Refuse settings that a sweep would not heed.
+def check_settings(settings: RunSettings) -> None:
+    """Refuse settings that a sweep would ignore.
 
     Raises:
         ConfigError: when they name a seed.
@@ -59,7 +59,7 @@ def check_settings(settings: Settings) -> None:
 
 
 def _settings(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """`key=value` for every leaf, `w.epochs=5`."""
+    """`key=value` for every single setting, such as `w.epochs=5`."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _settings(value, f"{prefix}{name}.")

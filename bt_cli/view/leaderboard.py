@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bt_cli.local.run_folder import SweepFolder
+from bt_cli.run_folder import SweepFolder
 from bt_cli.view.console import print_sentence
 from bt_cli.view.summary import print_facts, short
 from bt_core.formats.arms import ArmScores

@@ -5,12 +5,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bt_core.errors import DataError
 from bt_core.formats.arms import MeanScores
 from bt_core.formats.sweep import Sweep
 from bt_core.statistics import VANILLA
+from bt_core.yaml_text import read_yaml
 
 #: Differences from the paper under all settings.
 ALWAYS = (
@@ -60,7 +59,7 @@ def _read(path: Path) -> Sweep:
 
 
 def _packaged(name: str) -> Any:
-    return yaml.safe_load((files("bt_tasks") / "configs" / name).read_text(encoding="utf-8"))
+    return read_yaml((files("bt_tasks") / "configs" / name).read_text(encoding="utf-8"))
 
 
 def _task(task: str, sweep: Sweep, paper: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bt_cli.local.run_folder import RUNS, RunFolder
+from bt_cli.run_folder import RUNS, RunFolder
 from bt_cli.view.console import print_sentence
 from bt_core.formats.rows import ComparedRow, read_results
 from bt_core.formats.run_result import Evaluation, RunResult

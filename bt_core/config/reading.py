@@ -9,6 +9,7 @@ from bt_core.config.registry import config_model
 from bt_core.config.section import validated
 from bt_core.config.settings import Config
 from bt_core.errors import ConfigError
+from bt_core.yaml_text import BrokenYaml, read_yaml
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,17 +47,11 @@ def load_config_file(path: Path) -> dict[str, Any]:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigError(f"The config file {path} cannot be read ({reason}): correct it, or name another.") from None
     try:
-        if path.suffix == ".json":
-            value = json.loads(text)
-        else:
-            import yaml
-
-            value = yaml.safe_load(text)
+        value = json.loads(text) if path.suffix == ".json" else read_yaml(text)
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}, line {error.lineno}: broken JSON ({error.msg}); correct the line.") from None
-    except yaml.YAMLError as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
-        raise ConfigError(f"{path}, line {line}: broken YAML; correct the line.") from None
+    except BrokenYaml as error:
+        raise ConfigError(f"{path}, line {error.line}: broken YAML; correct the line.") from None
     if value is None:
         return {}
     if not isinstance(value, dict):

@@ -7,7 +7,7 @@ from bt_core.errors import DataError
 SCHEME = "s3://"
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """An address taken apart."""
 
     bucket: str
@@ -18,7 +18,7 @@ def is_remote(address: str) -> bool:
     return address.startswith(SCHEME)
 
 
-def object_place(address: str) -> Place:
+def object_location(address: str) -> Location:
     """Bucket and key of one object.
 
     Raises:
@@ -27,10 +27,10 @@ def object_place(address: str) -> Place:
     bucket, _, key = address.removeprefix(SCHEME).partition("/")
     if not is_remote(address) or not bucket or not key or key.endswith("/"):
         raise DataError(f"{address} names no file in S3: write s3://bucket/key.")
-    return Place(bucket, key)
+    return Location(bucket, key)
 
 
-def prefix_place(address: str) -> Place:
+def prefix_location(address: str) -> Location:
     """Bucket and prefix, which may be empty; `s3://bucket/day` is what begins with `day`.
 
     Raises:
@@ -39,7 +39,7 @@ def prefix_place(address: str) -> Place:
     bucket, _, key = address.removeprefix(SCHEME).partition("/")
     if not is_remote(address) or not bucket:
         raise DataError(f"{address} names no place in S3: write s3://bucket/prefix.")
-    return Place(bucket, key)
+    return Location(bucket, key)
 
 
 def under(folder: str, relative: str = "") -> str:

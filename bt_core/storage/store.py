@@ -11,10 +11,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bt_core.errors import DataError
+from bt_core.retries import Answer
 from bt_core.storage import transfer
-from bt_core.storage.addresses import object_place, prefix_place, under
+from bt_core.storage.addresses import object_location, prefix_location, under
 from bt_core.storage.answers import ConditionFailed, aws_errors, code_of, sentence
-from bt_core.storage.patience import Answer, persist, usual_patience
+from bt_core.storage.patience import persist, usual_patience
 from bt_core.storage.transfer import StoredObject
 
 #: What a store answers to a write whose condition does not hold, the last two to a request without an answer's body.
@@ -40,8 +41,8 @@ class Store:
 
     def list(self, prefix: str) -> list[StoredObject]:
         """All objects whose address begins with `prefix`, by address; end a folder's with a slash."""
-        place = prefix_place(prefix)
-        return self._persist(prefix, "listed", lambda client: transfer.list_all(client, place))
+        location = prefix_location(prefix)
+        return self._persist(prefix, "listed", lambda client: transfer.list_all(client, location))
 
     def list_folder(self, prefix: str, patterns: Sequence[str] = ("*",)) -> dict[str, StoredObject]:
         """Path below the prefix -> object, of those that match one of the shell patterns.
@@ -66,7 +67,7 @@ class Store:
 
     def read(self, address: str) -> tuple[bytes, StoredObject]:
         """A small object's content, and its etag, by which it can be replaced (`if_match`)."""
-        object_place(address)
+        object_location(address)
 
         def request(client: Any) -> tuple[bytes, StoredObject]:
             content = io.BytesIO()
@@ -80,7 +81,7 @@ class Store:
 
     def download(self, address: str, path: Path) -> StoredObject:
         """Copy an object to a file, which appears when it is whole and verified, or not at all."""
-        object_place(address)
+        object_location(address)
         path.parent.mkdir(parents=True, exist_ok=True)
         with _beside(path) as partial:
 
@@ -139,12 +140,12 @@ class Store:
             self.upload(path, under(prefix, path.relative_to(folder).as_posix()), if_absent)
 
     def _write(self, source: Path | bytes, digest: str, address: str, if_absent: bool, if_match: str) -> str:
-        place = object_place(address)
+        location = object_location(address)
         conditions = {"IfNoneMatch": "*"} if if_absent else {"IfMatch": f'"{if_match}"'} if if_match else {}
 
         def request(client: Any) -> str:
             try:
-                return transfer.send(client, source, place, digest, conditions)
+                return transfer.send(client, source, location, digest, conditions)
             except aws_errors() as error:
                 if not conditions or code_of(error) not in FAILED_CONDITION:
                     raise
@@ -155,7 +156,7 @@ class Store:
     def _written_before(self, client: Any, address: str, digest: str) -> str:
         """The etag of an object that has this content already."""
         try:
-            etag = transfer.same_content(client, object_place(address), digest)
+            etag = transfer.same_content(client, object_location(address), digest)
         except aws_errors() as error:
             if code_of(error) not in FAILED_CONDITION:
                 raise
@@ -188,11 +189,11 @@ def local_copy(address: str, folder: Path, patterns: Sequence[str] = ("*",), sto
         DataError, WorldError: as `Store` does.
     """
     store = store or Store()
-    if address.endswith("/") and prefix_place(address).key:
+    if address.endswith("/") and prefix_location(address).key:
         path = folder / "data"
         store.download_folder(address, path, patterns)
         return path
-    path = folder / f"data{PurePosixPath(object_place(address).key).suffix}"
+    path = folder / f"data{PurePosixPath(object_location(address).key).suffix}"
     store.download(address, path)
     return path
 

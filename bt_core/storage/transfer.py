@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bt_core.storage.addresses import SCHEME, Place, object_place
+from bt_core.storage.addresses import SCHEME, Location, object_location
 from bt_core.storage.answers import altered, no_store
 
 #: Larger objects travel in parts, several at once (bytes; the size of a part in boto3).
@@ -39,18 +39,18 @@ def connect() -> Any:
     return Session().client("s3", config=Config(retries={"mode": "standard"}, **timeouts))
 
 
-def list_all(client: Any, place: Place) -> list[StoredObject]:
-    """Every object whose key begins with the place's.
+def list_all(client: Any, location: Location) -> list[StoredObject]:
+    """Every object whose key begins with the location's.
 
     Raises:
         DataError: when the answer is none of a store's.
         Exception: one of `aws_errors`.
     """
-    bucket = f"{SCHEME}{place.bucket}/"
+    bucket = f"{SCHEME}{location.bucket}/"
     found = []
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=place.bucket, Prefix=place.key):
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=location.bucket, Prefix=location.key):
         if "Name" not in page:
-            raise no_store(bucket + place.key)
+            raise no_store(bucket + location.key)
         found += [_described(bucket + item["Key"], item["Size"], item) for item in page.get("Contents", ())]
     return found
 
@@ -65,12 +65,12 @@ def receive(client: Any, address: str, file: Buffer) -> StoredObject:
         DataError: when the content is not what was written.
         Exception: one of `aws_errors`.
     """
-    place = object_place(address)
-    answer = client.get_object(Bucket=place.bucket, Key=place.key)
+    location = object_location(address)
+    answer = client.get_object(Bucket=location.bucket, Key=location.key)
     found = _described(address, answer["ContentLength"], answer)
     if found.size > PART:
         answer["Body"].close()
-        _receive_parts(client, place, found, file)
+        _receive_parts(client, location, found, file)
     else:
         shutil.copyfileobj(answer["Body"], file)
     size, expected = file.seek(0, io.SEEK_END), answer["Metadata"].get(DIGEST)
@@ -82,7 +82,7 @@ def receive(client: Any, address: str, file: Buffer) -> StoredObject:
     return found
 
 
-def _receive_parts(client: Any, place: Place, found: StoredObject, file: Buffer) -> None:
+def _receive_parts(client: Any, location: Location, found: StoredObject, file: Buffer) -> None:
     class Known:
         """A subscriber: all parts are those of the object that was found, or the transfer fails."""
 
@@ -91,16 +91,16 @@ def _receive_parts(client: Any, place: Place, found: StoredObject, file: Buffer)
             future.meta.provide_object_etag(f'"{found.etag}"')
 
     with _manager(client) as manager:
-        manager.download(place.bucket, place.key, file, subscribers=[Known()]).result()
+        manager.download(location.bucket, location.key, file, subscribers=[Known()]).result()
 
 
-def send(client: Any, source: Path | bytes, place: Place, digest: str, conditions: Mapping[str, str]) -> str:
+def send(client: Any, source: Path | bytes, location: Location, digest: str, conditions: Mapping[str, str]) -> str:
     """Write an object with its sha256 and return its etag; boto3 adds the checksum that the store verifies.
 
     Args:
         client: boto3's.
         source: a file or its content.
-        place: bucket and key.
+        location: bucket and key.
         digest: the content's sha256.
         conditions: `IfNoneMatch` or `IfMatch`. The transfer manager knows none, so with one the object goes in a
             single request, which holds up to 5 GB.
@@ -109,16 +109,16 @@ def send(client: Any, source: Path | bytes, place: Place, digest: str, condition
     if isinstance(source, bytes) or conditions or source.stat().st_size <= PART:
         with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as body:
             return _etag(
-                client.put_object(Bucket=place.bucket, Key=place.key, Body=body, Metadata=metadata, **conditions)
+                client.put_object(Bucket=location.bucket, Key=location.key, Body=body, Metadata=metadata, **conditions)
             )
     with _manager(client) as manager:
-        manager.upload(str(source), place.bucket, place.key, extra_args={"Metadata": metadata}).result()
-    return _etag(client.head_object(Bucket=place.bucket, Key=place.key))
+        manager.upload(str(source), location.bucket, location.key, extra_args={"Metadata": metadata}).result()
+    return _etag(client.head_object(Bucket=location.bucket, Key=location.key))
 
 
-def same_content(client: Any, place: Place, digest: str) -> str:
+def same_content(client: Any, location: Location, digest: str) -> str:
     """The etag of the object there if it was written with this sha256; else nothing."""
-    answer = client.head_object(Bucket=place.bucket, Key=place.key)
+    answer = client.head_object(Bucket=location.bucket, Key=location.key)
     return _etag(answer) if answer["Metadata"].get(DIGEST) == digest else ""
 
 

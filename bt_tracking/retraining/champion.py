@@ -1,13 +1,14 @@
 """The champion of a task in MLflow's Model Registry, and how its aliases move.
 
-MLflow sets an alias without asking what it was. So a move is first decided and then carried out. Deciding: every
-contender for the same term (the number of moves so far) asks for one and the same run (`bt_tracking.runs`), and the
-one whose version stands in it has won; two never win. Carrying out: the winner, or whoever comes next and finds the
-decision, sets the aliases and counts the term up; doing so twice changes nothing.
+MLflow sets an alias without a condition on its earlier value. So a move is first decided and then carried out.
 
-What MLflow cannot give: setting an alias is not tied to the term. A process that was held up for long between its
-decision and its last request can put back an alias that has moved on since; and an alias that a person moves in the
-UI counts from then on.
+To decide, every process that wants to make the move of a term (the number of moves so far) asks for the same run
+(`bt_tracking.runs`). The process whose version that run names has won, and no other can win. To carry the move out, the
+winner, or the next process that finds the decision, sets the aliases and increments the term. Doing so twice changes
+nothing.
+
+MLflow does not tie an alias to a term. So a process that was delayed for long between its decision and its last request
+can reset an alias that has moved on since. An alias that a person moves in the UI counts from then on.
 """
 
 import json
@@ -26,40 +27,40 @@ from bt_tracking.registry import create_unless_there, registry_name
 from bt_tracking.retraining.ledger import needed_settings
 from bt_tracking.runs import find_or_create
 from bt_tracking.serving import PROGRAM
-from bt_tracking.settings import Settings
+from bt_tracking.settings import TrackingSettings
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
-#: The artifact of a run that is registered: a model that serves.
+#: Name of the artifact that is registered: an MLflow model.
 MODEL = "model"
-#: Every move is a run of this experiment.
+#: The experiment that holds a run for each move.
 EXPERIMENT = "bettertogether-champions"
 _MOVE_TAG, _TERM_TAG, _BEFORE_TAG = "bt.move", "bt.term", "champion.before"
 
 
 @dataclass(frozen=True)
 class Champion:
-    """The version behind the alias. `term` counts the moves so far; `tags` are the version's."""
+    """The version that the alias names. `term` is the number of moves so far; `tags` are the version's tags."""
 
     version: int
     term: int
     tags: Mapping[str, str]
 
     def dump(self) -> str:
-        """As text, to travel between tasks."""
+        """The champion as text, to pass it between tasks."""
         return json.dumps({"version": self.version, "term": self.term, "tags": dict(self.tags)}, sort_keys=True)
 
     @classmethod
     def load(cls, text: str) -> "Champion | None":
-        """The inverse of `dump`; None for the empty text."""
+        """The champion of a `dump`; None for an empty text."""
         return cls(**json.loads(text)) if text else None
 
 
 def fetch_champion(task: str, folder: Path) -> Champion | None:
-    """Copy the champion's program directory to `folder`, which must not exist; None where there is no champion.
+    """Copy the champion's program directory to `folder`, which must not exist. None where there is no champion.
 
     Raises:
-        ConfigError: when no tracking server is set, or the champion is a version that no retraining made.
-        TrackingError: when the server stays away or refuses.
+        ConfigError: when no tracking server is set, or no retraining made the champion.
+        TrackingError: when the server does not answer or refuses.
     """
     with _opened(task, "the champion of") as (client, _, name):
         found = _champion(client, name)
@@ -72,17 +73,17 @@ def fetch_champion(task: str, folder: Path) -> Champion | None:
                 f" `{CHAMPION}` in MLflow, and the next retraining makes a champion."
             )
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # A folder of its own: what a killed attempt fetched may be another champion's.
+        # In a new folder: an attempt that was killed may have fetched another champion.
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
             Path(client.download_artifacts(version.run_id, f"{MODEL}/{PROGRAM}", scratch)).rename(folder)
         return found
 
 
 def propose(task: str, run_id: str, tags: Mapping[str, str]) -> int:
-    """Register the model of a run as a version and as the challenger; a run that has a version keeps it.
+    """Register the model of a run as a version, and make it the challenger. A run that has a version keeps it.
 
     Raises:
-        TrackingError: when the server stays away or refuses.
+        TrackingError: when the server does not answer or refuses.
     """
     with _opened(task, "a challenger of") as (client, settings, name):
         create_unless_there(client.create_registered_model, name)
@@ -99,7 +100,7 @@ def label(task: str, version: int, tags: Mapping[str, str]) -> None:
     """Set tags of a version.
 
     Raises:
-        TrackingError: when the server stays away or refuses.
+        TrackingError: when the server does not answer or refuses.
     """
     with _opened(task, "a version of") as (client, _, name):
         for key, value in tags.items():
@@ -107,14 +108,14 @@ def label(task: str, version: int, tags: Mapping[str, str]) -> None:
 
 
 def promote(task: str, version: int, expected: Champion | None) -> bool:
-    """Make a version the champion if that is still the expected one.
+    """Make a version the champion, if the current champion is still the expected one.
 
     Returns:
-        False when another run was faster, or somebody moved the alias: nothing was changed then. True also when this
-        version became champion by an earlier call.
+        False when another run was faster or a person moved the alias; nothing has changed then. True also when an
+        earlier call made this version the champion.
 
     Raises:
-        TrackingError: when the server stays away or refuses.
+        TrackingError: when the server does not answer or refuses.
     """
     with _opened(task, "a promotion of") as (client, settings, name):
         now = _champion(client, name)
@@ -127,14 +128,14 @@ def promote(task: str, version: int, expected: Champion | None) -> bool:
 
 
 def roll_back(task: str) -> tuple[int, int]:
-    """Make the previous champion the champion again; `previous` then names the one before that, if any.
+    """Make the previous champion the champion again. `previous` then names the one before that, if any.
 
     Returns:
-        The versions that were and are champion.
+        The version that was the champion, and the one that is now.
 
     Raises:
-        ConfigError: when there is no champion or none before it.
-        TrackingError: when the server stays away or refuses.
+        ConfigError: when there is no champion, or no champion before it.
+        TrackingError: when the server does not answer or refuses.
     """
     with _opened(task, "a rollback of") as (client, settings, name):
         now = _champion(client, name)
@@ -146,10 +147,12 @@ def roll_back(task: str) -> tuple[int, int]:
         return now.version, _move(client, settings, name, int(previous), now, "rollback")
 
 
-def _move(client: RetryingClient, settings: Settings, name: str, to: int, now: Champion | None, kind: str) -> int:
-    """Decide this term's move and carry it out, ours or another's; the version that became champion."""
+def _move(
+    client: RetryingClient, settings: TrackingSettings, name: str, to: int, now: Champion | None, kind: str
+) -> int:
+    """Decide the move of this term and carry out the decision, which may be another process's; return the champion."""
     term = _term(client, name)
-    where = experiment_id(client, Settings(settings.uri, EXPERIMENT))
+    where = experiment_id(client, TrackingSettings(settings.uri, EXPERIMENT))
     before = now.version if now else None
     run = find_or_create(
         client,
@@ -164,7 +167,7 @@ def _move(client: RetryingClient, settings: Settings, name: str, to: int, now: C
 
 
 def _carry_out(client: RetryingClient, name: str, run: Any, term: int) -> int:
-    """Set the aliases as decided; every request may come twice."""
+    """Set the aliases as decided. Every request may be repeated."""
     to, before = run.data.tags["to"], run.data.tags["from"]
     if run.data.tags["kind"] == "rollback":
         before = client.get_model_version(name, to).tags.get(_BEFORE_TAG, "")
@@ -181,14 +184,14 @@ def _carry_out(client: RetryingClient, name: str, run: Any, term: int) -> int:
 
 
 def _champion(client: RetryingClient, name: str) -> Champion | None:
-    """The champion, after carrying out what was decided by a process that died before it could."""
+    """The champion, after carrying out any move that a process decided on and then died."""
     if _model(client, name) is None:
         return None
     term = _term(client, name)
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is not None:
-        wanted = f"tags.`{_MOVE_TAG}` = '{name}#{term}' and tags.kind != ''"
-        for run in client.search_runs([found.experiment_id], filter_string=wanted, max_results=1):
+        is_decided = f"tags.`{_MOVE_TAG}` = '{name}#{term}' and tags.kind != ''"
+        for run in client.search_runs([found.experiment_id], filter_string=is_decided, max_results=1):
             _carry_out(client, name, run, term)
             term += 1
     version = _aliases(client, name).get(CHAMPION)
@@ -197,8 +200,8 @@ def _champion(client: RetryingClient, name: str) -> Champion | None:
     return Champion(int(version), term, client.get_model_version(name, version).tags)
 
 
-def _links(client: RetryingClient, settings: Settings, run_id: str) -> dict[str, str]:
-    """Where the run is to be found: the orchestrator's id of it, and its page where MLflow has pages."""
+def _links(client: RetryingClient, settings: TrackingSettings, run_id: str) -> dict[str, str]:
+    """Tags that lead to the run: the orchestrator's id, and the run's page where MLflow has pages."""
     if not settings.uri.startswith("http"):
         return {"pipeline.run": settings.pipeline_run or ""}
     page = run_url(settings.uri, client.get_run(run_id).info.experiment_id, run_id)
@@ -225,7 +228,7 @@ def _model(client: RetryingClient, name: str) -> Any:
 
 
 @contextmanager
-def _opened(task: str, what: str) -> Iterator[tuple[RetryingClient, Settings, str]]:
+def _opened(task: str, what: str) -> Iterator[tuple[RetryingClient, TrackingSettings, str]]:
     settings, name = needed_settings(), registry_name(task)
     with connect(settings, f"{what} {name}") as client:
         yield client, settings, name

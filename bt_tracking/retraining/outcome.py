@@ -1,25 +1,25 @@
-"""How a retraining ended, as its pipeline run shows it."""
+"""The outcome of a retraining: how it ended, as its pipeline run shows it."""
 
 from bt_tracking.connection import connect
 from bt_tracking.experiment import run_url
 from bt_tracking.pipeline import fail_parent, finish_parent
 from bt_tracking.retraining.ledger import needed_settings
 
-#: Tags of a pipeline run that retrained: what became of it, and why.
+#: Tags of a retraining's pipeline run: its outcome, and the reason.
 OUTCOME_TAG, REASON_TAG = "retrain", "retrain.reason"
 FAILED = "failed"
 
 
 def close_run(failure: str | None) -> dict[str, str]:
-    """Mark the pipeline run as finished or, with a sentence, as failed; doing so twice changes nothing.
+    """Mark the pipeline run as finished or, with a sentence, as failed. Doing so twice changes nothing.
 
     Returns:
-        `outcome` and `reason` as its tags have them, and the `url` of its page where MLflow has pages; empty where
+        `outcome` and `reason` from the run's tags, and the `url` of its page where MLflow has pages. Empty where
         nothing names the pipeline run.
 
     Raises:
         ConfigError: when no tracking server is set.
-        TrackingError: when the server stays away or refuses.
+        TrackingError: when the server does not answer or refuses.
     """
     settings = needed_settings()
     run_id = finish_parent({}) if failure is None else fail_parent(failure)

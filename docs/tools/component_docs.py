@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from generated import ROOT, write_or_check
+
+from bt_core.yaml_text import read_yaml
 
 COMPONENTS = ROOT / "components"
 START, END = "<!-- parameters: written by `make docs` -->\n", "<!-- end of parameters -->\n"
@@ -34,7 +35,7 @@ def names() -> list[str]:
 
 def metadata(name: str) -> dict[str, Any]:
     """A component's metadata.yaml."""
-    return dict(yaml.safe_load((COMPONENTS / name / "metadata.yaml").read_text(encoding="utf-8")))
+    return dict(read_yaml((COMPONENTS / name / "metadata.yaml").read_text(encoding="utf-8")))
 
 
 def specification(name: str) -> Any:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-import yaml
 from generated import ROOT, write_or_check
 
+from bt_core.yaml_text import first_document
 from bt_pipelines.better_together import Options
 from bt_pipelines.compile import compile_strategy
 from bt_runtime.images import DEFAULT_IMAGE
@@ -179,7 +179,7 @@ def drawing() -> str:
     """The picture of the strategy as it compiles now."""
     with tempfile.TemporaryDirectory() as folder:
         path = compile_strategy(STRATEGY, Path(folder) / "pipeline.yaml", Options(image=DEFAULT_IMAGE))
-        pipeline = next(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        pipeline = first_document(path.read_text(encoding="utf-8"))
     return picture(pipeline["root"]["dag"]["tasks"])
 
 

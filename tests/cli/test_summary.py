@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from bt_cli.local.run_folder import RunFolder
+from bt_cli.run_folder import RunFolder
 from bt_cli.view.console import print_sentence
 from bt_cli.view.summary import print_summary
 from bt_core.formats.rows import Answer, ComparedRow, write_results

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from bt_cli.local.run import surroundings
-from bt_cli.local.run_folder import RunFolder
+from bt_cli.local.run import task_environment
+from bt_cli.run_folder import RunFolder
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 
 
 def _server(folder: Path, named: str | None) -> str:
-    return surroundings(RunFolder(folder / "one"), "p", "one-1", named, cache=False)[VARIABLE]
+    return task_environment(RunFolder(folder / "one"), "p", "one-1", named, cache=False)[VARIABLE]
 
 
 def test_the_option_comes_before_the_variable_and_both_before_a_local_store(

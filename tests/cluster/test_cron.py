@@ -54,7 +54,7 @@ def test_five_fields_are_shown_as_six() -> None:
         ("0 */0 2 * * *", "`*/0` is no minute"),
         ("0 1,,2 2 * * *", "`1,,2` is no minute"),
         ("0 0 2 30 2 *", "names no time at all"),
-        ("61 2 * * *", "write `0 61 2 * * *` once its fields are right"),
+        ("61 2 * * *", "write `0 61 2 * * *`, and correct its fields"),
     ],
 )
 def test_what_is_refused(expression: str, wrong: str) -> None:

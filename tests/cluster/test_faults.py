@@ -23,7 +23,7 @@ COMMANDS = {
 }
 ANSWERS = {
     401: (2, "does not accept requests without a token (401): set KF_PIPELINES_TOKEN, or name a --token-file."),
-    403: (2, "(403: as the test wants it): ask for the right to."),
+    403: (2, "(403: as the test wants it): ask for permission."),
     500: (1, "(500: as the test wants it): try again later."),
     503: (1, "(503: as the test wants it): try again later."),
 }
@@ -82,7 +82,7 @@ def test_a_slow_answer(server: ApiServer, bt: Bt, package: Path, monkeypatch: py
     ended = bt("submit", package)
     assert (ended.status, ended.out) == (1, "")
     assert "did not start the run p-w-" in ended.sentence
-    assert "within 0.3 s; it may do so yet: look before you try again." in ended.sentence
+    assert "within 0.3 s, and may still do so: look before you try again." in ended.sentence
 
 
 def test_nobody_there(server: ApiServer, bt: Bt) -> None:
@@ -175,7 +175,7 @@ def test_certificates_of_ones_own(server: ApiServer, bt: Bt, tmp_path: Path, mon
     ended = bt("runs", *host)
     assert (ended.status, ended.out) == (2, "")
     assert "cannot be trusted to list runs" in ended.sentence
-    assert ended.sentence.endswith("name the certificate of who signed for it by --ca-file.")
+    assert ended.sentence.endswith("name the certificate of its authority by --ca-file.")
     assert bt("runs", *host, "--ca-file", "ca.pem").status == 0
     monkeypatch.setenv("KF_PIPELINES_CA_CERT", str(tmp_path / "ca.pem"))
     assert bt("runs", *host).status == 0
@@ -185,13 +185,13 @@ def test_certificates_of_ones_own(server: ApiServer, bt: Bt, tmp_path: Path, mon
     ("settings", "sentence"),
     [
         ({}, "No Kubeflow is named: give --host or set KF_PIPELINES_ENDPOINT"),
-        ({"host": "kubeflow.example.com"}, "The address kubeflow.example.com is none"),
-        ({"host": "http://[kubeflow"}, "The address http://[kubeflow is none"),
-        ({"host": "http://kubeflow:http"}, "The address http://kubeflow:http is none"),
+        ({"host": "kubeflow.example.com"}, "`kubeflow.example.com` is no address of Kubeflow"),
+        ({"host": "http://[kubeflow"}, "`http://[kubeflow` is no address of Kubeflow"),
+        ({"host": "http://kubeflow:http"}, "`http://kubeflow:http` is no address of Kubeflow"),
         ({"host": "https://me:hunter2@kubeflow.example.com"}, "holds a user name or password"),
         ({"host": "me:hunter2@kubeflow.example.com"}, "holds a user name or password"),
         ({"host": "http://a", "environment": {"KF_PIPELINES_TOKEN": "hunter2\nhunter2"}}, "The token has a line break"),
-        ({"host": "http://a", "environment": {"KF_PIPELINES_TOKEN": "“hunter2”"}}, "or letters that no token has"),
+        ({"host": "http://a", "environment": {"KF_PIPELINES_TOKEN": "“hunter2”"}}, "or a character of no token"),
         ({"host": "http://a", "ca_file": Path("gone.pem")}, "The CA file gone.pem does not exist"),
         ({"host": "http://a", "token_file": Path("gone")}, "The token file gone cannot be read (No such file"),
         ({"host": "http://a", "environment": {"BT_CLUSTER_TIMEOUT_SECONDS": "x"}}, "BT_CLUSTER_TIMEOUT_SECONDS is 'x'"),

@@ -81,7 +81,7 @@ def test_the_old_one_goes_on_when_the_new_one_cannot_be_made(server: ApiServer, 
     server.faults.append(Fault("POST", "/recurringruns", status=500))
     ended = bt("schedule", package, "--every", "1h")
     assert (ended.status, _only(server)) == (1, old)
-    assert ended.sentence.endswith("try again later. The schedule that was there goes on unchanged.")
+    assert ended.sentence.endswith("try again later. The existing schedule goes on unchanged.")
 
 
 def test_both_run_when_the_old_one_cannot_be_deleted_and_the_next_call_mends_it(
@@ -93,7 +93,7 @@ def test_both_run_when_the_old_one_cannot_be_deleted_and_the_next_call_mends_it(
     ended = bt("schedule", package, "--every", "1h")
     new = [key for key in server.state.schedules if key != old]
     assert (ended.status, ended.out, len(server.state.schedules)) == (1, "", 2)
-    assert f"runs as wanted now ({new[0]}), but the one it replaces ({old}) is still there" in ended.sentence
+    assert f"runs as requested now ({new[0]}), but the one it replaces ({old}) still exists" in ended.sentence
     assert ended.sentence.endswith("Give the same command again to delete the old one.")
     server.faults.clear()
     assert bt("schedule", package, "--every", "1h").status == 0
@@ -135,7 +135,7 @@ def test_disable_and_delete(server: ApiServer, bt: Bt, package: Path) -> None:
         ),
         (["--cron", "at two in the night please"], "is wrong: `at` is no second (0 to 59"),
         (["--cron", "nightly"], "should have six fields and has 1"),
-        (["--every", "soon"], "The interval `soon` is none"),
+        (["--every", "soon"], "The interval `soon` is no time"),
         ([], "Say when"),
         ([*NIGHTLY, "--every", "1h"], "Say when"),
         ([*NIGHTLY, "--pipeline", "other"], "has no pipeline `other`"),

@@ -71,7 +71,7 @@ def test_waiting_for_a_run_that_fails(server: ApiServer, bt: Bt, package: Path) 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--pipeline", "other"], "has no pipeline `other`: upload it by `bt upload`"),
+        (["--pipeline", "other"], "has no pipeline `other`: upload it with `bt upload`"),
         (["--version", "p-1"], "The pipeline `better-together` has no version `p-1`"),
         (["--param", "sed=1"], "`sed=1` names no parameter (config, data, model, seed, task, "),
         (["--param", "seed=one", "--param", "model"], "`seed=one` is no whole number; `model` names no parameter"),

@@ -77,7 +77,7 @@ def test_a_version_that_appears_between_looking_and_uploading(server: ApiServer,
         (["large.yaml"], "has 1,000,001 bytes"),
         ([], "Name what to upload"),
         (["text.yaml", "--strategy", "p"], "Name one of them"),
-        (["text.yaml", "--task", "iris", "--profile", "x.yaml"], "--task, --profile takes part when"),
+        (["text.yaml", "--task", "iris", "--profile", "x.yaml"], "--task, --profile is used when"),
         (["--strategy", "p", "--profile", "gone.yaml"], "gone.yaml does not exist"),
     ],
     ids=[

@@ -29,7 +29,7 @@ from bt_runner.events import Event, LocalRun, TaskOutput
 from bt_runner.run import run_locally
 from bt_tracking.connection import RetryingClient
 from bt_tracking.server import free_port, start_server
-from bt_tracking.settings import Settings
+from bt_tracking.settings import TrackingSettings
 from tests.core import conftest as core
 from tests.core import toy
 from tests.docker import daemon, sleepy
@@ -186,7 +186,7 @@ def test_the_result_agrees_with_the_rows(done: LocalRun) -> None:
 
 
 def test_mlflow_has_the_run_its_stages_and_the_adapter(stack: Stack, done: LocalRun, tmp_path: Path) -> None:
-    client = RetryingClient(Settings(stack.mlflow))
+    client = RetryingClient(TrackingSettings(stack.mlflow))
     found = client.search_runs([one.experiment_id for one in client.search_experiments()])
     stages = {run.data.tags["stage"]: run for run in found}
     assert stages.keys() == {*STAGES, "pipeline"}

@@ -11,7 +11,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from mlflow import MlflowClient
 
 from bt_cli.local.run import collect
-from bt_cli.local.run_folder import RunFolder
+from bt_cli.run_folder import RunFolder
 from bt_core.errors import ConfigError
 from bt_core.formats.run_result import RunResult
 from bt_pipelines.better_together import Options

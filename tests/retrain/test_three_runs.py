@@ -21,7 +21,7 @@ from bt_tracking.connection import RetryingClient
 from bt_tracking.registry import registry_name
 from bt_tracking.retraining.champion import MODEL
 from bt_tracking.retraining.ledger import CONCLUDED_TAG, LEDGER_TAG, ROLES_FILE
-from bt_tracking.settings import Settings
+from bt_tracking.settings import TrackingSettings
 from tests.retrain import toy
 from tests.s3 import Server
 from tests.tracking.conftest import RestartableServer
@@ -65,7 +65,7 @@ class Place:
 
     @property
     def client(self) -> RetryingClient:
-        return RetryingClient(Settings(self.mlflow))
+        return RetryingClient(TrackingSettings(self.mlflow))
 
     @property
     def aliases(self) -> dict[str, int]:

@@ -76,7 +76,7 @@ def test_a_users_task_brings_its_own_configurations(tmp_path: Path, monkeypatch:
         ("continents", "no configuration `none` (it has none)"),
         ("nowhere", "The task `nowhere` was not found, and so were none of its configurations"),
         ("no.where:task", "The task `no.where:task` was not found"),
-        (None, "`--config none` names a configuration that comes with a task: name the task too."),
+        (None, "`--config none` names a configuration of a task: name the task too."),
     ],
     ids=["others", "none", "unknown", "no-module", "no-task"],
 )

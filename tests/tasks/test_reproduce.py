@@ -86,9 +86,9 @@ def test_tasks_that_are_not_in_the_paper_are_refused(tasks: str, bt: Bt) -> None
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--table", "--compile", "compiled"], "Name one of them: --table makes a table"),
-        (["--image", "registry/bt-python:1"], "--image and --gpus are for pods"),
-        (["--table", "--gpus", "1"], "--image and --gpus are for pods"),
+        (["--table", "--compile", "compiled"], "--table makes a table of finished sweeps"),
+        (["--image", "registry/bt-python:1"], "--image and --gpus are for the pods of a cluster"),
+        (["--table", "--gpus", "1"], "--image and --gpus are for the pods of a cluster"),
     ],
 )
 def test_options_without_effect_are_refused(arguments: list[str], sentence: str, bt: Bt, tmp_path: Path) -> None:

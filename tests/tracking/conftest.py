@@ -14,7 +14,7 @@ from bt_core.program import Field, LineageStep, PredictorState, Program, write_p
 from bt_core.records import StageReport, Usage
 from bt_tracking.connection import RetryingClient
 from bt_tracking.server import LocalServer, free_port, local_store, start_server
-from bt_tracking.settings import Settings
+from bt_tracking.settings import TrackingSettings
 
 VARIABLES = (
     "MLFLOW_TRACKING_URI",
@@ -64,7 +64,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestartableServ
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store whose tables are made; copying it is faster than making them."""
     folder = tmp_path_factory.mktemp("empty")
-    RetryingClient(Settings(local_store(folder))).search_experiments()
+    RetryingClient(TrackingSettings(local_store(folder))).search_experiments()
     return folder
 
 
@@ -94,7 +94,7 @@ def remote(server: RestartableServer, monkeypatch: pytest.MonkeyPatch) -> Retryi
 
 def _use(uri: str, monkeypatch: pytest.MonkeyPatch) -> RetryingClient:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    return RetryingClient(Settings(uri))
+    return RetryingClient(TrackingSettings(uri))
 
 
 @pytest.fixture

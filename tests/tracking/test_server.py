@@ -109,7 +109,7 @@ def test_a_server_that_stays_away_is_one_sentence(
     assert sentence.startswith(f"MLflow at http://{HOST}:")
     assert " could not be reached for 1 s while recording stage 2.w (" in sentence
     assert "Connection refused" in sentence
-    assert f"the step's result is safe in {program_folder}: start the server or mend MLFLOW_TRACKING_URI" in sentence
+    assert f"the step's result is safe in {program_folder}: start the server or correct MLFLOW_TRACKING_URI" in sentence
     assert "\n" not in sentence
     assert "hunter" not in sentence + "".join(capfd.readouterr())
     assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
@@ -126,7 +126,7 @@ def test_what_a_server_refuses_is_not_tried_again(
     remote: RetryingClient, report: StageReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_RUN_ID", "0123456789abcdef0123456789abcdef")
-    with pytest.raises(TrackingError, match=r"refused to record stage 2\.w \(.*not found\); .* on disk: mend that"):
+    with pytest.raises(TrackingError, match=r"refused to record stage 2\.w \(.*not found\); .* on disk: correct that"):
         bt_tracking.record(report, {})
 
 

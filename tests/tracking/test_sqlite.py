@@ -8,16 +8,16 @@ from pathlib import Path
 
 from bt_tracking.connection import RetryingClient
 from bt_tracking.server import local_store
-from bt_tracking.settings import Settings
+from bt_tracking.settings import TrackingSettings
 
 MAKE_AN_EXPERIMENT = """
 import sys
 from bt_tracking.connection import RetryingClient
-from bt_tracking.settings import Settings
+from bt_tracking.settings import TrackingSettings
 
 print("ready", flush=True)
 sys.stdin.readline()
-RetryingClient(Settings(sys.argv[1])).create_experiment(sys.argv[2])
+RetryingClient(TrackingSettings(sys.argv[1])).create_experiment(sys.argv[2])
 """
 
 
@@ -39,7 +39,7 @@ def test_processes_that_make_a_store_at_once_share_it(tmp_path: Path) -> None:
         process.communicate("go\n")
 
     assert [process.returncode for process in processes] == [0, 0, 0]
-    found = {experiment.name for experiment in RetryingClient(Settings(uri)).search_experiments()}
+    found = {experiment.name for experiment in RetryingClient(TrackingSettings(uri)).search_experiments()}
     assert found == {*names, "Default"}
     assert {path.name for path in (tmp_path / "store").iterdir()} == {"mlflow.db", "artifacts"}
 
@@ -48,7 +48,7 @@ def test_a_new_store_has_the_tables_that_mlflow_makes(tmp_path: Path) -> None:
     (tmp_path / "empty.db").touch()  # a file that is there is MLflow's own to fill
     tables = []
     for name in ("empty.db", "new.db"):
-        RetryingClient(Settings(f"sqlite:///{tmp_path / name}")).search_experiments()
+        RetryingClient(TrackingSettings(f"sqlite:///{tmp_path / name}")).search_experiments()
         with closing(sqlite3.connect(tmp_path / name)) as database:
             columns = "SELECT m.type, m.name, c.name, c.type FROM sqlite_master m LEFT JOIN pragma_table_info(m.name) c"
             tables.append(sorted(map(str, database.execute(columns))))

@@ -153,7 +153,7 @@ def test_a_report_of_what_is_no_sweep(content: str, bt: Bt, tmp_path: Path) -> N
 def test_predict_wants_named_inputs(bt: Bt) -> None:
     ended = bt("predict", "program", "city=Oslo", "Norway")
     assert ended.status == 2
-    assert ended.sentence == "Inputs are written key=value, but found 'Norway': write city=Nairobi."
+    assert ended.sentence == "Inputs are written key=value, unlike 'Norway': write city=Nairobi."
 
 
 def test_mlflow_wants_a_folder_of_runs(bt: Bt) -> None:

@@ -87,7 +87,7 @@ def test_a_folder_with_other_arguments_of_that_name(content: str, bt: Bt, tmp_pa
     (tmp_path / "sweep" / "arguments.json").write_text(content)
     ended = bt("sweep", *TASK, "--out", "sweep")
     assert (ended.status, ended.out) == (2, "")
-    assert "sweep/arguments.json is no sweep's (" in ended.sentence
+    assert "sweep/arguments.json was not written by a sweep (" in ended.sentence
     assert [path.name for path in (tmp_path / "sweep").iterdir()] == ["arguments.json"]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record import RESULTS, ROOT
+from benchmarks.harness.record import RESULTS, ROOT
 
 #: Every benchmark, in the order in which they run and are shown.
 NAMES = ("limits", "engine", "train", "scaling", "orchestration", "vs_dspy")

@@ -10,9 +10,9 @@ from typing import Any
 
 import dspy
 
-from benchmarks.dspy_bridge import DspyEngine, LineChatAdapter, Tuner
-from benchmarks.dspy_engines import BatchingEngine, PerRequestEngine
-from benchmarks.record import ROOT
+from benchmarks.contestants.dspy_bridge import DspyEngine, LineChatAdapter, Tuner
+from benchmarks.contestants.dspy_engines import BatchingEngine, PerRequestEngine
+from benchmarks.harness.record import ROOT
 from bt_core.config import Config
 from bt_core.data import load_splits
 from bt_core.engine.local.transformers_engine import TransformersEngine
@@ -34,7 +34,7 @@ STRATEGY = ("p", "w", "p")
 
 
 @dataclass(frozen=True)
-class Setting:
+class Problem:
     """What all contestants are given. `folder` is empty and their own."""
 
     task: Task
@@ -45,7 +45,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Solution:
     """What a contestant came to. `program` and `folder` are to be scored on the test rows by the caller.
 
     `test_score` is given by a contestant that scores itself; `details` are figures of its own.
@@ -58,33 +58,33 @@ class Outcome:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-def plain_dspy(setting: Setting) -> Outcome:
+def plain_dspy(problem: Problem) -> Solution:
     """A: `dspy.BetterTogether` over one `generate` a call."""
-    tuner = Tuner(setting.base, setting.config, setting.folder)
-    engine = PerRequestEngine(setting.task, setting.config, tuner, setting.base)
-    return _better_together(setting, engine, threads=1)  # one model, one call at a time: more threads would only wait
+    tuner = Tuner(problem.base, problem.config, problem.folder)
+    engine = PerRequestEngine(problem.task, problem.config, tuner, problem.base)
+    return _better_together(problem, engine, threads=1)  # one model, one call at a time: more threads would only wait
 
 
-def dspy_on_our_engine(setting: Setting) -> Outcome:
+def dspy_on_our_engine(problem: Problem) -> Solution:
     """B: the same over this project's engine, with DSPy asking from 64 threads."""
-    tuner = Tuner(setting.base, setting.config, setting.folder)
-    ours = TransformersEngine(setting.base, setting.config.engine)
-    engine = BatchingEngine(setting.task, setting.config, tuner, ours)
+    tuner = Tuner(problem.base, problem.config, problem.folder)
+    ours = TransformersEngine(problem.base, problem.config.engine)
+    engine = BatchingEngine(problem.task, problem.config, tuner, ours)
     try:
-        return _better_together(setting, engine, threads=64)
+        return _better_together(problem, engine, threads=64)
     finally:
         engine.close()
 
 
-def steps(setting: Setting) -> Outcome:
+def steps(problem: Problem) -> Solution:
     """C: this project's steps, called one after the other in this process on one engine."""
-    engine = TransformersEngine(setting.base, setting.config.engine)
-    train, val, test = (setting.folder / f"{name}.jsonl" for name in ("train", "val", "test"))
-    best = program = setting.folder / "vanilla"
-    config, _ = prepare(setting.overrides, train, val, test, program, engine)
+    engine = TransformersEngine(problem.base, problem.config.engine)
+    train, val, test = (problem.folder / f"{name}.jsonl" for name in ("train", "val", "test"))
+    best = program = problem.folder / "vanilla"
+    config, _ = prepare(problem.overrides, train, val, test, program, engine)
     reports = []
     for number, kind in enumerate(STRATEGY, start=1):
-        traces, made, chosen = (setting.folder / f"{number}.{part}" for part in ("traces", kind, "select"))
+        traces, made, chosen = (problem.folder / f"{number}.{part}" for part in ("traces", kind, "select"))
         reports.append(bootstrap(program, train, config, f"{number}.bootstrap", traces, engine))
         reports.append(STEPS[kind](program, traces, train, val, config, f"{number}.{kind}", made, engine))
         select(best, made, config, f"{number}.select", chosen)
@@ -92,23 +92,23 @@ def steps(setting: Setting) -> Outcome:
     scores = {report.stage: report.metrics["val/score"] for report in reports if "val/score" in report.metrics}
     weights = next(report for report in reports if report.kind == "w")
     ran = "w/skipped" not in weights.metrics
-    return Outcome(engine.usage, read_program(best), best, details={"weight_step_ran": ran, "validation": scores})
+    return Solution(engine.usage, read_program(best), best, details={"weight_step_ran": ran, "validation": scores})
 
 
-def bt_run(setting: Setting) -> Outcome:
+def bt_run(problem: Problem) -> Solution:
     """C2: `bt run`: the compiled Kubeflow pipeline with MLflow tracking, as a user starts it."""
-    overrides = {key: value for key, value in setting.overrides.items() if key not in ("task", "seed", "rows")}
-    (setting.folder / "settings.json").write_text(json.dumps(overrides), encoding="utf-8")
-    rows = setting.config.rows
+    overrides = {key: value for key, value in problem.overrides.items() if key not in ("task", "seed", "rows")}
+    (problem.folder / "settings.json").write_text(json.dumps(overrides), encoding="utf-8")
+    rows = problem.config.rows
     options = {
-        "--task": setting.overrides["task"],
+        "--task": problem.overrides["task"],
         "--strategy": " -> ".join(STRATEGY),
-        "--seed": setting.config.seed,
+        "--seed": problem.config.seed,
         "--train-rows": rows.train,
         "--val-rows": rows.val,
         "--test-rows": rows.test,
-        "--config": setting.folder / "settings.json",
-        "--out": setting.folder / "runs" / "run",
+        "--config": problem.folder / "settings.json",
+        "--out": problem.folder / "runs" / "run",
     }
     command = [sys.executable, "-c", "from bt_cli.main import main; main()", "run", "--json"]
     command += [str(part) for option in options.items() for part in option]
@@ -123,7 +123,7 @@ def bt_run(setting: Setting) -> Outcome:
     scores = {step.stage: step.validation for step in result.steps}
     ran = all(step.train_tokens for step in result.steps if step.kind == "w")
     details = {"weight_step_ran": ran, "validation": scores, "step_seconds": result.seconds}
-    return Outcome(usage, test_score=result.test.final if result.test else None, details=details)
+    return Solution(usage, test_score=result.test.final if result.test else None, details=details)
 
 
 CONTESTANTS = {
@@ -134,11 +134,11 @@ CONTESTANTS = {
 }
 
 
-def _better_together(setting: Setting, engine: DspyEngine, threads: int) -> Outcome:
-    task, config, tuner = setting.task, setting.config, engine.tuner
+def _better_together(problem: Problem, engine: DspyEngine, threads: int) -> Solution:
+    task, config, tuner = problem.task, problem.config, engine.tuner
     splits = load_splits(task, config.data, config.rows, config.seed)
     train, val = (_examples(splits[name], task) for name in ("train", "val"))
-    name = f"bt/{Path(setting.base.id).name}"
+    name = f"bt/{Path(problem.base.id).name}"
     lm = dspy.LM(name, engine=engine, provider=tuner, cache=False, num_retries=0, temperature=0.0)
     student = task.program()
     student.set_lm(lm)
@@ -155,7 +155,7 @@ def _better_together(setting: Setting, engine: DspyEngine, threads: int) -> Outc
             # Its labels-only candidate would be a second demo-free one, since no demonstrations are taken from labels.
             optimizer_compile_args={"p": {"restrict": [-3, -1, *range(config.p.candidates - 1)]}},
         )
-    return Outcome(engine.usage, *_found(setting, final, tuner), details=_details(engine, final))
+    return Solution(engine.usage, *_found(problem, final, tuner), details=_details(engine, final))
 
 
 def _optimizers(task: Task, config: Config, threads: int) -> dict[str, Any]:
@@ -189,17 +189,17 @@ def _details(engine: DspyEngine, final: Any) -> dict[str, Any]:
     }
 
 
-def _found(setting: Setting, final: Any, tuner: Tuner) -> tuple[Program, Path]:
+def _found(problem: Problem, final: Any, tuner: Tuner) -> tuple[Program, Path]:
     """DSPy's final program as a program of ours, to be scored by the same code."""
-    states: Mapping[str, PredictorState] = vanilla_states(setting.task)
+    states: Mapping[str, PredictorState] = vanilla_states(problem.task)
     found = {}
     for name, predictor in predictors_of(final).items():
         adapter = tuner.adapters.get(predictor.lm.model)
         demos = tuple({key: value for key, value in demo.items() if key != "augmented"} for demo in predictor.demos)
         reference = AdapterRef(adapter.path.name, adapter.sha256) if adapter else None
         found[name] = replace(states[name], demos=demos, adapter=reference)
-    base = setting.base
-    return Program(setting.overrides["task"], base.id, base.revision, found), tuner.folder
+    base = problem.base
+    return Program(problem.overrides["task"], base.id, base.revision, found), tuner.folder
 
 
 def usage_figures(usage: Usage) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The folder of a run or a sweep: where it lies, and that it never holds two."""
+"""The folder of a run or a sweep: the names of its files, its default place, and the check that it is new."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from bt_core.config import Config
 from bt_core.errors import ConfigError
 from bt_core.strategy import Strategy, strategy_slug
 
-#: Where runs and their tracking store go by default.
+#: The default folder of runs and of their tracking store.
 RUNS = Path("runs")
 
 
 @dataclass(frozen=True)
 class Folder:
-    """What every local run of a pipeline leaves behind, by name."""
+    """The files that every local run of a pipeline leaves behind."""
 
     path: Path
 
@@ -26,12 +26,12 @@ class Folder:
 
     @property
     def artifacts(self) -> Path:
-        """Every task's outputs, and run.log with every line that was printed."""
+        """The outputs of every task, and run.log with every line that a task printed."""
         return self.path / "artifacts"
 
     @property
     def results(self) -> Path:
-        """A row per test example."""
+        """Test results, a row for each example."""
         return self.path / "results.jsonl"
 
     @property
@@ -41,13 +41,13 @@ class Folder:
 
     @property
     def caches(self) -> Path:
-        """Answers and adapters of all the runs that lie beside this one."""
+        """LM answers and adapters of all runs in the same parent folder."""
         return self.path.parent / ".bt-cache"
 
 
 @dataclass(frozen=True)
 class RunFolder(Folder):
-    """What `bt run` leaves behind."""
+    """The files that `bt run` leaves behind."""
 
     @property
     def result(self) -> Path:
@@ -55,22 +55,22 @@ class RunFolder(Folder):
 
     @property
     def files(self) -> Mapping[str, Path]:
-        """What a person finds in the folder, by what it is."""
+        """Description -> file, of the files that a person reads."""
         return {"result": self.result, "test examples": self.results, "pipeline": self.pipeline}
 
 
 @dataclass(frozen=True)
 class SweepFolder(Folder):
-    """What `bt sweep` leaves behind; `results` and `program` are the winner's."""
+    """The files that `bt sweep` leaves behind; `results` and `program` are the winner's."""
 
     @property
     def arguments(self) -> Path:
-        """What the sweep was started with, so that it can go on."""
+        """The arguments that the sweep was started with, by which it can go on."""
         return self.path / "arguments.json"
 
     @property
     def sweep(self) -> Path:
-        """All figures; it is there once the sweep is finished."""
+        """All figures; the file exists once the sweep is finished."""
         return self.path / "sweep.json"
 
     @property
@@ -87,7 +87,7 @@ class SweepFolder(Folder):
 
 
 def default_folder(config: Config, strategy: Strategy) -> Path:
-    """`runs/<task>-<strategy>-seed<seed>-<time>`, the task's import path made fit for a file name."""
+    """`runs/<task>-<strategy>-seed<seed>-<time>`, with the task's import path turned into a file name."""
     return _named(config.task, f"{strategy_slug(strategy)}-seed{config.seed}")
 
 
@@ -97,15 +97,15 @@ def default_sweep_folder(config: Config) -> Path:
 
 
 def _named(task: str, what: str) -> Path:
-    fit = "".join(letter if letter.isalnum() else "-" for letter in task)
-    return RUNS / f"{fit}-{what}-{datetime.now():%Y%m%d-%H%M%S}"
+    safe = "".join(letter if letter.isalnum() else "-" for letter in task)
+    return RUNS / f"{safe}-{what}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def fresh_folder(path: Path) -> RunFolder:
     """Make the folder.
 
     Raises:
-        ConfigError: when something is there already; a run never writes over another.
+        ConfigError: when the folder is not empty; a run never overwrites another one.
     """
     first = first_entry(path)
     if first is not None:
@@ -117,10 +117,10 @@ def fresh_folder(path: Path) -> RunFolder:
 
 
 def first_entry(path: Path) -> Path | None:
-    """Something that lies in the folder; None where it is empty or not there.
+    """Any entry of the folder; None where it is empty or does not exist.
 
     Raises:
-        ConfigError: when there is a file in its place.
+        ConfigError: when the path is a file.
     """
     if path.exists() and not path.is_dir():
         raise ConfigError(f"--out {path} is a file: name a folder that does not exist yet.")

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.models import plain_model
+from benchmarks.harness.models import plain_model
 from bt_core.config import EngineConfig
 from bt_core.engine.base import Request
 from bt_core.models import BaseModel

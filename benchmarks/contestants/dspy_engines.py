@@ -10,8 +10,8 @@ import torch
 from peft import PeftModel
 from transformers import StoppingCriteria
 
-from benchmarks.dspy_bridge import DspyEngine, Tuner
-from benchmarks.models import plain_model
+from benchmarks.contestants.dspy_bridge import DspyEngine, Tuner
+from benchmarks.harness.models import plain_model
 from bt_core.config import Config
 from bt_core.engine.base import Completion, EngineAdapter, Request
 from bt_core.engine.local.transformers_engine import TransformersEngine

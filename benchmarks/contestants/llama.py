@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.plain import answer_tokens
+from benchmarks.contestants.plain import answer_tokens
 from bt_core.engine.base import Request
 from bt_core.engine.local.transformers_engine import TransformersEngine
 

@@ -26,8 +26,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 T = TypeVar("T")
-RESULTS = Path(__file__).parent / "results"
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
 CODE = ("bt_core", "bt_cli", "bt_tasks", "bt_tracking", "components", "pipelines", "benchmarks/*.py")
 
 

@@ -1,0 +1,1 @@
+"""What the benchmarks share: paired runs and their record, the results page, models, and grids of requests."""
