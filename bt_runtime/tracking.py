@@ -107,12 +107,12 @@ def track_sweep(report: StageReport, config: Config, artifacts: Mapping[str, Pat
     bt_tracking.finish_parent(report.metrics, note=report.note, tags=tags, artifacts=files)
     winner = sweep["winner"]
     if winner:
-        program_tags = {
+        of_program = {
             "strategy": winner["arm"],
             "seed": str(winner["seed"]),
             "program.sha256": winner["program_sha256"],
         }
-        _register(config.task, artifacts["program"], run_id, program_tags)
+        _register(config.task, artifacts["program"], run_id, of_program)
 
 
 def _register(task: str, program: Path, run_id: str | None, tags: Mapping[str, str]) -> None:

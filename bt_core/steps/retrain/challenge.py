@@ -1,4 +1,4 @@
-"""Challenge: champion and challenger on the same fresh sealed rows, and whether the challenger has won."""
+"""Challenge: score champion and challenger on the same fresh sealed rows, and decide whether the challenger wins."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from bt_core.statistics import challenge as compare
 from bt_core.statistics.promotion import ScoreSummary
 from bt_core.steps.common import Stage, failures
 
-#: The three decisions: there is no champion yet; the challenger won; it did not.
+#: Decisions: there is no champion yet; the challenger won; the challenger did not win.
 FIRST, PROMOTE, KEEP = "first", "promote", "keep"
 #: Params of the report.
 DECISION, REASON, SCORE = "decision", "reason", "score"
@@ -32,15 +32,15 @@ def challenge(
     """Score both programs on every sealed row and decide.
 
     Args:
-        champion: its program directory; where there is none, the program that the run started from.
-        challenger: what the run made.
-        test: sealed rows that no run has compared on.
-        is_first: there is no champion yet: the challenger becomes it, whatever it scores.
-        results: JSONL to write: {example, row, champion: {score, prediction, error}, challenger: {...}}.
-        engine: one that is already loaded, with the base model of both.
+        champion: the champion's program directory; where there is none, the program that the run started from.
+        challenger: the program directory that the run made.
+        test: sealed rows that no earlier run has compared on.
+        is_first: whether there is no champion yet. The challenger then becomes champion, whatever it scores.
+        results: JSONL file to write: {example, row, champion: {score, prediction, error}, challenger: {...}}.
+        engine: an engine that is loaded already, with the base model of both programs.
 
     Returns:
-        The report. Its params hold the decision, the reason in a sentence, and the challenger's score in figures.
+        The report. Its params hold the decision, the reason as a sentence, and a summary of the challenger's scores.
 
     Raises:
         BtError: when an input is not usable or the engine failed.
@@ -55,13 +55,13 @@ def challenge(
         before = rival.runner.run(rival.program, rows, f"{stage} champion")
     write_jsonl(results, map(_row, rows, before, after))
     scores = [trace.score for trace in before], [trace.score for trace in after]
-    found = compare(*scores, config.retrain.margin, config.retrain.confidence, config.seed)
+    comparison = compare(*scores, config.retrain.margin, config.retrain.confidence, config.seed)
     old, new = map(ScoreSummary.of, scores)
-    decision = FIRST if is_first else PROMOTE if found.is_better and rival else KEEP
-    reason = _reason(decision, found, old, new, rival is None)
+    decision = FIRST if is_first else PROMOTE if comparison.is_better and rival else KEEP
+    reason = _reason(decision, comparison, old, new, rival is None)
     report = work.report(
         params={DECISION: decision, REASON: reason, SCORE: asdict(new)},
-        metrics=_metrics(found, old, new),
+        metrics=_metrics(comparison, old, new),
         warnings=failures(after),
         note=f"**{reason}**",
     )
@@ -72,19 +72,19 @@ def challenge(
 
 
 def open_as_made(folder: Path, config: Config, stage: str, kind: str, engine: Engine | None) -> Stage:
-    """A stage whose program answers with the decoding that it was made with, as it does when it serves."""
+    """A stage whose program uses the decoding settings that it was made with, as it does when it serves."""
     decoding = read_program(folder).decoding
     made_with = config.model_copy(update={"decoding": Decoding(**decoding)}) if decoding else config
     return Stage.open(stage, kind, folder, made_with, engine)
 
 
 def _answers(folder: Path) -> Program:
-    """All of a program that its answers depend on."""
+    """The part of a program that its answers depend on."""
     return replace(read_program(folder), lineage=())
 
 
 def _shared(work: Stage, other: Path) -> Engine | None:
-    """The engine that is open already, if the other program has the same base model."""
+    """The engine of `work`, if the other program has the same base model."""
     program = read_program(other)
     is_same = (program.model, program.model_revision) == (work.program.model, work.program.model_revision)
     return work.runner.engine if is_same else None
@@ -95,29 +95,27 @@ def _row(row: dict[str, Any], before: Trace, after: Trace) -> dict[str, Any]:
     return {"example": before.example, "row": row, "champion": shown[0], "challenger": shown[1]}
 
 
-def _metrics(found: Challenge, before: ScoreSummary, after: ScoreSummary) -> dict[str, float]:
+def _metrics(comparison: Challenge, before: ScoreSummary, after: ScoreSummary) -> dict[str, float]:
     return {
         "test/champion": before.mean,
         "test/challenger": after.mean,
-        "test/difference": found.difference.mean,
-        "test/difference_low": found.difference.low,
-        "test/difference_high": found.difference.high,
-        "test/p_value": found.p_value,
+        "test/difference": comparison.difference.mean,
+        "test/difference_low": comparison.difference.low,
+        "test/difference_high": comparison.difference.high,
+        "test/p_value": comparison.p_value,
         "test/rows": float(after.rows),
     }
 
 
-def _reason(decision: str, found: Challenge, before: ScoreSummary, after: ScoreSummary, is_same: bool) -> str:
+def _reason(decision: str, comparison: Challenge, before: ScoreSummary, after: ScoreSummary, is_same: bool) -> str:
     if decision == FIRST:
         return f"There was no champion: the challenger becomes it, with {after.mean:.3f} on {after.rows} sealed rows."
     if is_same:
-        return (
-            f"Optimising ended where it began: the champion stays, with {after.mean:.3f} on {after.rows} sealed rows."
-        )
-    gap = found.difference
+        return f"The challenger equals the champion, which stays, with {after.mean:.3f} on {after.rows} sealed rows."
+    gap, confidence = comparison.difference, comparison.confidence
     verdict = "is better than" if decision == PROMOTE else "is not shown to be better than"
     return (
-        f"The challenger {verdict} the champion by more than {found.margin:g}: {after.mean:.3f} against"
-        f" {before.mean:.3f} on {after.rows} sealed rows, difference {gap.mean:+.3f} ({found.confidence:.0%} interval"
-        f" {gap.low:+.3f} to {gap.high:+.3f}, p = {found.p_value:.3g})."
+        f"The challenger {verdict} the champion by more than {comparison.margin:g}: {after.mean:.3f} against"
+        f" {before.mean:.3f} on {after.rows} sealed rows, difference {gap.mean:+.3f} ({confidence:.0%} interval"
+        f" {gap.low:+.3f} to {gap.high:+.3f}, p = {comparison.p_value:.3g})."
     )

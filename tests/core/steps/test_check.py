@@ -152,7 +152,7 @@ def test_one_label_for_all(checked: Check) -> None:
 
 def test_an_example_in_two_splits_is_refused_as_a_run_refuses_it(checked: Check) -> None:
     found = {"train": rows()[:6], "val": rows()[6:12], "test": [*rows()[12:17], rows()[0]]}
-    with pytest.raises(DataError, match="The same example stands in train"):
+    with pytest.raises(DataError, match="The same example is in train"):
         checked(data=lambda: found)
 
 
