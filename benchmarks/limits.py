@@ -53,7 +53,10 @@ class Rates(NamedTuple):
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes that determine the number of operations. `attention` is heads times head size, `keys` that of K or V."""
+    """The sizes that the number of operations depends on.
+
+    `attention` is heads times head size; `keys` is the same for K, or for V.
+    """
 
     layers: int
     hidden: int
