@@ -1,12 +1,12 @@
-"""Scoring a grid of prompt candidates: this project's engine against plain transformers and llama.cpp.
+"""Score a grid of prompt candidates: this project's engine against plain transformers and llama.cpp.
 
     python -m benchmarks.engine
     python -m benchmarks.engine --gguf MODEL.gguf --llama-python VENV/bin/python
     python -m benchmarks.engine --device cuda --dtype bfloat16 --random-model 1B
 
 A search asks every candidate (a long prefix of instruction and demonstrations) about every example (a short
-suffix). All contestants answer the same requests, greedily. Each repeat has cities of its own, so that no cache
-carries over from one to the next.
+suffix). All contestants answer the same requests, greedily. Each repeat has other cities, so that no cache helps
+from one repeat to the next.
 """
 
 import argparse
@@ -37,7 +37,7 @@ OURS, PLAIN, LLAMA = "ours", "plain", "llama_cpp"
 
 @dataclass
 class Ours:
-    """The engine; what each call cost is kept beside the answers."""
+    """This project's engine. `spent` holds the usage of each call."""
 
     engine: TransformersEngine
     spent: list[Usage] = field(default_factory=list)
@@ -88,7 +88,7 @@ def _cases(engine: TransformersEngine, options: argparse.Namespace) -> dict[str,
     many, length, source = options.candidates, options.prefix_tokens, Source(engine.tokenizer)
 
     def grids(name: str, candidates: int, labels: bool) -> dict[str, Requests]:
-        """The seed holds the case's name: the engine remembers prefixes, and no case may profit from another's."""
+        """The seed of each case holds its name: the engine caches prefixes, and no case may profit from another's."""
         return {name: lambda repeat: grid(source, f"{name}:{repeat}", candidates, options.examples, length, labels)}
 
     return {

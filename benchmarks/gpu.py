@@ -1,4 +1,4 @@
-"""What a GPU makes of training and inference: share of its matrix rate, memory against the estimate, tokens a second.
+"""Training and inference on a GPU: share of its matrix rate, memory against the estimate, tokens a second.
 
     python -m benchmarks.gpu --random-model 1B
     python -m benchmarks.gpu --quick --device cpu
@@ -32,12 +32,12 @@ WORD = " word"
 
 
 def rows_of(tokens: int, answer: int, count: int) -> list[TrainingRow]:
-    """Rows of about so many tokens in prompt and completion, each with a number of its own."""
+    """Rows with about the given tokens in prompt and completion. Each row holds a different number."""
     return [TrainingRow((Message("user", f"{n}{WORD * tokens}"),), f"{n}{WORD * answer}") for n in range(count)]
 
 
 def trained(base: BaseModel, options: argparse.Namespace, engine: EngineConfig, repeat: int) -> dict[str, float]:
-    """One training: rate, share of the limit measured just before, and memory."""
+    """Train once: rate, share of the limit that was measured just before, and memory."""
     lora = LoraConfig(epochs=1, batch_size=options.batch_size, micro_batch=options.micro_batch, holdout=0.0)
     rows = rows_of(options.prompt_tokens, options.answer_tokens, options.rows)
     tokenizer, shape = AutoTokenizer.from_pretrained(base.path), Shape.of(AutoConfig.from_pretrained(base.path))
@@ -52,7 +52,7 @@ def trained(base: BaseModel, options: argparse.Namespace, engine: EngineConfig, 
         curve = train_adapter(job, Path(scratch) / "adapter")
     answers = sum(label != IGNORED for row in encoded for label in row["labels"])
     flops = lora_flops(shape, lengths, answers, shape.lora_weights(lora.rank, lora.target_modules))
-    # A smaller micro-batch than asked for was one with checkpointing: see `memory_plans`.
+    # A smaller micro-batch than requested used checkpointing: see `memory_plans`.
     plan = MemoryPlan(curve.micro_batch, curve.micro_batch < (lora.micro_batch or lora.batch_size))
     needed = memory_needed(job, plan, encoded, place(options)[1].itemsize)
     return {

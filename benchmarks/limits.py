@@ -2,9 +2,9 @@
 
     python -m benchmarks.limits
 
-Everything a transformer spends is matrix multiplication, near enough, so the rate at which this machine multiplies
-matrices is the speed limit that a benchmark's share is given of. It is measured in the same run as what it is
-compared with: on a shared machine the limit moves.
+Nearly all of a transformer's work is matrix multiplication. So the rate at which this machine multiplies matrices
+limits its speed, and benchmarks give their results as shares of it. The limit is measured in the same run as what is
+compared with it, since it varies on a shared machine.
 """
 
 import statistics
@@ -27,7 +27,7 @@ from bt_core.engine.cpu.onednn_linear import OneDnnLinear, onednn_multiplies
 BATCH_TOKENS = 2048
 
 Prepare = Callable[[Tensor], Callable[[Tensor], Tensor]]
-"""A way to multiply: takes a weight, [out, in], and gives what multiplies rows by it."""
+"""A way to multiply: from a weight of shape [out, in] to a function that multiplies rows by it."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Limit:
 
     @property
     def rate(self) -> float:
-        """The better of square and layers."""
+        """The higher of the rates for square products and for the layers."""
         return max(self.square_median, self.layers)
 
 
@@ -53,7 +53,10 @@ class Rates(NamedTuple):
 
 @dataclass(frozen=True)
 class Shape:
-    """What the number of operations depends on. `attention` is heads times head size, `keys` that of one of K, V."""
+    """The sizes that the number of operations depends on.
+
+    `attention` is heads times head size; `keys` is the same for K, or for V.
+    """
 
     layers: int
     hidden: int
@@ -101,7 +104,7 @@ class Shape:
 
 
 def forward_flops(shape: Shape, lengths: Sequence[int], logits: int) -> float:
-    """Operations of one pass over sequences that share nothing.
+    """Operations of a forward pass over sequences without a shared prefix.
 
     Two a weight and token, and 2 * layers * attention * length a token for the attention itself. The latter is
     4 * layers * attention for each pair of tokens (query times key, weight times value), half of them masked.
@@ -119,7 +122,7 @@ def forward_flops(shape: Shape, lengths: Sequence[int], logits: int) -> float:
 
 
 def lora_flops(shape: Shape, lengths: Sequence[int], logits: int, lora_weights: int) -> float:
-    """Operations of forward and backward pass with the base frozen.
+    """Operations of forward and backward pass with a frozen base.
 
     Training all weights costs three forward passes: forward, gradients of the inputs, gradients of the weights
     (Kaplan et al. 2020, section 2.1). A frozen weight has no gradient, so the base's products cost two. Attention
@@ -133,7 +136,7 @@ def lora_flops(shape: Shape, lengths: Sequence[int], logits: int, lora_weights: 
 def measure(
     shape: Shape, device: str = "cpu", dtype: Any = torch.float32, size: int = 2048, times: int = 8
 ) -> dict[str, Limit]:
-    """Time matrix products now, in every way that there is here: torch's own, oneDNN's with weights laid out before.
+    """Time matrix products in every available way: torch's own, and oneDNN's with weights laid out in advance.
 
     Args:
         shape: its layers' products are timed with `BATCH_TOKENS` tokens in the batch.
@@ -158,7 +161,7 @@ def _measured(shape: Shape, seconds: Callable[[int, int, int], list[float]], siz
 
 
 def now(shape: Shape, options: Any) -> Rates:
-    """The rates that shares are given of, measured at this moment."""
+    """The rates by which shares are computed, measured at this moment."""
     found = measure(shape, *place(options), 512 if options.quick else 2048, times=4)
     return Rates(max(limit.rate for limit in found.values()), found["torch"].rate)
 

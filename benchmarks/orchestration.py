@@ -1,4 +1,4 @@
-"""What a local run spends on everything but the model: processes, imports, loading, tracking.
+"""The time that a local run spends outside the model: processes, imports, loading, tracking.
 
     python -m benchmarks.orchestration
     python -m benchmarks.orchestration --strategy "p -> w -> p" --rows 50 --repeats 1
@@ -30,7 +30,7 @@ from bt_runner.run import run_locally
 from bt_tracking import open_experiment
 from bt_tracking.server import local_store
 
-#: Imported by tasks; each is timed in a process of its own, as a cold task pays for it.
+#: Modules that tasks import. Each import is timed in a new process, as in a cold task.
 MODULES = ("kfp.dsl.executor", "dspy", "mlflow", "torch", "transformers.modeling_utils", "peft", "scipy.stats")
 SETTINGS = {"w": {"min_traces": 1, "epochs": 1}}
 
@@ -40,11 +40,11 @@ def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        open_experiment(local_store(folder))  # a new store's tables would be made in the first run only
+        open_experiment(local_store(folder))  # otherwise the first run alone would create the store's tables
         pipeline = compile_strategy(parse_strategy(options.strategy), folder / "pipeline.yaml")
         once = partial(_run, pipeline, folder, options)
         runs = in_turn({"cold": partial(once, warm=False), "warm": partial(once, warm=True)}, options.repeats)
-        once(0, warm=True, cache=folder / "answers")  # fills it
+        once(0, warm=True, cache=folder / "answers")  # fills the cache
         runs["warm, answers cached"] = [timed(partial(once, 0, warm=True, cache=folder / "answers"))]
     imports = {name: [import_seconds(name) for _ in range(options.repeats)] for name in MODULES}
     _report(options, {name: [_parts(one) for one in taken] for name, taken in runs.items()}, runs, imports)
@@ -65,7 +65,7 @@ def _options() -> argparse.Namespace:
 def _run(
     pipeline: Path, folder: Path, options: argparse.Namespace, repeat: int, warm: bool, cache: Path | None = None
 ) -> LocalRun:
-    """One run of the pipeline into a folder of its own, tracked in the store that all of them share."""
+    """Run the pipeline once, in a new folder, tracked in the store that all runs share."""
     home = Path(tempfile.mkdtemp(dir=folder))
     rows = {f"{split}_rows": options.rows for split in ("train", "val", "test")}
     parameters = {"task": options.task, "seed": repeat, "config": json.dumps(SETTINGS), **rows}
@@ -79,7 +79,7 @@ def _run(
 
 
 def _parts(taken: Timed[LocalRun]) -> dict[str, float]:
-    """Where a run's wall seconds went."""
+    """The parts of a run's wall time, in seconds."""
     reports = [task.report for task in taken.result.tasks.values()]
     engine = sum(report.usage.seconds for report in reports)
     training = sum(map(_training_seconds, reports))
@@ -94,7 +94,7 @@ def _parts(taken: Timed[LocalRun]) -> dict[str, float]:
 
 
 def _training_seconds(report: StageReport) -> float:
-    """Seconds inside training; a stage that took its answers from the cache took its adapter from there too."""
+    """Seconds of training. A stage whose answers came from the cache got its adapter from there too."""
     return 0.0 if report.usage.cached_calls else report.metrics.get("train/seconds", 0.0)
 
 
@@ -143,7 +143,7 @@ def _report(
 
 
 def _outside(taken: Sequence[Timed[LocalRun]]) -> dict[str, float]:
-    """Label -> median seconds of the task that were neither the engine's nor the training's."""
+    """Label -> median seconds of the task outside engine and training."""
     found = {}
     for label in taken[0].result.tasks:
         tasks = [one.result.tasks[label] for one in taken]

@@ -1,7 +1,7 @@
 """Retrieval for `hotpotqa`: how many of a question's supporting paragraphs BM25 finds, three passages a hop.
 
 python -m benchmarks.retrieval --data questions.jsonl           # writes benchmarks/results/retrieval.json
-python -m benchmarks.retrieval --data questions.jsonl --gold    # less the queries that an LM writes
+python -m benchmarks.retrieval --data questions.jsonl --gold    # without the queries that an LM writes
 
 The questions' own paragraphs together are the corpus. Queries are gold ones (the title of the paragraph that the hop
 is to find), the question itself, and those that the task's program writes with its vanilla prompts, where the second
@@ -31,11 +31,11 @@ from bt_tasks.support.retrieval import Retriever, passage, retriever
 
 PASSAGES = 3
 Queries = Sequence[Sequence[str]]
-"""For each question its queries, hop by hop."""
+"""The queries of each question, hop by hop."""
 
 
 def supporting(row: Row) -> list[str]:
-    """The supporting paragraphs of a question, in the order in which its facts name them, each once."""
+    """The supporting paragraphs of a question, once each, in the order in which its facts name them."""
     texts = {part["title"]: passage(part["title"], "".join(part["sentences"])) for part in row["context"]}
     return list(dict.fromkeys(texts[title] for title, _ in row["supporting_facts"]))
 
@@ -46,14 +46,14 @@ def gold(rows: Sequence[Row]) -> Queries:
 
 
 class Searching(TwoHops):
-    """The task's program less its answer, which would take most of the time."""
+    """The task's program without its answer, which would take most of the time."""
 
     def forward(self, question: str) -> Any:
         return dspy.Prediction(queries=self.retrieve(question)[0])
 
 
 def generated(rows: Sequence[Row], corpus: str, model: str, words: int) -> Queries:
-    """What the task's program asks for, with its vanilla prompts and without demonstrations."""
+    """The queries of the task's program, with its vanilla prompts and without demonstrations."""
     settings = {"corpus": corpus, "passages": PASSAGES, "passage_words": words}
     search = retriever(corpus, "")
     task = replace(

@@ -1,4 +1,4 @@
-"""What one prompt search costs, against the number of candidates, validation rows and demonstrations.
+"""The cost of a prompt search by the number of candidates, validation rows and demonstrations.
 
     python -m benchmarks.scaling
 
@@ -34,7 +34,7 @@ QUICK_VARIED = {"candidates": (2, 3), "val": (8, 12), "demos": (1, 2)}
 
 @dataclass
 class Counting:
-    """The engine, with the tokens of its requests told apart: what many share, and what each has alone."""
+    """The engine, which counts the tokens of its requests apart: shared prefixes, and the suffix of each request."""
 
     engine: TransformersEngine
     prefixes: dict[tuple[Any, ...], int] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Counting:
 
     @property
     def usage(self) -> Usage:
-        """As the engine counts it."""
+        """The usage, as the engine counts it."""
         return self.engine.usage
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
@@ -104,7 +104,7 @@ def _name(point: Mapping[str, int]) -> str:
 
 
 def _prepared(options: argparse.Namespace, folder: Path, val: int) -> Config:
-    """Splits, the vanilla program and its traces, in the folder."""
+    """Write splits, vanilla program and its traces to the folder."""
     base = open_model(options, folder)
     overrides = {
         "task": TASK,
@@ -121,19 +121,19 @@ def _prepared(options: argparse.Namespace, folder: Path, val: int) -> Config:
 
 @dataclass(frozen=True)
 class Search:
-    """One prompt search: its report, what was asked, and its own seconds (the model was loaded before)."""
+    """A prompt search: its report, its requests, and its seconds, without the loading of the model."""
 
     report: StageReport
     asked: Counting
 
     @property
     def seconds(self) -> float:
-        """From opening the program to the report."""
+        """Seconds from opening the program to the report."""
         return self.report.ended - self.report.started
 
 
 def _search(folder: Path, config: Config, point: Mapping[str, int], repeat: int) -> Search:
-    """Search once, on an engine that has seen no prompt before; the seed is the repeat's."""
+    """Search once, on a new engine; the seed is the number of the repeat."""
     rows = folder / f"val{point['val']}.jsonl"
     write_jsonl(rows, read_jsonl(folder / "val.jsonl")[: point["val"]])
     search = {"candidates": point["candidates"], "max_demos": point["demos"]}
@@ -179,7 +179,7 @@ def _table(found: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def _dominant(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """What most of the tokens are, in the first setting (the default)."""
+    """A sentence that says where most of the tokens are, for the default setting."""
     default = next(iter(found.values()))
     parts = {
         "prefixes (instruction and demonstrations, once each)": default["prefix_tokens"]["median"],

@@ -38,7 +38,7 @@ from bt_core.records import Row
 from bt_tasks.continents import cities
 
 Rows = list[TrainingRow]
-#: Tokens of a chat prompt and of a completion, as traces of small programs have them.
+#: Bounds of the tokens in a chat prompt and in a completion, as in traces of small programs.
 PROMPT_TOKENS, COMPLETION_TOKENS = (30, 200), (2, 12)
 
 
@@ -58,7 +58,7 @@ def made_rows(tokenizer: Any, places: Sequence[Row], seed: int, count: int) -> R
 
 
 def _aim(rng: random.Random, bounds: tuple[int, int]) -> int:
-    """More short prompts than long ones, as traces have: most modules ask briefly."""
+    """A random length, more often short than long, as in traces, where most prompts are short."""
     low, high = bounds
     return int(low + (high - low) * rng.random() ** 2)
 
@@ -71,7 +71,7 @@ def _words(tokenizer: Any, rng: random.Random, places: Sequence[Row], column: st
 
 
 def encode(tokenizer: Any, row: TrainingRow) -> dict[str, list[int]]:
-    """A row as ordinary fine-tuning code has it: labels on the completion alone."""
+    """A row as ordinary fine-tuning code encodes it, with labels on the completion alone."""
     chat = [{"role": message.role, "content": message.content} for message in row.messages]
     text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
     prompt = tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -81,7 +81,7 @@ def encode(tokenizer: Any, row: TrainingRow) -> dict[str, list[int]]:
 
 
 def plain_seconds(base: BaseModel, rows: Rows, lora: LoraConfig, engine: EngineConfig, seed: int) -> float:
-    """Train with transformers' own Trainer; returns its own count of the seconds that training took."""
+    """Train with transformers' own Trainer. Returns the seconds of training that it reports."""
     set_seed(seed)
     model, tokenizer = plain_model(base, engine)
     tokenizer.padding_side = "right"
@@ -117,7 +117,7 @@ def plain_seconds(base: BaseModel, rows: Rows, lora: LoraConfig, engine: EngineC
 
 
 def our_seconds(base: BaseModel, rows: Rows, lora: LoraConfig, engine: EngineConfig, seed: int) -> float:
-    """Train with `train_adapter`; the same count of seconds."""
+    """Train with `train_adapter`. Returns the seconds of training that it reports."""
     job = TrainingJob(base, tuple(rows), (), lora, engine, seed)
     with tempfile.TemporaryDirectory() as scratch, quiet():
         return train_adapter(job, Path(scratch) / "adapter").seconds

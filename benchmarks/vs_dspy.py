@@ -1,4 +1,4 @@
-"""The same program optimised by DSPy's BetterTogether and by this project, p -> w -> p, side by side.
+"""Optimise the same program by DSPy's BetterTogether and by this project, p -> w -> p, and compare.
 
     python -m benchmarks.vs_dspy --quick
     python -m benchmarks.vs_dspy --rows 50 50 150 --repeats 3
@@ -44,7 +44,7 @@ NAMES = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Let every contestant optimise, once a seed, and print the tables."""
+    """Let every contestant optimise once for each seed, and print the tables."""
     options = _options(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         base = open_model(options, Path(scratch))

@@ -1,4 +1,4 @@
-"""Rows: reading them, naming their columns, checking them, and splitting them so that no example is in two splits."""
+"""Rows: read them, rename their columns, check them, and split them so that no example is in two splits."""
 
 import json
 import random
@@ -18,49 +18,50 @@ from bt_core.task import Task
 
 NO_COLUMNS: Mapping[str, str] = MappingProxyType({})
 SPLITS = ("train", "val", "test")
-#: What others call the split that chooses between candidates.
+#: Other names of the split that chooses between candidates.
 VAL_NAMES = ("validation", "valid", "dev")
-#: Ends of data files' names, and how the `datasets` library calls those that it reads.
+#: Suffixes of data files that we read, and of those that the `datasets` library reads, with its names for them.
 LINES = (".jsonl", ".ndjson")
 KINDS = {".csv": "csv", ".parquet": "parquet", ".json": "json"}
 #: Marks the id of a data set that the `datasets` library loads.
 HUB = "hub:"
 Splits = dict[str, list[Row]]
 Source = Sequence[Row] | Mapping[str, Sequence[Row]]
-"""Rows, or the rows of named splits."""
+"""Rows, or rows by split."""
 
 
 def load_splits(task: Task, data: str, rows: Rows, seed: int, columns: Mapping[str, str] = NO_COLUMNS) -> Splits:
     """The task's train, val and test rows.
 
     Args:
-        task: its `data` gives the rows unless `data` names a file.
-        data: as for `read_source`, or empty.
-        rows: how many examples each split gets.
-        seed: of the shuffle; the same rows and seed give the same splits.
-        columns: the task's column -> the column of `data` that it is called there.
+        task: the task, whose own `data` gives the rows where the argument `data` is empty.
+        data: an address, as for `read_source`, or empty.
+        rows: the number of examples in each split.
+        seed: seed of the shuffle. The same rows and seed give the same splits.
+        columns: the task's name of a column -> its name in `data`.
 
     Raises:
-        DataError: when rows are missing, malformed, duplicated across splits, or too few.
+        DataError: when rows are missing, malformed, in two splits, or too few.
         WorldError: when S3 cannot be reached.
     """
     source = data or f"The data of task `{task.name}`"
-    found = with_columns(read_source(data), columns, data) if data else _own_rows(task)
+    source_rows = with_columns(read_source(data), columns, data) if data else _own_rows(task)
     sizes = rows.model_dump()
-    if isinstance(found, Mapping) and "val" not in found and {"train", "test"} <= found.keys():
-        learnt = _checked(task, list(found["train"]), f"{source}, split train")
-        given = {name: sizes[name] for name in ("train", "val")}
-        found = {**found, **_divided(task, learnt, given, seed, f"{source}, split train, for train and val")}
-    if isinstance(found, Mapping):
-        missing = [name for name in SPLITS if name not in found]
+    if isinstance(source_rows, Mapping) and "val" not in source_rows and {"train", "test"} <= source_rows.keys():
+        learnable = _checked(task, list(source_rows["train"]), f"{source}, split train")
+        parts = {name: sizes[name] for name in ("train", "val")}
+        where = f"{source}, split train, for train and val"
+        source_rows = {**source_rows, **_divided(task, learnable, parts, seed, where)}
+    if isinstance(source_rows, Mapping):
+        missing = [name for name in SPLITS if name not in source_rows]
         if missing:
             raise DataError(f"{source} has no split {', '.join(missing)}: give train, val and test, or plain rows.")
-        splits = {name: _checked(task, list(found[name]), f"{source}, split {name}") for name in SPLITS}
+        splits = {name: _checked(task, list(source_rows[name]), f"{source}, split {name}") for name in SPLITS}
         for name in SPLITS:
-            _enough(len(splits[name]), sizes[name], f"{source}, split {name}")
+            _require(len(splits[name]), sizes[name], f"{source}, split {name}")
         splits = {name: _shuffled(splits[name], seed, name)[: sizes[name]] for name in SPLITS}
     else:
-        splits = _divided(task, _checked(task, list(found), source), sizes, seed, source)
+        splits = _divided(task, _checked(task, list(source_rows), source), sizes, seed, source)
     check_disjoint(task, splits)
     return splits
 
@@ -69,7 +70,7 @@ def read_rows(path: Path) -> list[Row]:
     """Rows of a JSONL, CSV or Parquet file.
 
     Raises:
-        DataError: when the file is missing, of another kind, or malformed; names file and line.
+        DataError: when the file is missing, of another kind, or malformed. The sentence names file and line.
     """
     if path.suffix in LINES:
         return read_jsonl(path)
@@ -81,17 +82,17 @@ def read_rows(path: Path) -> list[Row]:
 
     reader = getattr(Dataset, f"from_{KINDS[path.suffix]}")
     try:
-        # The library's own cache would keep a copy of every file, and give it back for a file that was rewritten with
-        # its old time stamp.
+        # The library's own cache would keep a copy of every file, and would return it for a file that was rewritten
+        # with its old time stamp.
         with tempfile.TemporaryDirectory(prefix="bt-rows-") as scratch:
             return [dict(row) for row in reader(str(path), keep_in_memory=True, cache_dir=scratch)]
-    except Exception as error:  # datasets wraps the parsers' many errors in its own
+    except Exception as error:  # datasets wraps the errors of several parsers
         reason = first_line(error.__cause__ or error)
         raise DataError(f"{path} cannot be read as {KINDS[path.suffix]} ({reason}): mend the file.") from None
 
 
 def check_disjoint(task: Task, splits: Mapping[str, Sequence[Row]]) -> None:
-    """Refuse splits that share an example: one with the same inputs, whatever its label."""
+    """Refuse splits that share an example, that is a row with the same inputs, whatever its label."""
     seen: dict[str, tuple[str, int]] = {}
     for name, rows in splits.items():
         for number, row in enumerate(rows, start=1):
@@ -99,26 +100,26 @@ def check_disjoint(task: Task, splits: Mapping[str, Sequence[Row]]) -> None:
             other, line = seen.setdefault(key, (name, number))
             if other != name:
                 raise DataError(
-                    f"The same example stands in {other} (row {line}) and in {name} (row {number}):"
+                    f"The same example is in {other} (row {line}) and in {name} (row {number}):"
                     f" {_shown(row, task)}; remove it from one of them."
                 )
 
 
 def read_source(address: str) -> Source:
-    """Rows from wherever they lie.
+    """Read rows from an address.
 
     Args:
         address: a JSONL, CSV, Parquet or JSON file, also as `s3://bucket/key`; a folder, also as `s3://bucket/prefix/`,
-            with `train` and `test` files, and a `val` file if val is not to be taken out of train; or `hub:ID`,
-            `hub:ID:CONFIG`, each also with `@REVISION`, for a data set of the Hugging Face hub or any other folder
-            that `datasets` loads.
+            with `train` and `test` files, and with a `val` file unless val is to be taken from train; or `hub:ID` or
+            `hub:ID:CONFIG`, each also with `@REVISION`, for a data set of the Hugging Face hub or another folder that
+            `datasets` loads.
 
     Returns:
-        Rows, or rows by split. A hub's split that is called `validation` is `val`; where there is no `test` split,
-        it is `test`, since the labels of the real one are not public then.
+        Rows, or rows by split. A hub's split `validation` becomes `val`. Where there is no `test` split, it becomes
+        `test`, since the labels of the real test split are not public then.
 
     Raises:
-        DataError: when it is not to be had, or malformed.
+        DataError: when the rows cannot be loaded or are malformed.
         WorldError: when S3 cannot be reached.
     """
     if address.startswith(HUB):
@@ -132,17 +133,17 @@ def read_source(address: str) -> Source:
     return {name: read_rows(_split_file(path, name)) for name in names}
 
 
-def with_columns(found: Source, columns: Mapping[str, str], source: str) -> Source:
-    """The rows with their columns called as the task calls them; columns that are not named stay as they are.
+def with_columns(rows: Source, columns: Mapping[str, str], source: str) -> Source:
+    """The rows with their columns renamed to the task's names. Other columns keep their names.
 
     Raises:
-        DataError: when a row lacks a column that is named.
+        DataError: when a row lacks a column that `columns` names.
     """
     if not columns:
-        return found
-    if isinstance(found, Mapping):
-        return {name: _renamed(rows, columns, f"{source}, split {name}") for name, rows in found.items()}
-    return _renamed(found, columns, source)
+        return rows
+    if isinstance(rows, Mapping):
+        return {name: _renamed(part, columns, f"{source}, split {name}") for name, part in rows.items()}
+    return _renamed(rows, columns, source)
 
 
 def _renamed(rows: Sequence[Row], columns: Mapping[str, str], source: str) -> list[Row]:
@@ -166,16 +167,16 @@ def _read_hub(address: str) -> dict[str, list[Row]]:
     name, _, config = text.partition(":")
     try:
         loaded = load_dataset(name, config or None, revision=revision or None)
-        found = {split: [dict(row) for row in rows] for split, rows in loaded.items()}
-    except Exception as error:  # datasets, the hub's client and the parsers each have many errors of their own
+        splits = {split: [dict(row) for row in rows] for split, rows in loaded.items()}
+    except Exception as error:  # datasets, the hub's client and the parsers have many errors
         reason = first_line(error.__cause__ or error).rstrip(".")
         raise DataError(
             f"The data set `{address}` cannot be loaded ({reason}): check id and network, or give a file."
         ) from None
-    other = next((split for split in VAL_NAMES if split in found), None)
-    if other and "val" not in found:
-        found["val" if "test" in found else "test"] = found.pop(other)
-    return found
+    other = next((split for split in VAL_NAMES if split in splits), None)
+    if other and "val" not in splits:
+        splits["val" if "test" in splits else "test"] = splits.pop(other)
+    return splits
 
 
 def _own_rows(task: Task) -> Source:
@@ -192,7 +193,7 @@ def _read_remote(address: str) -> Source:
         path = local_copy(address, Path(folder), [f"{name}.*" for name in SPLITS])
         try:
             return read_source(str(path))
-        except DataError as error:  # names the copy, which is gone by then
+        except DataError as error:  # the sentence names the copy, which is deleted by then
             raise DataError(str(error).replace(str(path), address.rstrip("/"))) from None
 
 
@@ -201,30 +202,30 @@ def _split_files(folder: Path, name: str) -> list[Path]:
 
 
 def _split_file(folder: Path, name: str) -> Path:
-    found = _split_files(folder, name)
-    if not found:
+    files = _split_files(folder, name)
+    if not files:
         raise DataError(f"The data folder {folder} has no {name}.jsonl (or .csv, .parquet): add it, or give one file.")
-    return found[0]
+    return files[0]
 
 
 def _checked(task: Task, rows: list[Row], source: str) -> list[Row]:
-    wanted = [*task.inputs, *task.labels, *([task.stratify] if task.stratify else [])]
+    needed = [*task.inputs, *task.labels, *([task.stratify] if task.stratify else [])]
     for number, row in enumerate(rows, start=1):
-        missing = [column for column in dict.fromkeys(wanted) if row.get(column) is None]
+        missing = [column for column in dict.fromkeys(needed) if row.get(column) is None]
         if missing:
             has = ", ".join(sorted(row)) or "none"
             raise DataError(
                 f"{source}, row {number}: no column `{'`, `'.join(missing)}` (it has {has}); task `{task.name}` needs"
-                f" {', '.join(dict.fromkeys(wanted))}."
+                f" {', '.join(dict.fromkeys(needed))}."
             )
-        strange = [f"`{column}` holds {value!r:.40}" for column, value in row.items() if not _is_json(value)]
-        if strange:
-            raise DataError(f"{source}, row {number}: {', '.join(strange)}, which is no JSON: mend or drop the column.")
+        foreign = [f"`{column}` holds {value!r:.40}" for column, value in row.items() if not _is_json(value)]
+        if foreign:
+            raise DataError(f"{source}, row {number}: {', '.join(foreign)}, which is no JSON: mend or drop the column.")
     return rows
 
 
 def _is_json(value: Any) -> bool:
-    """Whether a value can be written to a split's file: not so are dates, bytes, and numbers that are none."""
+    """Whether a split's file can hold the value, unlike dates, bytes, NaN and infinity."""
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):
@@ -232,21 +233,21 @@ def _is_json(value: Any) -> bool:
     return True
 
 
-def _enough(have: int, want: int, source: str) -> None:
+def _require(have: int, want: int, source: str) -> None:
     if have < want:
         raise DataError(f"{source} has {have} rows, but {want} were asked for: lower `rows` or bring more.")
 
 
 def _divided(task: Task, rows: list[Row], sizes: Mapping[str, int], seed: int, source: str) -> Splits:
-    """Shares of the rows, an example in one of them at most."""
+    """Splits of these sizes. An example is in one of them at most."""
     unique = list({canonical_json({c: row[c] for c in task.inputs}): row for row in reversed(rows)}.values())[::-1]
-    _enough(len(unique), sum(sizes.values()), f"{source} (duplicates aside)")
+    _require(len(unique), sum(sizes.values()), f"{source} (duplicates aside)")
     ordered = iter(_interleaved(_shuffled(unique, seed, "split"), task.stratify))
     return {name: _shuffled(list(islice(ordered, size)), seed, name) for name, size in sizes.items()}
 
 
 def _interleaved(rows: list[Row], column: str) -> list[Row]:
-    """Rows dealt class by class, so that any stretch of them holds every class in its share."""
+    """Rows in an order in which any stretch holds every class in proportion."""
     if not column:
         return rows
     classes: dict[str, list[Row]] = defaultdict(list)

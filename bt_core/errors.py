@@ -1,41 +1,41 @@
-"""The one exception tree, and the one place where an exception becomes a sentence and an exit status.
+"""The exception tree, and the place where an exception becomes a sentence and an exit status.
 
-Every error that a person can cause or meet is one sentence: what is wrong, where (file, line, key) and
-what to do. `UserError` is the user's to mend (exit status 2), `WorldError` is the world's (exit status 1).
+Every error that a user can cause or meet is one sentence: what is wrong, where (file, line, key), and what to do. The
+user can correct a `UserError` (exit status 2). A `WorldError` comes from the outside world (exit status 1).
 """
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: Marks the sentence in a task's output, so that whoever started the task can find it again.
+#: Marks the sentence in a task's output, so that the process that started the task can find it.
 ERROR_MARK = "bt-error"
 
 
 class BtError(Exception):
-    """Root of the tree. `str(error)` is the sentence; `exit_status` is the process's."""
+    """Root of the tree. `str(error)` is the sentence; `exit_status` is the exit status of the process."""
 
     exit_status = 1
 
 
 class UserError(BtError, ValueError):
-    """Something the user gave is wrong and the user can mend it."""
+    """An input of the user is wrong, and the user can correct it."""
 
     exit_status = 2
 
 
 class WorldError(BtError, RuntimeError):
-    """Something around us failed: an engine, a disk, a server."""
+    """Something outside this program failed: an engine, a disk, a server."""
 
     exit_status = 1
 
 
 class ConfigError(UserError):
-    """A configuration, strategy or command-line value is wrong. Names all mistakes at once."""
+    """A configuration, strategy or command-line value is wrong. The sentence names all mistakes at once."""
 
 
 class TaskError(UserError):
-    """A task cannot be imported or is not complete, or its metric answers nonsense."""
+    """A task cannot be imported or is incomplete, or its metric returns no valid score."""
 
 
 class DataError(UserError):
@@ -51,19 +51,19 @@ class ProgramError(UserError):
 
 
 class EngineError(WorldError):
-    """The inference engine failed; the task stops, since a failed system is no data."""
+    """The inference engine failed. The task stops, since the failure of a system is no result."""
 
 
 class TrainingError(WorldError):
-    """Fine-tuning failed (a loss that is not a number, for example)."""
+    """Fine-tuning failed, for example with a loss that is not a number."""
 
 
 class TrackingError(WorldError):
-    """The tracking server could not be reached; the step's result is already on disk."""
+    """The tracking server could not be reached or refused; the step's result is already on disk."""
 
 
 def first_line(error: BaseException) -> str:
-    """What a library says is wrong, less the lines below the first; the error's kind where it says nothing."""
+    """The first line of a library's error message; the name of the error's class where the message is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
@@ -76,7 +76,7 @@ def warn(sentence: str) -> None:
 def one_sentence() -> Iterator[None]:
     """Turn a `BtError` inside the block into its sentence on stderr and its exit status.
 
-    Anything else is a bug of ours and keeps its traceback.
+    Any other exception is a bug of ours and keeps its traceback.
 
     Raises:
         SystemExit: with status 2 or 1, when the block raised a `BtError`.

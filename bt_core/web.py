@@ -1,4 +1,4 @@
-"""Requests to a web service: a few tries, then one sentence. For retrievers and judges that run elsewhere."""
+"""Requests to a web service, such as a retriever or a judge: a few tries, then one sentence."""
 
 import http.client
 import json

@@ -87,7 +87,7 @@ def make_model(program: Path, model: Path, comparison: StageReport) -> StageRepo
 
 def settle(
     promotion: StageReport,
-    freshness: StageReport,
+    rows_report: StageReport,
     comparison: StageReport,
     config: Config,
     incumbent: str,
@@ -97,7 +97,7 @@ def settle(
 
     Args:
         promotion: report of `make_model`; the model of its MLflow run is registered.
-        freshness: report of `begin`; its MLflow run holds the ledger's record.
+        rows_report: report of `begin`; its MLflow run holds the ledger's record.
         comparison: report of `challenge`.
         config: the merged configuration.
         incumbent: the champion as `begin` found it.
@@ -111,9 +111,9 @@ def settle(
     """
     expected, decision = champion.Champion.load(incumbent), str(comparison.params[DECISION])
     run_id = str(promotion.params[RUN_ID])
-    version = champion.propose(config.task, run_id, _tags(freshness, comparison, config, expected, program))
+    version = champion.propose(config.task, run_id, _tags(rows_report, comparison, config, expected, program))
     # Before an alias moves: rows that were compared on must not look fresh to the next run.
-    ledger.conclude(str(freshness.params[RUN_ID]), decision)
+    ledger.conclude(str(rows_report.params[RUN_ID]), decision)
     won = decision != KEEP and champion.promote(config.task, version, expected)
     became = PROMOTED if won else KEPT if decision == KEEP else SUPERSEDED
     reason = str(comparison.params[REASON])
@@ -132,14 +132,14 @@ def write_outcome(content: Mapping[str, Any], path: Path) -> None:
 
 
 def _tags(
-    freshness: StageReport, comparison: StageReport, config: Config, expected: champion.Champion | None, program: Path
+    rows_report: StageReport, comparison: StageReport, config: Config, expected: champion.Champion | None, program: Path
 ) -> dict[str, str]:
     """The tags of a version: its data, program and score, and the champion that it was compared with."""
     compared = comparison.params
     return {
         "seed": str(config.seed),
         "data": config.data or config.task,
-        "data.sha256": str(freshness.params[DATA_DIGEST]),
+        "data.sha256": str(rows_report.params[DATA_DIGEST]),
         "program.sha256": program_sha256(program),
         "test.score": json.dumps(compared[SCORE], sort_keys=True),
         "compared.with": str(expected.version) if expected else "",

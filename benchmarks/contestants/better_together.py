@@ -1,4 +1,4 @@
-"""The contestants of `vs_dspy`: each optimises the same program from the same rows, and returns what it came to."""
+"""The contestants of `vs_dspy`: each optimises the same program on the same rows and returns its solution."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ STRATEGY = ("p", "w", "p")
 
 @dataclass(frozen=True)
 class Problem:
-    """What all contestants are given. `folder` is empty and their own."""
+    """The problem that every contestant solves. `folder` is empty, and each contestant has its own."""
 
     task: Task
     config: Config
@@ -46,9 +46,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class Solution:
-    """What a contestant came to. `program` and `folder` are to be scored on the test rows by the caller.
+    """The solution of a contestant. The caller scores `program`, whose adapters are in `folder`, on the test rows.
 
-    `test_score` is given by a contestant that scores itself; `details` are figures of its own.
+    A contestant that scores itself sets `test_score` instead. `details` are figures of its own.
     """
 
     usage: Usage
@@ -62,7 +62,7 @@ def plain_dspy(problem: Problem) -> Solution:
     """A: `dspy.BetterTogether` over one `generate` a call."""
     tuner = Tuner(problem.base, problem.config, problem.folder)
     engine = PerRequestEngine(problem.task, problem.config, tuner, problem.base)
-    return _better_together(problem, engine, threads=1)  # one model, one call at a time: more threads would only wait
+    return _better_together(problem, engine, threads=1)  # the model takes one call at a time
 
 
 def dspy_on_our_engine(problem: Problem) -> Solution:
@@ -96,7 +96,7 @@ def steps(problem: Problem) -> Solution:
 
 
 def bt_run(problem: Problem) -> Solution:
-    """C2: `bt run`: the compiled Kubeflow pipeline with MLflow tracking, as a user starts it."""
+    """C2: `bt run`, that is the compiled Kubeflow pipeline with MLflow tracking, as a user starts it."""
     overrides = {key: value for key, value in problem.overrides.items() if key not in ("task", "seed", "rows")}
     (problem.folder / "settings.json").write_text(json.dumps(overrides), encoding="utf-8")
     rows = problem.config.rows
@@ -143,7 +143,7 @@ def _better_together(problem: Problem, engine: DspyEngine, threads: int) -> Solu
     student = task.program()
     student.set_lm(lm)
     optimizer = dspy.BetterTogether(metric=_metric(task), **_optimizers(task, config, threads))
-    # Its search drops the program's own LM and takes the global one: without that nothing runs at all.
+    # Its search drops the program's own LM and uses the global one, without which nothing runs.
     with dspy.context(lm=lm, adapter=LineChatAdapter(), num_threads=threads):
         final = optimizer.compile(
             student,
@@ -152,10 +152,10 @@ def _better_together(problem: Problem, engine: DspyEngine, threads: int) -> Solu
             num_threads=threads,
             seed=config.seed,
             strategy=" -> ".join(STRATEGY),
-            # Its labels-only candidate would be a second demo-free one, since no demonstrations are taken from labels.
+            # Its labels-only candidate would be a second one without demos, since no demo is taken from labels.
             optimizer_compile_args={"p": {"restrict": [-3, -1, *range(config.p.candidates - 1)]}},
         )
-    return Solution(engine.usage, *_found(problem, final, tuner), details=_details(engine, final))
+    return Solution(engine.usage, *_final_program(problem, final, tuner), details=_details(engine, final))
 
 
 def _optimizers(task: Task, config: Config, threads: int) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _optimizers(task: Task, config: Config, threads: int) -> dict[str, Any]:
     search = dspy.BootstrapFewShotWithRandomSearch(
         metric=_metric(task),
         max_bootstrapped_demos=config.p.max_demos,
-        max_labeled_demos=0,  # a labelled row has no value for the middle step, and we take none either
+        max_labeled_demos=0,  # a labelled row has no value for the middle step, and our search takes none either
         num_candidate_programs=config.p.candidates - 1,
         num_threads=threads,
     )
@@ -180,7 +180,7 @@ def _examples(rows: Sequence[Row], task: Task) -> list[Any]:
 
 
 def _details(engine: DspyEngine, final: Any) -> dict[str, Any]:
-    """Whether the weight step ran, what each stage scored, and which weights were asked after it."""
+    """Whether the weight step ran, the score of each stage, and which weights were called after it."""
     return {
         "weight_step_ran": bool(engine.tuner.adapters),
         "error_flag": bool(final.flag_compilation_error_occurred),
@@ -189,17 +189,17 @@ def _details(engine: DspyEngine, final: Any) -> dict[str, Any]:
     }
 
 
-def _found(problem: Problem, final: Any, tuner: Tuner) -> tuple[Program, Path]:
+def _final_program(problem: Problem, final: Any, tuner: Tuner) -> tuple[Program, Path]:
     """DSPy's final program as a program of ours, to be scored by the same code."""
     states: Mapping[str, PredictorState] = vanilla_states(problem.task)
-    found = {}
+    predictors = {}
     for name, predictor in predictors_of(final).items():
         adapter = tuner.adapters.get(predictor.lm.model)
         demos = tuple({key: value for key, value in demo.items() if key != "augmented"} for demo in predictor.demos)
         reference = AdapterRef(adapter.path.name, adapter.sha256) if adapter else None
-        found[name] = replace(states[name], demos=demos, adapter=reference)
+        predictors[name] = replace(states[name], demos=demos, adapter=reference)
     base = problem.base
-    return Program(problem.overrides["task"], base.id, base.revision, found), tuner.folder
+    return Program(problem.overrides["task"], base.id, base.revision, predictors), tuner.folder
 
 
 def usage_figures(usage: Usage) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""What lets DSPy's own optimisers run on an engine of ours: prompt format, fine-tuning, and the call itself.
+"""The bridge on which DSPy's own optimisers run on our engines: prompt format, fine-tuning, and the call itself.
 
 The adapter stands in the LM's name: `bt/base` or `bt/base@adapter`.
 """
@@ -31,7 +31,7 @@ from bt_core.task import Task
 
 
 class LineChatAdapter(LineAdapter, dspy.ChatAdapter):
-    """The task's prompt format, as a kind of ChatAdapter: DSPy fine-tunes for no other."""
+    """The task's prompt format as a ChatAdapter, since DSPy fine-tunes for no other adapter."""
 
     def __init__(self) -> None:
         super().__init__(use_json_adapter_fallback=False)
@@ -70,9 +70,9 @@ def _training_row(messages: Sequence[dict[str, str]]) -> TrainingRow:
 
 
 class DspyEngine(ABC):
-    """`complete(Request) -> Response` for DSPy, over something that answers this project's requests.
+    """`complete(Request) -> Response` for DSPy, on an engine that answers this project's requests.
 
-    `calls` counts (whether an adapter exists by then, whether it was asked for).
+    `calls` counts calls by (whether an adapter existed, whether the call used it).
     """
 
     def __init__(self, task: Task, config: Config, tuner: Tuner) -> None:
@@ -84,15 +84,15 @@ class DspyEngine(ABC):
     @property
     @abstractmethod
     def usage(self) -> Usage:
-        """What was spent."""
+        """The usage so far."""
 
     @abstractmethod
     def answer(self, request: Request) -> Completion:
-        """Answer one request; called from many threads."""
+        """Answer a request; called from many threads."""
 
     @abstractmethod
     def close(self) -> None:
-        """End what the engine has started."""
+        """End the threads that the engine has started."""
 
     def complete(self, request: DspyRequest) -> DspyResponse:
         """DSPy's side of a call."""
@@ -114,7 +114,7 @@ class DspyEngine(ABC):
 
 
 def _labels(task: Task) -> dict[str, tuple[str, ...]]:
-    """Instructions -> possible answers, for predictors with closed ones: DSPy's requests do not say which they are."""
+    """Instructions -> labels, for predictors with closed answers, since DSPy's requests do not hold the labels."""
     adapter = adapter_of(task)
     found = {}
     for predictor in predictors_of(task.program()).values():

@@ -1,4 +1,4 @@
-"""Two engines for DSPy's own optimisers: the one that a user writes first, and the best that there is for them."""
+"""Two engines for DSPy's own optimisers: the one that a user would write first, and the fastest available one."""
 
 import threading
 from concurrent.futures import Future
@@ -20,12 +20,12 @@ from bt_core.models import BaseModel
 from bt_core.records import Usage
 from bt_core.task import Task
 
-#: How long the batching engine waits for one more request before it answers those that it has.
+#: Seconds that the batching engine waits for a further request before it answers those that it has.
 WINDOW_SECONDS = 0.02
 
 
 class PerRequestEngine(DspyEngine):
-    """The engine that a user writes first: one call is one prompt through transformers, one at a time.
+    """The engine that a user would write first: each call runs one prompt through transformers, one at a time.
 
     A closed answer is the label with the highest log-probability among the labels: the prompt runs once, then all
     labels as one batch behind its cache.
@@ -40,14 +40,14 @@ class PerRequestEngine(DspyEngine):
 
     @property
     def usage(self) -> Usage:
-        """Every prompt token that was asked was computed."""
+        """The usage so far; every prompt token that was asked for was also computed."""
         return self._spent
 
     def close(self) -> None:
-        """Nothing was started."""
+        """Do nothing: the engine has started no thread."""
 
     def answer(self, request: Request) -> Completion:
-        """One prompt through the model."""
+        """Run the prompt through the model."""
         chat = [{"role": message.role, "content": message.content} for message in request.messages]
         text = self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
         inputs = self.tokenizer(text, return_tensors="pt", add_special_tokens=False).to(self.model.device)
@@ -112,7 +112,7 @@ class PerRequestEngine(DspyEngine):
 
 @dataclass(frozen=True)
 class _Stop(StoppingCriteria):
-    """Ends at a stop string. `generate(stop_strings=...)` searches the vocabulary in every call: 0.2 s of nothing."""
+    """Ends at a stop string. `generate(stop_strings=...)` would search the vocabulary for 0.2 s in every call."""
 
     tokenizer: Any
     start: int
@@ -124,7 +124,7 @@ class _Stop(StoppingCriteria):
 
 
 class BatchingEngine(DspyEngine):
-    """This project's engine behind a micro-batcher: what arrives within a short window is one batch."""
+    """This project's engine behind a micro-batcher: requests that arrive within a short time form a batch."""
 
     def __init__(self, task: Task, config: Config, tuner: Tuner, engine: TransformersEngine) -> None:
         super().__init__(task, config, tuner)
@@ -135,17 +135,17 @@ class BatchingEngine(DspyEngine):
 
     @property
     def usage(self) -> Usage:
-        """As the engine counts it."""
+        """The usage, as the engine counts it."""
         return self.engine.usage
 
     def answer(self, request: Request) -> Completion:
-        """Wait for the batch that this request falls into."""
+        """Wait for the answer of the batch that this request belongs to."""
         future: Future[Completion] = Future()
         self._asked.put((request, future))
         return future.result()
 
     def close(self) -> None:
-        """End the worker."""
+        """End the worker thread."""
         self._asked.put(None)
         self._worker.join()
 

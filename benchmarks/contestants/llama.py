@@ -1,4 +1,4 @@
-"""llama-cpp-python as a contestant: a process of its own, in whatever Python has the package."""
+"""llama-cpp-python as a contestant: a separate process, in any Python that has the package."""
 
 import argparse
 import importlib.util
@@ -20,7 +20,7 @@ ABSENT = "llama-cpp-python is not installed"
 
 
 class LlamaCpp:
-    """Serves the embedded model's own GGUF, request by request; its prompts are ours, token by token."""
+    """Serves the embedded model's own GGUF, one request at a time, with our prompts, token by token."""
 
     def __init__(self, worker: subprocess.Popen[str], engine: TransformersEngine) -> None:
         self.worker, self.engine = worker, engine
@@ -62,7 +62,7 @@ def llama_cpp(options: argparse.Namespace, engine: TransformersEngine, context: 
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as worker:
-        yield LlamaCpp(worker, engine)  # leaving the block closes its stdin, at which it ends
+        yield LlamaCpp(worker, engine)  # leaving the block closes its stdin, and the process ends
 
 
 def _absent(options: argparse.Namespace) -> str:

@@ -1,4 +1,4 @@
-"""Answers prompts with llama-cpp-python, in whatever Python has it: no import of this project.
+"""Answer prompts with llama-cpp-python, in any Python that has it. This file imports nothing of the project.
 
     python llama_worker.py MODEL.gguf THREADS CONTEXT
 

@@ -1,4 +1,4 @@
-"""The ordinary way to answer a pile of prompts with transformers: batches of full prompts through `generate`."""
+"""The ordinary way to answer many prompts with transformers: `generate` on batches of whole prompts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ BATCH = 32
 
 
 class PlainTransformers:
-    """`generate` over batches padded on the left, greedy, transformers' own attention and cache."""
+    """Greedy `generate` on batches padded on the left, with transformers' own attention and cache."""
 
     def __init__(self, base: BaseModel, engine: EngineConfig) -> None:
         self.model, self.tokenizer = plain_model(base, engine)
@@ -23,10 +23,10 @@ class PlainTransformers:
 
     def answer(self, requests: Sequence[Request]) -> list[str]:
         """The answers in order. A closed question is answered freely with as many tokens as its longest label has."""
-        found: list[str] = []
+        answers: list[str] = []
         for start in range(0, len(requests), BATCH):
-            found += self._batch(requests[start : start + BATCH])
-        return found
+            answers += self._batch(requests[start : start + BATCH])
+        return answers
 
     def _batch(self, requests: Sequence[Request]) -> list[str]:
         texts = [
@@ -49,7 +49,7 @@ class PlainTransformers:
 
 
 def answer_tokens(tokenizer: Any, request: Request) -> int:
-    """How many tokens an answer may have: those of the longest label, or as many as were asked for."""
+    """The number of tokens that an answer may have: those of the longest label, or the requested number."""
     if not request.labels:
         return request.sampling.max_tokens
     return max(len(tokenizer(label, add_special_tokens=False)["input_ids"]) for label in request.labels)

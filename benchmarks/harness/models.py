@@ -1,4 +1,4 @@
-"""Which model a benchmark runs, on which device: the embedded one, a folder, or random weights of a given size."""
+"""The model and device of a benchmark: the embedded model, a folder, or random weights of a given size."""
 
 import argparse
 from pathlib import Path
@@ -10,8 +10,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 from bt_core.config import EngineConfig
 from bt_core.models import EMBEDDED_MODEL, BaseModel, resolve_model
 
-#: Shapes with random weights: speed needs no trained ones. 1B, 3B and 8B have the shapes of Llama 3's models
-#: (Grattafiori et al. 2024, arXiv 2407.21783), less their vocabulary: the tokenizer is the embedded model's.
+#: Shapes for random weights, since speed needs no trained ones. 1B, 3B and 8B have the shapes of Llama 3's models
+#: (Grattafiori et al. 2024, arXiv 2407.21783), except for their vocabulary: the tokenizer is the embedded model's.
 RANDOM_MODELS: dict[str, dict[str, Any]] = {
     "tiny": {
         "hidden_size": 48,
@@ -54,19 +54,19 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def settings(options: argparse.Namespace) -> EngineConfig:
-    """The engine's settings that the options name."""
+    """The engine settings that the options name."""
     return EngineConfig(device=options.device, dtype=options.dtype)
 
 
 def place(options: argparse.Namespace) -> tuple[str, torch.dtype]:
-    """Device and number format that the options come to."""
+    """The device and number format that the options select."""
     device = options.device if options.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
     native = torch.bfloat16 if device == "cuda" else torch.float32
     return device, native if options.dtype == "auto" else getattr(torch, options.dtype)
 
 
 def open_model(options: argparse.Namespace, scratch: Path) -> BaseModel:
-    """The model that the options name; one with random weights is written to the scratch folder."""
+    """The model that the options name. A model with random weights is written to the scratch folder."""
     if options.random_model:
         return random_model(options.random_model, scratch / options.random_model, *place(options))
     return resolve_model(options.model)
@@ -88,12 +88,12 @@ def random_model(size: str, folder: Path, device: str = "cpu", dtype: torch.dtyp
     with torch.device(device):
         AutoModelForCausalLM.from_config(config, dtype=dtype).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    (folder / "bt_revision.txt").write_text(f"random-{size}-{dtype}\n")  # spares hashing gigabytes
+    (folder / "bt_revision.txt").write_text(f"random-{size}-{dtype}\n")  # so that gigabytes need not be hashed
     return resolve_model(str(folder))
 
 
 def plain_model(base: BaseModel, engine: EngineConfig) -> tuple[Any, Any]:
-    """Model and tokenizer as transformers loads them, with its own attention; the baselines run on these."""
+    """Model and tokenizer as transformers loads them, with its own attention, for the baselines."""
     device = engine.device if engine.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = "auto" if engine.dtype == "auto" else getattr(torch, engine.dtype)
     model = AutoModelForCausalLM.from_pretrained(base.path, dtype=dtype).to(device).eval().requires_grad_(False)

@@ -7,14 +7,14 @@ from typing import Any
 
 from benchmarks.harness.record import RESULTS, ROOT
 
-#: Every benchmark, in the order in which they run and are shown.
+#: All benchmarks, in the order in which they run and are shown.
 NAMES = ("limits", "engine", "train", "scaling", "orchestration", "vs_dspy")
 PAGE = ROOT / "docs" / "benchmarks.md"
 START, END = "<!-- results: written by `python -m benchmarks` -->\n", "<!-- end of results -->\n"
 
 
 def page(results: Path = RESULTS) -> str:
-    """docs/benchmarks.md as it should be: its prose as it is, its results from the JSON files.
+    """The content of docs/benchmarks.md: its prose unchanged, its results from the JSON files.
 
     Raises:
         ValueError: when the page has lost its markers.

@@ -1,8 +1,8 @@
-"""What every benchmark shares: paired runs, their ratios, facts about the machine, tables, one JSON file.
+"""The record of a benchmark: paired runs, their ratios, facts about the machine, tables, and a JSON file.
 
-Machines are shared and noisy: a time means little, the ratio of two times taken one right after the other means
-more. So contestants run in turn (A B A B ...), and what is reported is the median of the pairs' ratios, with
-their smallest and largest.
+Machines are shared and noisy: a single time says little, and the ratio of two times that were measured one right after
+the other says more. So contestants run in turn (A B A B ...), and the report is the median of the pairs' ratios, with
+the smallest and the largest.
 """
 
 import argparse
@@ -33,7 +33,7 @@ CODE = ("bt_core", "bt_cli", "bt_tasks", "bt_tracking", "components", "pipelines
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it is printed and as it stands in docs/benchmarks.md; the first column is left-aligned."""
+    """A table as it is printed and as it is shown in docs/benchmarks.md. The first column is left-aligned."""
 
     title: str
     columns: Sequence[str]
@@ -42,21 +42,21 @@ class Table:
 
 @dataclass(frozen=True)
 class Timed(Generic[T]):
-    """What one run gave, and the wall seconds that it took."""
+    """The result of a run, and the wall seconds that it took."""
 
     seconds: float
     result: T
 
 
 def timed(run: Callable[[], T]) -> Timed[T]:
-    """Run once and take the time."""
+    """Run once and measure the time."""
     started = time.perf_counter()
     result = run()
     return Timed(time.perf_counter() - started, result)
 
 
 def in_turn(runs: Mapping[str, Callable[[int], T]], repeats: int) -> dict[str, list[Timed[T]]]:
-    """Run every contestant in turn, `repeats` times; each is given the number of the repeat.
+    """Run every contestant in turn, `repeats` times. Each gets the number of the repeat.
 
     Raises:
         SystemExit: when there are no repeats.
@@ -114,17 +114,17 @@ def finish(
     """Print the tables and notes, and write everything to the JSON file.
 
     Args:
-        name: of the benchmark.
-        options: as parsed; `out` says where to.
-        result: figures; `ratios` among them.
-        tables: what a person reads.
+        name: the benchmark's name.
+        options: the parsed options; `out` is the file to write.
+        result: the figures, with `ratios` among them.
+        tables: the tables to print.
         notes: sentences below the tables.
     """
     document = {"name": name, "machine": facts(), "quick": options.quick, "repeats": options.repeats, **result}
     document |= {"tables": [asdict(table) for table in tables], "notes": list(notes)}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    console = Console(width=160)  # tables are wide; a terminal wraps them itself
+    console = Console(width=160)  # tables are wide, and a terminal wraps them itself
     for table in tables:
         drawn = RichTable(title=table.title, title_justify="left")
         for number, column in enumerate(table.columns):
@@ -137,7 +137,7 @@ def finish(
 
 
 def facts() -> dict[str, Any]:
-    """What the figures depend on, without naming the machine."""
+    """The facts that the figures depend on, without the name of the machine."""
     import torch
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
@@ -154,7 +154,7 @@ def facts() -> dict[str, Any]:
 
 
 def _revision() -> str:
-    """The commit, and whether files differed from it."""
+    """The commit, and whether the files differed from it."""
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -174,7 +174,7 @@ def _command() -> str:
 
 @contextmanager
 def quiet() -> Iterator[StringIO]:
-    """Progress bars and libraries' chatter go into the text that this yields."""
+    """Redirect progress bars and messages of libraries into the text that this yields."""
     log = StringIO()
     with redirect_stdout(log), redirect_stderr(log):
         yield log

@@ -1,7 +1,7 @@
-"""A finished program to hand on: the program directory, a model card and a manifest, in a folder or in S3.
+"""A bundle is a finished program for others to use: program directory, model card and manifest, in a folder or S3.
 
-The manifest is written last and only where there is none, so that a bundle is whole or is none, and holds one
-program for ever.
+The manifest is written last, and only where there is none. So a folder without a manifest is no bundle, and a bundle
+holds one program for ever.
 """
 
 from bt_core.bundle.manifest import MANIFEST_FILE, Manifest, find_manifest

@@ -6,19 +6,19 @@ from pathlib import Path
 from bt_core.program import LineageStep, Program, program_sha256
 
 CARD_FILE = "README.md"
-#: Ranks that vLLM takes for `--max-lora-rank` (vllm.config.lora, `MaxLoRARanks`).
+#: Ranks that vLLM accepts for `--max-lora-rank` (vllm.config.lora, `MaxLoRARanks`).
 VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 
 def model_card(program: Program, folder: Path, address: str) -> str:
-    """The card.
+    """The text of the model card.
 
-    It claims no licence and no language: the program does not say. Scores are those of the lineage.
+    It states no licence and no language, since the program has none. The scores are those of the lineage.
 
     Args:
-        program: what is published.
-        folder: its directory, with the adapters.
-        address: where it will be found.
+        program: the program that is published.
+        folder: the program's directory, with its adapters.
+        address: the bundle's address.
     """
     parts = [
         f"---\n{_header(program)}\n---",
@@ -64,16 +64,16 @@ def _intro(program: Program, folder: Path) -> str:
         for name, state in program.predictors.items()
     )
     return (
-        f"A DSPy program whose prompts and weights were optimised together. Prompts and lineage stand in"
+        f"A DSPy program whose prompts and weights were optimised together. Prompts and lineage are in"
         f" `program.json` (sha256 `{program_sha256(folder)}`), weights are LoRA adapters on `{program.model}`,"
         f" revision `{program.model_revision}`.\n\n{predictors}"
     )
 
 
 def _predict(program: Program, address: str) -> str:
-    made = {field.name for state in program.predictors.values() for field in state.outputs}
+    outputs = {field.name for state in program.predictors.values() for field in state.outputs}
     inputs = dict.fromkeys(
-        field.name for state in program.predictors.values() for field in state.inputs if field.name not in made
+        field.name for state in program.predictors.values() for field in state.inputs if field.name not in outputs
     )
     return _block("sh", f"bt predict {address} {' '.join(f'{name}=...' for name in inputs)}")
 
@@ -81,7 +81,7 @@ def _predict(program: Program, address: str) -> str:
 def _serve(program: Program, folder: Path, address: str) -> list[str]:
     modules = {path.replace("/", "-"): path for path in program.adapters}
     configs = [json.loads((folder / path / "adapter_config.json").read_text("utf-8")) for path in modules.values()]
-    rank = _vllm_rank(max(int(config.get("r", 8)) for config in configs))  # 8 is the default of PEFT
+    rank = _vllm_rank(max(int(config.get("r", 8)) for config in configs))  # 8 is PEFT's default
     first = next(iter(program.adapters))
     named = " ".join(f"{name}=BUNDLE/{path}" for name, path in modules.items())
     vllm = f"vllm serve BASE --enable-lora --max-lora-rank {rank} --lora-modules {named}"

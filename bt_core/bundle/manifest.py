@@ -1,4 +1,4 @@
-"""The manifest: which program a bundle holds, and the sha256 of every file of it."""
+"""The manifest of a bundle: its program, and the size and sha256 of every file."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class FileEntry:
-    """Size in bytes and sha256 of a file."""
+    """The size in bytes and the sha256 of a file."""
 
     size: int
     sha256: str
@@ -30,14 +30,14 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """`files`: path in the bundle, with slashes -> what it has to be. The manifest itself is not among them."""
+    """`files`: path in the bundle, with slashes -> size and sha256. The manifest itself is not among them."""
 
     program_sha256: str
     files: Mapping[str, FileEntry]
 
     @classmethod
     def of(cls, folder: Path) -> "Manifest":
-        """The manifest of all that lies in a folder."""
+        """The manifest of all files in a folder."""
         paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_FILE)
         files = {path.relative_to(folder).as_posix(): FileEntry.of(path) for path in paths}
         return cls(program_sha256(folder), files)
@@ -46,13 +46,13 @@ class Manifest:
         """Compare a copy of the bundle with the manifest.
 
         Raises:
-            ProgramError: when a file is missing or another; names it below `address`.
+            ProgramError: when a file is missing or differs; the sentence names it below `address`.
         """
         for relative, expected in self.files.items():
             path = folder / relative
-            found = FileEntry.of(path) if path.is_file() else None
-            if found != expected:
-                what = "is missing" if found is None else f"has sha256 {found.sha256[:12]}"
+            entry = FileEntry.of(path) if path.is_file() else None
+            if entry != expected:
+                what = "is missing" if entry is None else f"has sha256 {entry.sha256[:12]}"
                 raise ProgramError(
                     f"{under(address, relative)} {what}, but the manifest of the bundle names"
                     f" {expected.sha256[:12]}: publish the program to another place."
@@ -63,10 +63,10 @@ class Manifest:
 
 
 def find_manifest(address: str, store: Store | None = None) -> Manifest | None:
-    """The manifest at a bundle's address, a folder or `s3://bucket/prefix`; None where there is none.
+    """The manifest of the bundle at an address, a folder or `s3://bucket/prefix`. None where there is none.
 
     Raises:
-        ProgramError: when it is damaged or of another release.
+        ProgramError: when the manifest is damaged or of another release.
         DataError, WorldError: when the store refuses or fails.
     """
     if is_remote(address):

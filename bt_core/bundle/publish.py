@@ -16,7 +16,7 @@ from bt_core.storage import ConditionFailed, Store, is_remote, under
 
 @dataclass(frozen=True)
 class Published:
-    """Where a program is now. `is_new` is false where this very program was there before."""
+    """A published program. `is_new` is false where the same program had been published there before."""
 
     address: str
     program_sha256: str
@@ -25,44 +25,44 @@ class Published:
 
 
 def publish(program: Path, target: str, store: Store | None = None) -> Published:
-    """Write a program as a bundle, whole or not at all; the same one again is left as it is.
+    """Write a program as a bundle, whole or not at all. If the bundle exists already, nothing changes.
 
     Args:
         program: a program directory.
         target: `s3://bucket/prefix` or a folder.
-        store: the default is AWS's environment's.
+        store: the store to use; by default the one of AWS's environment.
 
     Raises:
-        ProgramError: when the program is not usable, or the target holds another program or other files.
+        ProgramError: when the program is damaged, or the target holds another program or other files.
         DataError, WorldError: when the store refuses or fails.
     """
     state, store = read_program(program), store or Store()
-    known = find_manifest(target, store)
-    if known is not None:
-        if known.program_sha256 != program_sha256(program):
-            raise _taken(target, f"the program {known.program_sha256[:12]}")
-        return Published(target, known.program_sha256, tuple(known.files), is_new=False)
+    existing = find_manifest(target, store)
+    if existing is not None:
+        if existing.program_sha256 != program_sha256(program):
+            raise _taken(target, f"the program {existing.program_sha256[:12]}")
+        return Published(target, existing.program_sha256, tuple(existing.files), is_new=False)
     with tempfile.TemporaryDirectory() as scratch:
         bundle = Path(scratch) / "bundle"
         write_program(state, bundle, {path: program / path for path in state.adapters})
-        shutil.copyfile(program / PROGRAM_FILE, bundle / PROGRAM_FILE)  # the very bytes, by which it is known
+        shutil.copyfile(program / PROGRAM_FILE, bundle / PROGRAM_FILE)  # the same bytes, which identify the program
         (bundle / CARD_FILE).write_text(model_card(state, bundle, target), encoding="utf-8")
-        made = Manifest.of(bundle)
-        (bundle / MANIFEST_FILE).write_text(made.dump(), encoding="utf-8")
+        manifest = Manifest.of(bundle)
+        (bundle / MANIFEST_FILE).write_text(manifest.dump(), encoding="utf-8")
         (_to_store if is_remote(target) else _to_folder)(bundle, target, store)
-    return Published(target, made.program_sha256, tuple(made.files), is_new=True)
+    return Published(target, manifest.program_sha256, tuple(manifest.files), is_new=True)
 
 
 def fetch(source: str, cache: Path | None = None, store: Store | None = None) -> Path:
-    """A program directory on this machine, verified against its bundle's manifest.
+    """A program directory on this machine, verified against the manifest of its bundle.
 
     Args:
-        source: a program directory or bundle on this machine, which is returned as it is, or `s3://bucket/prefix`.
-        cache: keeps what was fetched, by the program's sha256; by default `programs` in the cache folder.
-        store: the default is AWS's environment's.
+        source: `s3://bucket/prefix`, or a program directory or bundle on this machine, which is returned as it is.
+        cache: folder for fetched programs, by their sha256; by default `programs` in the cache folder.
+        store: the store to use; by default the one of AWS's environment.
 
     Raises:
-        ProgramError: when there is no whole bundle, or it is not what its manifest says.
+        ProgramError: when there is no complete bundle, or a file differs from the manifest.
         DataError, WorldError: when the store refuses or fails.
     """
     store = store or Store()
@@ -82,7 +82,7 @@ def fetch(source: str, cache: Path | None = None, store: Store | None = None) ->
 
 
 def _to_store(bundle: Path, target: str, store: Store) -> None:
-    """The program file first, which claims the prefix, and the manifest last; each only where there is none."""
+    """Write the program file first, which claims the prefix, and the manifest last; each only if it does not exist."""
     names = [path.relative_to(bundle).as_posix() for path in sorted(bundle.rglob("*")) if path.is_file()]
     order = sorted(names, key=lambda name: (name == MANIFEST_FILE, name != PROGRAM_FILE))
     for name in order:
@@ -98,7 +98,7 @@ def _to_folder(bundle: Path, target: str, _: Store) -> None:
     scratch = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.partial")
     shutil.copytree(bundle, scratch)
     try:
-        scratch.rename(folder)  # replaces an empty folder and no other
+        scratch.rename(folder)  # replaces an empty folder, but no other
     except OSError:
         raise _taken(target, "something else") from None
     finally:
@@ -118,7 +118,7 @@ def _is_whole(manifest: Manifest, folder: Path) -> bool:
 
 
 def _download(manifest: Manifest, source: str, folder: Path, store: Store) -> None:
-    """Copy the files that the manifest names; a folder of that name that is no such copy gives way."""
+    """Copy the files that the manifest names. An existing folder that differs from the manifest is replaced."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         copy = Path(scratch) / "bundle"

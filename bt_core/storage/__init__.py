@@ -1,6 +1,6 @@
-"""Files in S3 or in a store that speaks its protocol; the only package that knows boto3.
+"""Files in S3, or in another store that speaks its protocol. No other package imports boto3.
 
-Endpoint, region and credentials come from where AWS's own tools find them: `AWS_ENDPOINT_URL`,
+Endpoint, region and credentials are found as AWS's own tools find them: `AWS_ENDPOINT_URL`,
 `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_PROFILE`, `~/.aws`, or the machine's role.
 """
 

@@ -1,4 +1,4 @@
-"""Addresses: `s3://bucket/key` names an object, `s3://bucket/prefix` what lies under it, as a folder."""
+"""Addresses: `s3://bucket/key` is an object, and `s3://bucket/prefix` a folder of the objects under it."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ SCHEME = "s3://"
 
 
 class Location(NamedTuple):
-    """An address taken apart."""
+    """Bucket and key of an address."""
 
     bucket: str
     key: str
@@ -22,7 +22,7 @@ def object_location(address: str) -> Location:
     """Bucket and key of one object.
 
     Raises:
-        DataError: when the address names none.
+        DataError: when the address names no object.
     """
     bucket, _, key = address.removeprefix(SCHEME).partition("/")
     if not is_remote(address) or not bucket or not key or key.endswith("/"):
@@ -31,7 +31,7 @@ def object_location(address: str) -> Location:
 
 
 def prefix_location(address: str) -> Location:
-    """Bucket and prefix, which may be empty; `s3://bucket/day` is what begins with `day`.
+    """Bucket and prefix, which may be empty. `s3://bucket/day` covers every key that begins with `day`.
 
     Raises:
         DataError: when the address names no bucket.
@@ -43,5 +43,5 @@ def prefix_location(address: str) -> Location:
 
 
 def under(folder: str, relative: str = "") -> str:
-    """The address of something in a folder; without `relative`, the folder's own with its closing slash."""
+    """The address of a path in a folder; without `relative`, that of the folder, with a closing slash."""
     return f"{folder.rstrip('/')}/{relative}"

@@ -1,10 +1,10 @@
-"""What goes wrong with a store, as a sentence, and whether trying again may help."""
+"""The errors of a store: each as a sentence, and whether a retry may help."""
 
 from typing import Any
 
 from bt_core.errors import BtError, DataError, WorldError
 
-#: What a store answers to a request that is wrong, by its error code.
+#: Error code of a refused request -> the reason and what to do, for the sentence.
 ANSWERS = {
     "NoSuchBucket": "its bucket does not exist: check the name and AWS_ENDPOINT_URL",
     "NoSuchKey": "the bucket has no such key: check the path, and end a folder's with a slash",
@@ -14,20 +14,20 @@ ANSWERS = {
     "ExpiredToken": "access was denied, the credentials have expired: renew them",
     "PermanentRedirect": "its bucket lies elsewhere: check AWS_REGION and AWS_ENDPOINT_URL",
 }
-#: Answers below 500 that ask to try again.
+#: Error codes that ask for a retry, although their status is below 500.
 BUSY = ("ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "SlowDown", "Throttling", "TooManyRequests")
 
 
 class MissingObject(DataError):
-    """The bucket is there and has no such object."""
+    """The bucket exists but has no such object."""
 
 
 class ConditionFailed(DataError):
-    """A conditional write found that another writer was there first; nothing was written."""
+    """The condition of a write did not hold, since another writer came first; nothing was written."""
 
 
 def aws_errors() -> tuple[type[Exception], ...]:
-    """Everything that a request can raise."""
+    """The exceptions that a request can raise."""
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
     from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
@@ -36,13 +36,13 @@ def aws_errors() -> tuple[type[Exception], ...]:
 
 
 def code_of(error: Exception) -> str:
-    """The store's error code; empty where it did not answer."""
+    """The store's error code; empty where the store did not answer."""
     response = getattr(error, "response", None)
     return str(response["Error"].get("Code")) if isinstance(response, dict) and "Error" in response else ""
 
 
-def is_passing(error: Exception) -> bool:
-    """Whether the same request may succeed later: the store failed or is busy, or the connection broke."""
+def is_transient(error: Exception) -> bool:
+    """Whether a retry may help: the store failed or is busy, or the connection broke."""
     from botocore import exceptions as aws
     from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
 
@@ -53,11 +53,11 @@ def is_passing(error: Exception) -> bool:
 
 
 def sentence(address: str, verb: str, error: Exception) -> BtError:
-    """The error for a request that was given up.
+    """The error for a request that failed for good.
 
     Args:
-        address: what was asked for.
-        verb: what was to be done with it: `read`, `written`, `listed`.
+        address: the object or prefix of the request.
+        verb: what the request was for: `read`, `written`, `listed`.
         error: one of `aws_errors`.
     """
     from botocore import exceptions as aws
@@ -74,25 +74,24 @@ def sentence(address: str, verb: str, error: Exception) -> BtError:
     reason = " ".join(str(error).split()).rstrip(".")
     if isinstance(error, _broken()):
         return WorldError(f"{address} cannot be reached ({reason}): check AWS_ENDPOINT_URL and the network.")
-    if is_passing(error):
+    if is_transient(error):
         return WorldError(f"{address} cannot be {verb} ({reason}): try again later.")
     return DataError(f"{address} cannot be {verb} ({reason}): check the address and the AWS settings.")
 
 
 def no_store(address: str) -> DataError:
-    """An answer from something that is no store."""
+    """The error for an answer from a service that is no store."""
     return DataError(f"{address} cannot be listed, its endpoint speaks no S3: check AWS_ENDPOINT_URL.")
 
 
-def altered(address: str, found: str = "") -> DataError:
-    """Content that is not what was written."""
-    return DataError(
-        f"{address} was altered or cut short after it was written{found and f' ({found})'}: write the original again."
-    )
+def altered(address: str, difference: str = "") -> DataError:
+    """The error for content that is not what was written."""
+    shown = f" ({difference})" if difference else ""
+    return DataError(f"{address} was altered or cut short after it was written{shown}: write the original again.")
 
 
 def _refused(address: str, verb: str, response: dict[str, Any]) -> BtError:
-    """The store was reached and said no."""
+    """The error for a request that the store refused."""
     code = str(response["Error"].get("Code"))
     if code in ANSWERS:
         kind = MissingObject if code == "NoSuchKey" else DataError
@@ -108,7 +107,7 @@ def _status(response: dict[str, Any]) -> int:
 
 
 def _broken() -> tuple[type[Exception], ...]:
-    """The store was not reached, or the connection broke."""
+    """The exceptions of a store that was not reached, or of a connection that broke."""
     from botocore import exceptions as aws
 
     return (

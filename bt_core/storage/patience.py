@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from bt_core.errors import ConfigError
 from bt_core.retries import Answer, Pauses, try_again
-from bt_core.storage.answers import aws_errors, is_passing, sentence
+from bt_core.storage.answers import aws_errors, is_transient, sentence
 
-#: Environment variable: for how many seconds a store that fails is asked again.
+#: Environment variable: for how many seconds a request is repeated while the store fails.
 PATIENCE_VARIABLE = "BT_S3_PATIENCE"
 DEFAULT_PATIENCE = 60.0
 PAUSES = Pauses(first=0.5, longest=5.0, is_random=True)
@@ -19,7 +19,7 @@ def persist(request: Callable[[], Answer], address: str, verb: str, patience: fl
 
     Raises:
         DataError: when it is refused; the sentence names `address` and what was to be done with it (`verb`).
-        WorldError: when the store fails for longer.
+        WorldError: when the store fails for longer than `patience`.
     """
 
     def warn(error: Exception, number: int) -> None:
@@ -28,13 +28,13 @@ def persist(request: Callable[[], Answer], address: str, verb: str, patience: fl
             print(text, file=sys.stderr, flush=True)
 
     try:
-        return try_again(request, is_passing, PAUSES, seconds=patience, warn=warn)
+        return try_again(request, is_transient, PAUSES, seconds=patience, warn=warn)
     except aws_errors() as error:
         raise sentence(address, verb, error) from None
 
 
 def usual_patience() -> float:
-    """Seconds, from the environment.
+    """The patience in seconds, from the environment.
 
     Raises:
         ConfigError: when the variable holds no number.

@@ -1,4 +1,4 @@
-"""The store: objects listed, read and written, whole or not at all, and again where the store fails for a while."""
+"""The store: lists, reads and writes objects, whole or not at all, and retries while the store fails."""
 
 import hashlib
 import io
@@ -18,61 +18,62 @@ from bt_core.storage.answers import ConditionFailed, aws_errors, code_of, senten
 from bt_core.storage.patience import persist, usual_patience
 from bt_core.storage.transfer import StoredObject
 
-#: What a store answers to a write whose condition does not hold, the last two to a request without an answer's body.
+#: Error codes of a write whose condition does not hold; the last two are of answers without a body.
 FAILED_CONDITION = ("PreconditionFailed", "NoSuchKey", "412", "404")
 
 
 class Store:
-    """S3, or what speaks its protocol.
+    """S3, or another store that speaks its protocol.
 
-    Every method raises `DataError` for what the user can mend (address, missing, denied, altered; `MissingObject`
-    and `ConditionFailed` are kinds of it) and `WorldError` where the store fails longer than `patience`.
+    Every method raises `DataError` where the user can help (a wrong address; a missing, denied or altered object;
+    `MissingObject` and `ConditionFailed` are kinds of it), and `WorldError` when the store fails for longer than
+    `patience`.
     """
 
     def __init__(self, client: Any = None, patience: float | None = None) -> None:
         """
         Args:
-            client: a boto3 S3 client; by default one from AWS's own environment, made when it is first needed.
-            patience: for how many seconds a request is repeated while the store fails or cannot be reached;
-                by default `BT_S3_PATIENCE`, else 60. A request under way is not cut off by it.
+            client: a boto3 S3 client; by default one from AWS's own environment, created when it is first needed.
+            patience: for how many seconds a request is repeated while the store fails or cannot be reached; by default
+                `BT_S3_PATIENCE`, or else 60. A request that is under way is not cut off.
         """
         self._client = client
         self.patience = usual_patience() if patience is None else patience
 
     def list(self, prefix: str) -> list[StoredObject]:
-        """All objects whose address begins with `prefix`, by address; end a folder's with a slash."""
+        """All objects whose address begins with `prefix`, in order. End a folder's prefix with a slash."""
         location = prefix_location(prefix)
         return self._persist(prefix, "listed", lambda client: transfer.list_all(client, location))
 
     def list_folder(self, prefix: str, patterns: Sequence[str] = ("*",)) -> dict[str, StoredObject]:
-        """Path below the prefix -> object, of those that match one of the shell patterns.
+        """Path below the prefix -> object, for the objects that match one of the shell patterns.
 
         Raises:
-            DataError: also when there is none, or a key would leave the folder.
+            DataError: also when no object matches, or a key would leave the folder.
         """
         base = under(prefix)
-        found = {item.address.removeprefix(base): item for item in self.list(base)}
-        wanted = {
+        objects = {item.address.removeprefix(base): item for item in self.list(base)}
+        matching = {
             relative: item
-            for relative, item in found.items()
+            for relative, item in objects.items()
             if not relative.endswith("/") and any(fnmatch(relative, pattern) for pattern in patterns)
         }
-        for relative, item in wanted.items():
+        for relative, item in matching.items():
             if {"", ".", ".."} & set(relative.split("/")):
                 raise DataError(f"{item.address} names no place inside a folder: rename it, or choose another prefix.")
-        if not wanted:
+        if not matching:
             called = "" if "*" in patterns else f" called {' or '.join(patterns)}"
             raise DataError(f"{base} holds no objects{called}: check the address.")
-        return wanted
+        return matching
 
     def read(self, address: str) -> tuple[bytes, StoredObject]:
-        """A small object's content, and its etag, by which it can be replaced (`if_match`)."""
+        """The content of a small object, and its description, whose etag serves to replace it (`if_match`)."""
         object_location(address)
 
         def request(client: Any) -> tuple[bytes, StoredObject]:
             content = io.BytesIO()
-            found = transfer.receive(client, address, content)
-            return content.getvalue(), found
+            described = transfer.receive(client, address, content)
+            return content.getvalue(), described
 
         return self._persist(address, "read", request)
 
@@ -80,7 +81,7 @@ class Store:
         return self.read(address)[0]
 
     def download(self, address: str, path: Path) -> StoredObject:
-        """Copy an object to a file, which appears when it is whole and verified, or not at all."""
+        """Copy an object to a file, which appears only when it is complete and verified."""
         object_location(address)
         path.parent.mkdir(parents=True, exist_ok=True)
         with _beside(path) as partial:
@@ -89,26 +90,26 @@ class Store:
                 with partial.open("w+b") as file:
                     return transfer.receive(client, address, file)
 
-            found = self._persist(address, "read", request)
+            described = self._persist(address, "read", request)
             partial.replace(path)
-        return found
+        return described
 
     def download_folder(self, prefix: str, folder: Path, patterns: Sequence[str] = ("*",)) -> None:
-        """Copy what lies under a prefix into a folder, which appears when it is whole.
+        """Copy the objects under a prefix into a folder, which appears only when it is complete.
 
-        A folder that is there by then, made by another process, is left as it is.
+        If another process has created the folder meanwhile, that folder is kept.
 
         Args:
             prefix: with or without its closing slash.
-            folder: where to; not there yet.
-            patterns: shell patterns of the wanted paths below the prefix.
+            folder: the folder to create.
+            patterns: shell patterns of the paths below the prefix that are copied.
 
         Raises:
-            DataError: also when nothing there is wanted.
+            DataError: also when no object matches.
         """
-        found = self.list_folder(prefix, patterns)
+        objects = self.list_folder(prefix, patterns)
         with _beside(folder) as partial:
-            for relative, item in found.items():
+            for relative, item in objects.items():
                 self.download(item.address, partial / relative)
             if not folder.exists():
                 partial.rename(folder)
@@ -119,23 +120,23 @@ class Store:
         Args:
             path: an existing file.
             address: `s3://bucket/key`.
-            if_absent: only if there is no such object yet.
-            if_match: only if the object there has this etag still.
+            if_absent: write only if there is no such object yet.
+            if_match: write only if the object still has this etag.
 
         Raises:
-            ConditionFailed: when the condition did not hold, unless the object there was written with this very
-                content (as when an earlier try arrived and its answer was lost).
+            ConditionFailed: when the condition did not hold, unless the object was written with this same content,
+                as when an earlier try succeeded and its answer was lost.
         """
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return self._write(path, digest, address, if_absent, if_match)
 
     def write_bytes(self, data: bytes, address: str, if_absent: bool = False, if_match: str = "") -> str:
-        """As `upload`, from memory."""
+        """As `upload`, with content from memory."""
         return self._write(data, hashlib.sha256(data).hexdigest(), address, if_absent, if_match)
 
     def upload_folder(self, folder: Path, prefix: str, if_absent: bool = False) -> None:
-        """Write every file of a folder under a prefix, by name."""
+        """Write every file of a folder under a prefix, in the order of their names."""
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             self.upload(path, under(prefix, path.relative_to(folder).as_posix()), if_absent)
 
@@ -154,7 +155,7 @@ class Store:
         return self._persist(address, "written", request)
 
     def _written_before(self, client: Any, address: str, digest: str) -> str:
-        """The etag of an object that has this content already."""
+        """The etag of the object, if it has this content already; otherwise the condition has failed."""
         try:
             etag = transfer.same_content(client, object_location(address), digest)
         except aws_errors() as error:
@@ -170,23 +171,23 @@ class Store:
         return persist(lambda: request(client), address, verb, self.patience)
 
     def _connected(self, address: str, verb: str) -> Any:
-        senseless: tuple[type[Exception], ...] = (ValueError, *aws_errors())  # ValueError: an endpoint that is no URL
+        errors: tuple[type[Exception], ...] = (ValueError, *aws_errors())  # ValueError: an endpoint that is no URL
         if self._client is None:
             try:
                 self._client = transfer.connect()
-            except senseless as error:
+            except errors as error:
                 raise sentence(address, verb, error) from None
         return self._client
 
 
 def local_copy(address: str, folder: Path, patterns: Sequence[str] = ("*",), store: Store | None = None) -> Path:
-    """Copy a file, or what lies under an address that ends with a slash, into an existing folder.
+    """Copy an object, or all objects under an address that ends with a slash, into an existing folder.
 
     Returns:
-        `folder/data`, for a file with the key's suffix.
+        `folder/data`; for a single object, with the suffix of its key.
 
     Raises:
-        DataError, WorldError: as `Store` does.
+        DataError, WorldError: as `Store` raises them.
     """
     store = store or Store()
     if address.endswith("/") and prefix_location(address).key:
@@ -200,7 +201,7 @@ def local_copy(address: str, folder: Path, patterns: Sequence[str] = ("*",), sto
 
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    """A name in the same folder for what is not whole yet; nothing of that name is left."""
+    """A path in the same folder for incomplete content. Whatever is left there is deleted afterwards."""
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
         yield partial

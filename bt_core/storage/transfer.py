@@ -1,4 +1,4 @@
-"""One request, or one object in parts: sent, received and verified once. Who asks again is `Store`."""
+"""Single transfers: an object, whole or in parts, is sent, received and verified once. `Store` does the retries."""
 
 import hashlib
 import io
@@ -12,9 +12,9 @@ from typing import Any
 from bt_core.storage.addresses import SCHEME, Location, object_location
 from bt_core.storage.answers import altered, no_store
 
-#: Larger objects travel in parts, several at once (bytes; the size of a part in boto3).
+#: Size of a part in bytes; larger objects are transferred in parts, several at the same time.
 PART = 8 << 20
-#: Object metadata that holds the content's sha256.
+#: The key of an object's metadata that holds the content's sha256.
 DIGEST = "sha256"
 CONNECT_SECONDS, READ_SECONDS = 5, 30
 
@@ -23,7 +23,7 @@ Buffer = io.BytesIO | io.BufferedRandom
 
 @dataclass(frozen=True)
 class StoredObject:
-    """What a store says of an object. `etag` is the store's name for this content, quotes left off."""
+    """A store's description of an object. `etag` identifies its content, without quotes."""
 
     address: str
     size: int
@@ -31,7 +31,7 @@ class StoredObject:
 
 
 def connect() -> Any:
-    """A client from AWS's own environment; it makes a request three times, or as often as `AWS_MAX_ATTEMPTS` says."""
+    """A client from AWS's own environment. It tries a request three times, or as `AWS_MAX_ATTEMPTS` says."""
     from boto3 import Session
     from botocore.config import Config
 
@@ -43,23 +43,23 @@ def list_all(client: Any, location: Location) -> list[StoredObject]:
     """Every object whose key begins with the location's.
 
     Raises:
-        DataError: when the answer is none of a store's.
+        DataError: when the answer is not that of a store.
         Exception: one of `aws_errors`.
     """
     bucket = f"{SCHEME}{location.bucket}/"
-    found = []
+    objects = []
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=location.bucket, Prefix=location.key):
         if "Name" not in page:
             raise no_store(bucket + location.key)
-        found += [_described(bucket + item["Key"], item["Size"], item) for item in page.get("Contents", ())]
-    return found
+        objects += [_described(bucket + item["Key"], item["Size"], item) for item in page.get("Contents", ())]
+    return objects
 
 
 def receive(client: Any, address: str, file: Buffer) -> StoredObject:
-    """Write an object's content to the beginning of an empty file that can be read too.
+    """Write an object's content to an empty file that is open for reading too.
 
-    The checksum that the store keeps is verified by boto3 where the content comes whole, and in any case our own
-    sha256 where there is one.
+    boto3 verifies the store's checksum of content that is transferred whole. Our own sha256 is verified whenever the
+    object has one.
 
     Raises:
         DataError: when the content is not what was written.
@@ -67,43 +67,43 @@ def receive(client: Any, address: str, file: Buffer) -> StoredObject:
     """
     location = object_location(address)
     answer = client.get_object(Bucket=location.bucket, Key=location.key)
-    found = _described(address, answer["ContentLength"], answer)
-    if found.size > PART:
+    described = _described(address, answer["ContentLength"], answer)
+    if described.size > PART:
         answer["Body"].close()
-        _receive_parts(client, location, found, file)
+        _receive_parts(client, location, described, file)
     else:
         shutil.copyfileobj(answer["Body"], file)
     size, expected = file.seek(0, io.SEEK_END), answer["Metadata"].get(DIGEST)
     file.seek(0)
-    if size != found.size:
-        raise altered(address, f"{size} of {found.size} bytes came")
+    if size != described.size:
+        raise altered(address, f"{size} of {described.size} bytes came")
     if expected and (digest := hashlib.file_digest(file, "sha256").hexdigest()) != expected:
         raise altered(address, f"its sha256 is {digest[:12]}, it was written with {expected[:12]}")
-    return found
+    return described
 
 
-def _receive_parts(client: Any, location: Location, found: StoredObject, file: Buffer) -> None:
-    class Known:
-        """A subscriber: all parts are those of the object that was found, or the transfer fails."""
+def _receive_parts(client: Any, location: Location, described: StoredObject, file: Buffer) -> None:
+    class SameObject:
+        """A subscriber that lets the transfer fail unless all parts belong to the object that was described."""
 
         def on_queued(self, future: Any, **_: Any) -> None:
-            future.meta.provide_transfer_size(found.size)
-            future.meta.provide_object_etag(f'"{found.etag}"')
+            future.meta.provide_transfer_size(described.size)
+            future.meta.provide_object_etag(f'"{described.etag}"')
 
     with _manager(client) as manager:
-        manager.download(location.bucket, location.key, file, subscribers=[Known()]).result()
+        manager.download(location.bucket, location.key, file, subscribers=[SameObject()]).result()
 
 
 def send(client: Any, source: Path | bytes, location: Location, digest: str, conditions: Mapping[str, str]) -> str:
-    """Write an object with its sha256 and return its etag; boto3 adds the checksum that the store verifies.
+    """Write an object with its sha256 and return its etag. boto3 adds the checksum that the store verifies.
 
     Args:
-        client: boto3's.
+        client: a boto3 S3 client.
         source: a file or its content.
         location: bucket and key.
         digest: the content's sha256.
-        conditions: `IfNoneMatch` or `IfMatch`. The transfer manager knows none, so with one the object goes in a
-            single request, which holds up to 5 GB.
+        conditions: `IfNoneMatch` or `IfMatch`. The transfer manager supports none, so an object with a condition is
+            sent in a single request, which takes up to 5 GB.
     """
     metadata = {DIGEST: digest}
     if isinstance(source, bytes) or conditions or source.stat().st_size <= PART:
@@ -117,7 +117,7 @@ def send(client: Any, source: Path | bytes, location: Location, digest: str, con
 
 
 def same_content(client: Any, location: Location, digest: str) -> str:
-    """The etag of the object there if it was written with this sha256; else nothing."""
+    """The etag of the object if it was written with this sha256; otherwise empty."""
     answer = client.head_object(Bucket=location.bucket, Key=location.key)
     return _etag(answer) if answer["Metadata"].get(DIGEST) == digest else ""
 
@@ -126,7 +126,7 @@ def same_content(client: Any, location: Location, digest: str) -> str:
 def _manager(client: Any) -> Iterator[Any]:
     from boto3.s3.transfer import TransferConfig, create_transfer_manager
 
-    # The classic manager: the faster one of awscrt, where that is installed, heeds fewer settings.
+    # The classic manager: that of awscrt, used where it is installed, is faster but ignores some settings.
     config = TransferConfig(multipart_threshold=PART, multipart_chunksize=PART, preferred_transfer_client="classic")
     with create_transfer_manager(client, config) as manager:
         yield manager

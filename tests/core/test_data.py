@@ -94,7 +94,7 @@ def test_ready_made_splits_are_kept_apart() -> None:
     splits = load_splits(toy.make(data=lambda: parts), "", SIZES, 0)
     assert {row["thing"] for row in splits["test"]} == {row["thing"] for row in parts["test"]}
     leaking = parts | {"test": [*rows[21:], rows[0]]}
-    with pytest.raises(DataError, match="The same example stands in train"):
+    with pytest.raises(DataError, match="The same example is in train"):
         load_splits(toy.make(data=lambda: leaking), "", SIZES, 0)
     with pytest.raises(DataError, match="has no split val, test"):
         load_splits(toy.make(data=lambda: {"train": rows}), "", SIZES, 0)

@@ -192,5 +192,5 @@ def test_a_run_that_ends_where_it_began_keeps_the_champion(
     places = tmp_path / "champion", tmp_path / "start", splits["test"]
     compared = challenge(*places, config, False, "challenge", tmp_path / "results.jsonl", tiny_engine)
     assert compared.params[DECISION] == KEEP
-    assert compared.params[REASON].startswith("Optimising ended where it began: the champion stays, with ")
+    assert compared.params[REASON].startswith("The challenger equals the champion, which stays, with ")
     assert compared.usage.calls == 2 * len(read_jsonl(splits["test"])), "one program of two modules, asked once"

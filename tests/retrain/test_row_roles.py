@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bt_core.config import Rows, resolve_config
 from bt_core.records import Row
-from bt_core.steps.retrain.fresh import Deal, deal
+from bt_core.steps.retrain.fresh import AssignedRows, assign_roles
 from bt_core.steps.retrain.row_roles import SEALED, TEST, TRAIN, VAL, Ledger, RunRecord, row_digest
 from tests.retrain import toy
 
@@ -41,10 +41,10 @@ def digests(rows: Sequence[Row]) -> set[str]:
     return {row_digest(one, ("thing",)) for one in rows}
 
 
-def dealt(run: Run, ledger: Ledger, **settings: object) -> Deal:
+def assigned(run: Run, ledger: Ledger, **settings: object) -> AssignedRows:
     sizes = dict(zip((TRAIN, VAL, TEST), run.sizes, strict=True))
     config = resolve_config({"task": "any", "rows": sizes, "retrain": {"min_new": 1, "min_test": 1, **settings}})
-    return deal(
+    return assign_roles(
         toy.task, [(name, [row(number) for number in sorted(rows)]) for name, rows in run.files], ledger, config
     )
 
@@ -60,7 +60,7 @@ def test_no_run_learns_from_what_any_run_compared_on(runs: list[Run]) -> None:
         if at_once:
             run = Run(run.files, runs[index - 1].sizes, run.concludes, False)
         runs[index] = run
-        found = dealt(run, Ledger(records[:-1] if at_once else records))
+        found = assigned(run, Ledger(records[:-1] if at_once else records))
         now_learnt = digests(found.splits[TRAIN]) | digests(found.splits[VAL])
         now_sealed = digests(found.splits[TEST])
         assert not now_learnt & now_sealed
@@ -77,16 +77,16 @@ def test_no_run_learns_from_what_any_run_compared_on(runs: list[Run]) -> None:
 @given(RUNS)
 def test_a_run_that_is_done_again_does_the_same(runs: list[Run]) -> None:
     """A retried task finds its own record, and a crashed run leaves its rows fresh."""
-    records = [RunRecord(dealt(run, Ledger()).roles, run.concludes) for run in runs[:-1]]
+    records = [RunRecord(assigned(run, Ledger()).roles, run.concludes) for run in runs[:-1]]
     last = runs[-1]
-    once = dealt(last, Ledger(records))
-    assert dealt(last, Ledger([*records, RunRecord(once.roles)])) == once
+    once = assigned(last, Ledger(records))
+    assert assigned(last, Ledger([*records, RunRecord(once.roles)])) == once
 
 
 @given(st.sets(st.integers(0, 39), min_size=20))
 def test_every_row_has_one_role_and_the_shares_are_kept(numbers: set[int]) -> None:
     run = Run([("a", numbers)], (8, 6, 12), True, True)
-    found = dealt(run, Ledger())
+    found = assigned(run, Ledger())
     assert found.roles.keys() == digests([row(number) for number in numbers])
     assert set(found.roles.values()) <= {TRAIN, VAL, TEST, SEALED}
     assert found.unseen == len(numbers)
@@ -102,26 +102,26 @@ def test_shares_are_those_of_the_sizes() -> None:
 
 def test_a_spent_row_is_learnt_from_only_when_it_is_retired() -> None:
     run = Run([("2026-01", set(range(40)))], (4, 4, 30), True, True)
-    first = dealt(run, Ledger())
+    first = assigned(run, Ledger())
     ledger = Ledger([RunRecord(first.roles, concluded=True)])
     spent = digests(first.splits[TEST])
     assert spent
-    kept, retired = dealt(run, ledger), dealt(run, ledger, retire="2026-01")
+    kept, retired = assigned(run, ledger), assigned(run, ledger, retire="2026-01")
     assert not (digests(kept.splits[TRAIN]) | digests(kept.splits[VAL])) & spent
     assert {retired.roles[digest] for digest in spent} <= {TRAIN, VAL}
-    assert dealt(run, ledger, retire="2025-12") == kept
+    assert assigned(run, ledger, retire="2025-12") == kept
     unspent = Ledger([RunRecord(first.roles, concluded=False)])
-    assert {dealt(run, unspent, retire="2026-01").roles[digest] for digest in spent} == {TEST}
+    assert {assigned(run, unspent, retire="2026-01").roles[digest] for digest in spent} == {TEST}
     # Once learnt from, they never come back.
     later = Ledger([RunRecord(first.roles, concluded=True), RunRecord(retired.roles)])
-    assert not digests(dealt(run, later).splits[TEST]) & spent
+    assert not digests(assigned(run, later).splits[TEST]) & spent
 
 
 def test_the_newest_rows_come_first_and_the_newest_label_counts() -> None:
     old = [{"thing": f"thing {number}", "colour": "red"} for number in range(60)]
     new = [{"thing": f"thing {number}", "colour": "green"} for number in range(30, 90)]
     config = toy.config("none", rows={"train": 10, "val": 10, "test": 10})
-    found = deal(toy.task, [("2026-01", old), ("2026-02", new)], Ledger(), config)
+    found = assign_roles(toy.task, [("2026-01", old), ("2026-02", new)], Ledger(), config)
     assert found.unseen == 90
     assert {one["colour"] for split in found.splits.values() for one in split} == {"green"}
 
@@ -137,7 +137,7 @@ def test_the_newest_rows_come_first_and_the_newest_label_counts() -> None:
 def test_a_run_with_too_little_to_do_says_why(count: int, settings: dict[str, int], reason: str) -> None:
     config = toy.config("none", retrain={"min_new": 1, "min_test": 1, **settings})
     rows = [{"thing": f"thing {number}", "colour": "red"} for number in range(40 + count)]
-    before = deal(toy.task, [("a", rows[:40])], Ledger(), config)
-    found = deal(toy.task, [("a", rows)], Ledger([RunRecord(before.roles, concluded=True)]), config)
+    before = assign_roles(toy.task, [("a", rows[:40])], Ledger(), config)
+    found = assign_roles(toy.task, [("a", rows)], Ledger([RunRecord(before.roles, concluded=True)]), config)
     assert found.reason.endswith(reason)
-    assert not deal(toy.task, [("a", rows)], Ledger([RunRecord(before.roles)]), toy.config("none")).reason
+    assert not assign_roles(toy.task, [("a", rows)], Ledger([RunRecord(before.roles)]), toy.config("none")).reason

@@ -1,4 +1,4 @@
-"""Challenge: champion and challenger on the same fresh sealed rows, and whether the challenger has won."""
+"""Challenge: score champion and challenger on the same fresh sealed rows, and decide whether the challenger wins."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -17,7 +17,7 @@ from bt_core.steps.stage import Stage
 from bt_core.steps.trace_summary import failures
 from bt_core.wording import on_test_rows, p_phrase, sealed
 
-#: The three decisions: there is no champion yet; the challenger won; it did not.
+#: Decisions: there is no champion yet; the challenger won; the challenger did not win.
 FIRST, PROMOTE, KEEP = "first", "promote", "keep"
 #: Params of the report.
 DECISION, REASON, SCORE = "decision", "reason", "score"
@@ -36,15 +36,15 @@ def challenge(
     """Score both programs on every sealed row and decide.
 
     Args:
-        champion: its program directory; where there is none, the program that the run started from.
-        challenger: what the run made.
-        test: sealed rows that no run has compared on.
-        is_first: there is no champion yet: the challenger becomes it, whatever it scores.
+        champion: the champion's program directory; where there is none, the program that the run started from.
+        challenger: the program directory that the run made.
+        test: sealed rows that no earlier run has compared on.
+        is_first: whether there is no champion yet. The challenger then becomes champion, whatever it scores.
         results: the JSONL file to write, a `ChallengeRow` a line.
-        engine: one that is already loaded, with the base model of both.
+        engine: an engine that is loaded already, with the base model of both programs.
 
     Returns:
-        The report. Its params hold the decision, the reason in a sentence, and the challenger's score in figures.
+        The report. Its params hold the decision, the reason as a sentence, and a summary of the challenger's scores.
 
     Raises:
         BtError: when an input is not usable or the engine failed.
@@ -56,13 +56,13 @@ def challenge(
     before = after if is_same else _champion_traces(champion, rows, config, session, engine)
     write_results(results, map(_row, rows, before, after))
     scores = [trace.score for trace in before], [trace.score for trace in after]
-    found = compare(*scores, config.retrain.margin, config.retrain.confidence, config.seed)
+    comparison = compare(*scores, config.retrain.margin, config.retrain.confidence, config.seed)
     old, new = map(ScoreSummary.of, scores)
-    decision = FIRST if is_first else PROMOTE if found.is_better and not is_same else KEEP
-    reason = _reason(decision, found, old, new, is_same)
+    decision = FIRST if is_first else PROMOTE if comparison.is_better and not is_same else KEEP
+    reason = _reason(decision, comparison, old, new, is_same)
     return session.report(
         params={DECISION: decision, REASON: reason, SCORE: asdict(new)},
-        metrics=_metrics(found, old, new),
+        metrics=_metrics(comparison, old, new),
         warnings=failures(after),
         note=f"**{reason}**",
     )
@@ -71,7 +71,7 @@ def challenge(
 def _champion_traces(
     champion: Path, rows: Sequence[Row], config: Config, session: Session, engine: Engine | None
 ) -> list[Trace]:
-    """The champion's traces; what an engine of its own spends is counted in the challenger's session."""
+    """The champion's traces. What an engine of its own spends is counted in the challenger's session."""
     stage = session.stage
     shared = engine or _shared(session, champion)
     rival = open_as_made(champion, config, stage.name, stage.kind, shared)
@@ -83,19 +83,19 @@ def _champion_traces(
 
 
 def open_as_made(folder: Path, config: Config, stage: str, kind: str, engine: Engine | None) -> Session:
-    """A session whose program answers with the decoding that it was made with, as it does when it serves."""
+    """A session whose program uses the decoding settings that it was made with, as it does when it serves."""
     decoding = read_program(folder).decoding
     made_with = config.model_copy(update={"decoding": Decoding(**decoding)}) if decoding else config
     return Session(Stage.open(stage, kind, folder, made_with), engine)
 
 
 def _answers(folder: Path) -> Program:
-    """All of a program that its answers depend on."""
+    """The part of a program that its answers depend on."""
     return replace(read_program(folder), lineage=())
 
 
 def _shared(session: Session, other: Path) -> Engine | None:
-    """The engine that is open already, if the other program has the same base model."""
+    """The session's engine, if the other program has the same base model."""
     own, program = session.stage.program, read_program(other)
     is_same = (program.model, program.model_revision) == (own.model, own.model_revision)
     return session.engine if is_same else None
@@ -105,29 +105,29 @@ def _row(row: Row, before: Trace, after: Trace) -> ChallengeRow:
     return ChallengeRow(example=before.example, row=row, champion=Answer.of(before), challenger=Answer.of(after))
 
 
-def _metrics(found: Challenge, before: ScoreSummary, after: ScoreSummary) -> dict[str, float]:
+def _metrics(comparison: Challenge, before: ScoreSummary, after: ScoreSummary) -> dict[str, float]:
     return {
         "test/champion": before.mean,
         "test/challenger": after.mean,
-        "test/difference": found.difference.mean,
-        "test/difference_low": found.difference.low,
-        "test/difference_high": found.difference.high,
-        "test/p_value": found.p_value,
+        "test/difference": comparison.difference.mean,
+        "test/difference_low": comparison.difference.low,
+        "test/difference_high": comparison.difference.high,
+        "test/p_value": comparison.p_value,
         "test/rows": float(after.rows),
     }
 
 
-def _reason(decision: str, found: Challenge, before: ScoreSummary, after: ScoreSummary, is_same: bool) -> str:
+def _reason(decision: str, comparison: Challenge, before: ScoreSummary, after: ScoreSummary, is_same: bool) -> str:
     if decision == FIRST:
         return f"There was no champion: the challenger becomes it, with {after.mean:.3f} on {sealed(after.rows)}."
     if is_same:
-        return f"Optimising ended where it began: the champion stays, with {after.mean:.3f} on {sealed(after.rows)}."
+        return f"The challenger equals the champion, which stays, with {after.mean:.3f} on {sealed(after.rows)}."
     verdict = "better than" if decision == PROMOTE else "not shown to be better than"
     return on_test_rows(
         sealed(after.rows),
-        f"the challenger is {verdict} the champion by more than {found.margin:g}",
+        f"the challenger is {verdict} the champion by more than {comparison.margin:g}",
         (before.mean, after.mean),
-        found.difference,
-        p_phrase(found.p_value),
-        confidence=found.confidence,
+        comparison.difference,
+        p_phrase(comparison.p_value),
+        confidence=comparison.confidence,
     )

@@ -1,6 +1,6 @@
-"""Drift: do the new rows look like the earlier ones, and does the champion still score as it did when promoted?
+"""Drift: do the new rows look like the earlier ones, and does the champion score as it did when it was promoted?
 
-It reads only rows that may be learnt from; the sealed ones stay sealed.
+Only rows that may be learnt from are read; sealed rows stay sealed.
 """
 
 import time
@@ -27,11 +27,11 @@ def drift(
     stage: str,
     engine: Engine | None = None,
 ) -> StageReport:
-    """Report on inputs, labels and the champion's score; it decides nothing.
+    """Report on drift of inputs, labels and the champion's score. Nothing is decided by it.
 
     Args:
         rows: the folder of rows that `fresh` wrote.
-        champion: its program directory; None where there is none.
+        champion: the champion's program directory; None where there is none.
         promoted: the champion's test score when it was promoted: `mean`, `deviation`, `rows`; may be empty.
         config: the merged configuration.
 
@@ -43,26 +43,26 @@ def drift(
     task = load_task(config.task, config.task_settings)
     new, earlier = read_jsonl(rows / NEW), read_jsonl(rows / EARLIER)
     columns = input_drift(earlier, new, [*task.inputs, *task.labels])
-    found = {f"drift/{column.column}": column.adjusted for column in columns}
+    metrics = {f"drift/{column.column}": column.adjusted for column in columns}
     lines, warnings = _table(columns, alpha), [_warning(column) for column in columns if column.adjusted <= alpha]
     if champion is None or not new:
         note = "\n".join(lines)
         return StageReport(
-            stage, "drift", metrics=found, note=note, warnings=tuple(warnings), started=started, ended=time.time()
+            stage, "drift", metrics=metrics, note=note, warnings=tuple(warnings), started=started, ended=time.time()
         )
     session = open_as_made(champion, config, stage, "drift", engine)
     traces = session.runner.run(session.stage.program, new[-config.rows.test :], stage)
     now = ScoreSummary.of([trace.score for trace in traces])
-    found |= {"drift/champion_score": now.mean, "drift/champion_rows": float(now.rows)}
+    metrics |= {"drift/champion_score": now.mean, "drift/champion_rows": float(now.rows)}
     lines += ["", f"The champion scores {now.mean:.3f} on {now.rows} new rows."]
     if promoted:
         then = ScoreSummary(**promoted)
         p_value = score_shift(then, now)
-        found |= {"drift/promoted_score": then.mean, "drift/score_p": p_value}
+        metrics |= {"drift/promoted_score": then.mean, "drift/score_p": p_value}
         lines[-1] += f" It was promoted with {then.mean:.3f} on {then.rows} (p = {p_value:.3f}, Welch's t-test)."
         if p_value <= alpha and now.mean < then.mean:
             warnings.append(f"The champion scores {now.mean:.3f} on new rows, {then.mean:.3f} when it was promoted.")
-    return session.report(metrics=found, note="\n".join(lines), warnings=(*warnings, *failures(traces)))
+    return session.report(metrics=metrics, note="\n".join(lines), warnings=(*warnings, *failures(traces)))
 
 
 def _table(columns: Sequence[ColumnDrift], alpha: float) -> list[str]:

@@ -1,4 +1,4 @@
-"""Fresh: the rows of a retraining. Reads data that grows, keeps the law of row_roles.py, and may end the run early."""
+"""Fresh: the rows of a retraining. Data that grows is read and split by the rules of row_roles.py."""
 
 import tempfile
 import time
@@ -17,20 +17,21 @@ from bt_core.steps.retrain.row_files import Chunk, read_chunks
 from bt_core.steps.retrain.row_roles import SEALED, TEST, TRAIN, VAL, Ledger, row_digest
 from bt_core.task import Task, load_task
 
-#: What lies in the folder of rows that the drift report and the ledger read.
+#: Files in the folder of rows, for the drift report and the ledger.
 NEW, EARLIER, ROLES = "new.jsonl", "earlier.jsonl", "roles.json"
-#: Params of the report: why the run ends here (empty: it goes on), and a digest of the data.
+#: Params of the report: the reason why the run ends here (empty when it goes on), and a digest of the data.
 REASON, DATA_DIGEST = "reason", "data"
-#: How a program's lineage calls the champion that it started from.
+#: Name of the start in a program's lineage when that was the champion.
 CHAMPION = "champion"
 
 
 @dataclass(frozen=True)
-class Deal:
-    """How the rows were dealt out.
+class AssignedRows:
+    """The rows of a retraining by their roles.
 
-    `new` and `earlier` are the rows that may be learnt from, by whether a concluded run has read them. `roles` hold
-    every row's by its digest; `reason` says why there is nothing to do, if so.
+    `new` and `earlier` are the rows that may be learnt from; a concluded run has read the earlier ones. `roles` are the
+    roles of all rows by digest. `unseen` counts the rows that no concluded run has read. `reason` says why there is
+    nothing to do, if so.
     """
 
     splits: Splits
@@ -50,53 +51,53 @@ def fresh(
     rows: Path,
     engine: Engine | None = None,
 ) -> tuple[Config, StageReport]:
-    """Read the data, deal it out, and write what the run starts from.
+    """Read the data, give every row its role, and write the splits and the program that the run starts from.
 
     Args:
         overrides: the user's settings; `data` names a folder, an S3 prefix or anything else that a run reads.
-        ledger: what earlier runs did with the rows.
+        ledger: the roles of rows in earlier runs.
         champion: the champion's program directory; None where there is none.
-        splits: `train`, `val`, `test` -> JSONL file to write; empty where the run ends here.
-        program: directory to write the program to that is optimised: the champion's or the vanilla one.
-        rows: folder to write: `NEW`, `EARLIER` and `ROLES`.
-        engine: one that is already loaded; else the base model is loaded if it is needed.
+        splits: `train`, `val`, `test` -> JSONL file to write; the files are empty where the run ends here.
+        program: directory for the program to optimise: the champion or the vanilla program.
+        rows: folder for the files `NEW`, `EARLIER` and `ROLES`.
+        engine: an engine that is loaded already; otherwise the base model is loaded if it is needed.
 
     Raises:
-        ConfigError, TaskError, DataError, ModelError: when any of it is wrong, or there are no data at all.
+        ConfigError, TaskError, DataError, ModelError: when an input is wrong, or there is no data.
         WorldError: when S3 cannot be reached.
     """
     started = time.time()
     first = resolve_config(overrides)
     task = load_task(first.task, first.task_settings)
     config = resolve_config(task.config, overrides)
-    dealt = deal(task, read_chunks(task, config), ledger, config)
+    assigned = assign_roles(task, read_chunks(task, config), ledger, config)
     rows.mkdir(parents=True, exist_ok=True)
-    write_jsonl(rows / NEW, dealt.new)
-    write_jsonl(rows / EARLIER, dealt.earlier)
-    (rows / ROLES).write_text(canonical_json(dealt.roles), encoding="utf-8")
-    config, report = _prepared(overrides, config, dealt, champion, splits, program, engine)
-    digest = sha256_text(canonical_json(sorted(dealt.roles)))[:16]
-    counts = {"rows/all": len(dealt.roles), "rows/new": dealt.unseen}
-    counts |= {f"rows/{name}": len(dealt.splits[name]) for name in SPLITS}
+    write_jsonl(rows / NEW, assigned.new)
+    write_jsonl(rows / EARLIER, assigned.earlier)
+    (rows / ROLES).write_text(canonical_json(assigned.roles), encoding="utf-8")
+    config, report = _prepared(overrides, config, assigned, champion, splits, program, engine)
+    digest = sha256_text(canonical_json(sorted(assigned.roles)))[:16]
+    counts = {"rows/all": len(assigned.roles), "rows/new": assigned.unseen}
+    counts |= {f"rows/{name}": len(assigned.splits[name]) for name in SPLITS}
     return config, replace(
         report,
         stage="fresh",
         kind="fresh",
-        params=report.params | {REASON: dealt.reason, DATA_DIGEST: digest},
+        params=report.params | {REASON: assigned.reason, DATA_DIGEST: digest},
         metrics={name: float(count) for name, count in counts.items()},
-        note=f"Stopped early: {dealt.reason}" if dealt.reason else report.note,
+        note=f"Stopped early: {assigned.reason}" if assigned.reason else report.note,
         started=started,
         ended=time.time(),
     )
 
 
-def deal(task: Task, chunks: Sequence[Chunk], ledger: Ledger, config: Config) -> Deal:
+def assign_roles(task: Task, chunks: Sequence[Chunk], ledger: Ledger, config: Config) -> AssignedRows:
     """Give every row its role and take the newest rows of each, up to `rows`."""
     rows: dict[str, tuple[str, Row]] = {}
     for name, chunk in chunks:
         for row in chunk:
             digest = row_digest(row, task.inputs)
-            rows.pop(digest, None)  # the newest of several alike, at its place
+            rows.pop(digest, None)  # of rows with the same inputs, the newest counts
             rows[digest] = (name, row)
     retire = config.retrain.retire
     roles = {
@@ -113,7 +114,7 @@ def deal(task: Task, chunks: Sequence[Chunk], ledger: Ledger, config: Config) ->
     compared_on = set(taken[TEST])
     new = [digest for digest in rows if ledger.is_new(digest)]
     learnable = [digest for digest in rows if roles[digest] != TEST]
-    return Deal(
+    return AssignedRows(
         splits={role: [rows[digest][1] for digest in digests] for role, digests in taken.items()},
         new=[rows[digest][1] for digest in learnable if ledger.is_new(digest)],
         earlier=[rows[digest][1] for digest in learnable if not ledger.is_new(digest)],
@@ -127,14 +128,14 @@ def deal(task: Task, chunks: Sequence[Chunk], ledger: Ledger, config: Config) ->
 
 def _reason(total: int, new: int, taken: Mapping[str, int], config: Config) -> str:
     """Why there is nothing to do; empty to go on."""
-    wanted = config.retrain
+    limits = config.retrain
     if not new:
         return f"nothing changed, earlier runs have seen all {total} rows."
-    if new < wanted.min_new:
-        return f"too little is new, {new} of {total} rows and `retrain.min_new` is {wanted.min_new}."
-    if taken[TEST] < wanted.min_test:
+    if new < limits.min_new:
+        return f"too little is new, {new} of {total} rows and `retrain.min_new` is {limits.min_new}."
+    if taken[TEST] < limits.min_test:
         return (
-            f"there are {taken[TEST]} fresh sealed rows to compare on and `retrain.min_test` is {wanted.min_test}"
+            f"there are {taken[TEST]} fresh sealed rows to compare on and `retrain.min_test` is {limits.min_test}"
             f" ({new} of {total} rows are new)."
         )
     empty = [role for role in (TRAIN, VAL) if not taken[role]]
@@ -144,26 +145,26 @@ def _reason(total: int, new: int, taken: Mapping[str, int], config: Config) -> s
 def _prepared(
     overrides: Mapping[str, Any],
     config: Config,
-    dealt: Deal,
+    assigned: AssignedRows,
     champion: Path | None,
     splits: Mapping[str, Path],
     program: Path,
     engine: Engine | None,
 ) -> tuple[Config, StageReport]:
-    """`prepare` on the rows that were dealt out, from the champion if that is wanted."""
-    if dealt.reason:
+    """`prepare` on the rows of the splits, starting from the champion if the settings say so."""
+    if assigned.reason:
         _write_nothing(splits, program)
         return config, StageReport("fresh", "fresh")
     goes_on = champion is not None and config.retrain.start == CHAMPION
-    sizes = {role: len(rows) for role, rows in dealt.splits.items()}
-    # The rows have the task's column names by now.
+    sizes = {role: len(rows) for role, rows in assigned.splits.items()}
+    # The rows have the task's column names already.
     there = {"rows": sizes, "columns": {own: own for own in config.columns}}
     with tempfile.TemporaryDirectory() as folder:
-        for role, rows in dealt.splits.items():
+        for role, rows in assigned.splits.items():
             write_jsonl(Path(folder, f"{role}.jsonl"), rows)
-        begun = {"data": folder} | ({"start": str(champion)} if goes_on else {})
+        source = {"data": folder} | ({"start": str(champion)} if goes_on else {})
         paths = splits[TRAIN], splits[VAL], splits[TEST], program
-        prepared, report = prepare(merge(overrides, there, begun), *paths, engine)
+        prepared, report = prepare(merge(overrides, there, source), *paths, engine)
     if champion is not None and goes_on:
         _name_start(program, champion)
         report = replace(report, params=report.params | {"start": CHAMPION})
@@ -171,7 +172,7 @@ def _prepared(
 
 
 def _name_start(program: Path, champion: Path) -> None:
-    """Call the start what it is: where the champion lay in this run is no part of a program."""
+    """Name the champion as the start in the lineage, instead of its path in this run."""
     state = read_program(program)
     start = replace(state.lineage[-1], config={"start": CHAMPION})
     adapters = {path: champion / path for path in state.adapters}
@@ -179,7 +180,7 @@ def _name_start(program: Path, champion: Path) -> None:
 
 
 def _write_nothing(splits: Mapping[str, Path], program: Path) -> None:
-    """Kubeflow wants something at every output."""
+    """Write empty outputs, since Kubeflow requires every output."""
     for path in splits.values():
         write_jsonl(path, [])
     program.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Data that grows: a folder or an S3 prefix of files whose names sort by age, or whatever else a run reads."""
+"""Data that grows: a folder or an S3 prefix of files whose names sort by age, or any other data of a run."""
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,20 +11,20 @@ from bt_core.records import Row
 from bt_core.storage import Store, is_remote
 from bt_core.task import Task
 
-#: Files of other kinds beside the data are passed over (`_SUCCESS`, a README).
+#: Suffixes of data files. Other files beside them, such as `_SUCCESS` or a README, are ignored.
 SUFFIXES = (".jsonl", ".ndjson", ".csv", ".parquet", ".json")
 Chunk = tuple[str, list[Row]]
-"""A file's name below its folder, and its rows."""
+"""The path of a file in the folder, and its rows."""
 
 
 def read_chunks(task: Task, config: Config) -> list[Chunk]:
-    """Every row there is, the oldest file first: files are as old as their names say (`2026-11-22.jsonl`).
+    """All rows, the oldest file first. The age of a file is taken from its name (`2026-11-22.jsonl`).
 
-    `config.data` names a folder, `s3://bucket/prefix`, or what `bt run` reads, which is then one file (a revision of
-    a hub's data set, for one); left empty, the task's own rows are meant.
+    `config.data` names a folder, `s3://bucket/prefix`, or any data that `bt run` reads, which then counts as one file
+    (such as a revision of a hub's data set). When it is empty, the task's own rows are read.
 
     Raises:
-        DataError: when there is no file, one is malformed, or a row lacks a column; names file and row.
+        DataError: when there is no file, a file is malformed, or a row lacks a column. The sentence names file and row.
         WorldError: when S3 cannot be reached.
     """
     source = config.data or f"the data of task `{task.name}`"
@@ -68,14 +68,14 @@ def _read_folder(folder: Path, address: str) -> list[Chunk]:
     for name, path in sorted(paths.items()):
         try:
             chunks.append((name, read_rows(path)))
-        except DataError as error:  # of an S3 prefix it names the copy, which is gone by then
+        except DataError as error:  # for an S3 prefix, the sentence names the copy, which is deleted by then
             raise DataError(str(error).replace(str(folder), address.rstrip("/"))) from None
     return chunks
 
 
-def _joined(found: Sequence[Row] | Mapping[str, Sequence[Row]]) -> Sequence[Row]:
-    """Rows of ready-made splits are dealt out anew, since the law of row_roles.py decides."""
-    return [row for rows in found.values() for row in rows] if isinstance(found, Mapping) else found
+def _joined(source: Sequence[Row] | Mapping[str, Sequence[Row]]) -> Sequence[Row]:
+    """All rows. Those of given splits are joined, since the rules of row_roles.py decide on their roles."""
+    return [row for rows in source.values() for row in rows] if isinstance(source, Mapping) else source
 
 
 def _checked(task: Task, rows: list[Row], source: str) -> list[Row]:

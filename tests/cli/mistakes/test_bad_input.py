@@ -97,7 +97,7 @@ def test_duplicates_across_splits(bt: Bt, here: Path) -> None:
     with (here / "splits" / "test.jsonl").open("w") as file:
         file.writelines(json.dumps(row) + "\n" for row in [*ROWS[8:11], {"country": "country 1", "capital": "?"}])
     found = _refused(bt, data="splits")
-    assert found.startswith("The same example stands in train (row ")
+    assert found.startswith("The same example is in train (row ")
     assert "country='country 1'; remove it from one of them." in found
 
 

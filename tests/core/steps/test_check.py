@@ -152,7 +152,7 @@ def test_a_label_that_never_changes_is_a_warning(checked: Check) -> None:
 
 def test_an_example_in_two_splits_is_refused_as_in_a_run(checked: Check) -> None:
     found = {"train": rows()[:6], "val": rows()[6:12], "test": [*rows()[12:17], rows()[0]]}
-    with pytest.raises(DataError, match="The same example stands in train"):
+    with pytest.raises(DataError, match="The same example is in train"):
         checked(data=lambda: found)
 
 
