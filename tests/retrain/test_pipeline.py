@@ -1,10 +1,6 @@
 """The compiled retraining: what is wired to what, and that every stage can be ended and run again."""
 
 import json
-import os
-import signal
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,16 +18,14 @@ from bt_pipelines.better_together import Options
 from bt_pipelines.compile import compile_retrain
 from bt_pipelines.pods.pod_settings import PodSettings, Retries
 from bt_pipelines.pods.profile import Profile
-from bt_runner.events import Event, TaskEnded, TaskStarted
 from bt_runner.run import run_locally
 from bt_tracking.connection import RetryingClient
 from bt_tracking.registry import registry_name
 from bt_tracking.retraining.champion import MODEL
 from bt_tracking.serving import PROGRAM
 from tests.retrain import toy
+from tests.retrain.preemption import Preemption
 
-#: How long a pod has to end after SIGTERM, by Kubernetes' default.
-GRACE_SECONDS = 30.0
 ROOT = Path(__file__).parents[2]
 
 
@@ -99,89 +93,6 @@ def _component(pipeline: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]
     return dict(pipeline["components"][task["componentRef"]["name"]])
 
 
-class Preemption:
-    """Ends the first process of every task by SIGTERM while it is at work, as a cluster does with a pod."""
-
-    def __init__(self) -> None:
-        self.ended: list[str] = []
-        self.late: list[str] = []
-        self._done: set[str] = set()
-        self._threads: list[threading.Thread] = []
-
-    def tell(self, event: Event) -> None:
-        if isinstance(event, TaskStarted):
-            thread = threading.Thread(target=self._end, args=(event.label,), daemon=True)
-            self._threads.append(thread)
-            thread.start()
-        elif isinstance(event, TaskEnded):
-            self._done.add(event.label)
-
-    def _end(self, label: str) -> None:
-        give_up = time.monotonic() + 60
-        while time.monotonic() < give_up and label not in self._done:
-            process = next(_tasks(), None)
-            if process is not None:
-                time.sleep(0.05)  # at work by then, and not done
-                if not _has_memory(process):
-                    continue  # it was done all the same, or the task before was still ending
-                try:
-                    os.kill(process, signal.SIGTERM)
-                except ProcessLookupError:
-                    continue
-                self.ended.append(label)
-                until = time.monotonic() + GRACE_SECONDS
-                while _is_alive(process) and time.monotonic() < until:
-                    time.sleep(0.01)
-                self.late += [label] if _is_alive(process) else []
-                return
-            time.sleep(0.005)
-
-    def join(self) -> None:
-        for thread in self._threads:
-            thread.join(60)
-
-
-def _tasks() -> Iterator[int]:
-    """Processes below this one that run a task: the server's grandchildren, less those that are ending."""
-    children: dict[int, list[int]] = {}
-    servers = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-            command = (path / "cmdline").read_text()
-        except (OSError, ProcessLookupError):
-            continue
-        children.setdefault(parent, []).append(int(path.name))
-        if "bt_runner.task_server" in command:
-            servers.append((int(path.name), parent))
-    below = _below(os.getpid(), children)
-    roots = [pid for pid, parent in servers if pid in below and parent not in dict(servers)]
-    for root in roots:
-        for keeper in children.get(root, []):
-            yield from (task for task in children.get(keeper, []) if _has_memory(task))
-
-
-def _below(pid: int, children: dict[int, list[int]]) -> set[int]:
-    found = set(children.get(pid, []))
-    return found.union(*(_below(child, children) for child in found)) if found else found
-
-
-def _has_memory(pid: int) -> bool:
-    """False of a process that is ending: its task has told so, and the next one has started."""
-    try:
-        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
-    except OSError:
-        return False
-
-
-def _is_alive(pid: int) -> bool:
-    status = Path(f"/proc/{pid}/status")
-    try:
-        return "State:\tZ" not in status.read_text()
-    except OSError:
-        return False
-
-
 @pytest.mark.slow
 def test_every_stage_can_be_ended_and_run_again(
     store: RetryingClient, tiny_folder: Path, tmp_path: Path, environment: str, monkeypatch: pytest.MonkeyPatch
@@ -197,14 +108,13 @@ def test_every_stage_can_be_ended_and_run_again(
         "config": json.dumps({"model": str(tiny_folder)}),
     }
     surroundings = {"MLFLOW_TRACKING_URI": store.settings.uri, "BT_STRATEGY": "p", "BT_RESPONSE_CACHE": ""}
-    preemption = Preemption()
-    done = run_locally(pipeline, tmp_path / "root", parameters, surroundings, on_event=preemption.tell)
-    preemption.join()
+    with Preemption() as preemption:
+        done = run_locally(pipeline, tmp_path / "root", parameters, surroundings, on_event=preemption.tell)
 
     missed = set(done.tasks) - set(preemption.ended)
     assert missed <= {"gate"}, "only what takes no time may have been done before it could be ended"
-    assert not preemption.late
-    assert done.log.read_text().count("Terminated") == len(preemption.ended)
+    assert len(set(preemption.ended)) == len(preemption.ended) == preemption.kills
+    assert preemption.late == 0
     outcome = json.loads(done.tasks["promote"].artifacts["outcome"].read_text(encoding="utf-8"))
     assert (outcome["outcome"], outcome["version"]) == ("promoted", 1)
     name = registry_name("tests.retrain.toy:task")
