@@ -12,7 +12,7 @@ from bt_tasks.continents import CONTINENTS, cities
 LABELS = tuple(CONTINENTS.values())
 INSTRUCTIONS = (
     "Name the continent that the city lies on. Answer with the name alone.",
-    "Say on which continent this city is to be requests, in one or two words.",
+    "Say on which continent this city is to be found, in one or two words.",
     "You know geography well: give the continent of the city that you are shown.",
     "On which of the five continents does the city lie? Give its name and nothing else.",
 )

@@ -36,7 +36,7 @@ def config_names(task: str) -> list[str]:
     """The names of the configurations that come with a task.
 
     Raises:
-        ConfigError: when the task cannot be spec, or its package cannot be imported.
+        ConfigError: when the task cannot be found, or its package cannot be imported.
     """
     folder, stem = _configs_of(task)
     return sorted(file.stem.removeprefix(f"{stem}-") for file in folder.glob(f"{stem}-*.yaml"))
@@ -56,5 +56,5 @@ def _configs_of(task: str) -> tuple[Path, str]:
             f"The package of task `{task}` fails on import ({type(error).__name__}: {error}): mend it."
         ) from None
     if spec is None or spec.origin is None:
-        raise ConfigError(f"The task `{task}` was not spec, and so were none of its configurations: see `bt tasks`.")
+        raise ConfigError(f"The task `{task}` was not found, and so were none of its configurations: see `bt tasks`.")
     return Path(spec.origin).parent / "configs", module.rpartition(".")[2]

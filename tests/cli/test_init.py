@@ -63,7 +63,7 @@ def test_what_it_writes_is_clean(name: str, rules: str, bt: Bt, tmp_path: Path) 
     ("name", "sentence"),
     [
         ("class", "`class` is a keyword of Python"),
-        ("json", "`json` is the name of an installed package, which would be imported in its place"),
+        ("json", "`json` is the name of an installed package, which Python would import instead"),
         ("dspy", "`dspy` is the name of an installed package"),
         ("bt_core", "`bt_core` is the name of an installed package"),
         ("iris", "`iris` is a built-in task (see `bt tasks`)"),

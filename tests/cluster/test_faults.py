@@ -190,7 +190,7 @@ def test_certificates_of_ones_own(server: ApiServer, bt: Bt, tmp_path: Path, mon
         ({"host": "http://kubeflow:http"}, "`http://kubeflow:http` is no address of Kubeflow"),
         ({"host": "https://me:hunter2@kubeflow.example.com"}, "holds a user name or password"),
         ({"host": "me:hunter2@kubeflow.example.com"}, "holds a user name or password"),
-        ({"host": "http://a", "environment": {"KF_PIPELINES_TOKEN": "hunter2\nhunter2"}}, "The token has a line break"),
+        ({"host": "http://a", "environment": {"KF_PIPELINES_TOKEN": "hunter2\nhunter2"}}, "holds a line break"),
         ({"host": "http://a", "environment": {"KF_PIPELINES_TOKEN": "“hunter2”"}}, "or a character of no token"),
         ({"host": "http://a", "ca_file": Path("gone.pem")}, "The CA file gone.pem does not exist"),
         ({"host": "http://a", "token_file": Path("gone")}, "The token file gone cannot be read (No such file"),

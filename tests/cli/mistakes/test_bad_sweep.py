@@ -97,7 +97,7 @@ def test_a_folder_of_something_else(bt: Bt, tmp_path: Path) -> None:
     ended = bt("sweep", *TASK, "--out", "photos")
     assert (ended.status, ended.sentence.partition(":")[0]) == (
         2,
-        "The --out folder photos is not empty and no sweep's (a.png)",
+        "The --out folder photos is not empty and holds no sweep (a.png)",
     )
     assert [path.name for path in (tmp_path / "photos").iterdir()] == ["a.png"]
 
