@@ -1,7 +1,7 @@
 """Prepare: check the whole configuration, split the data, and write the program that the run starts from."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from bt_core.lm.runner import Runner
 from bt_core.lm.states import vanilla_states
 from bt_core.models import BaseModel, resolve_model
 from bt_core.program import Program, program_sha256, write_program
-from bt_core.records import StageReport, Usage, canonical_json, sha256_text, write_jsonl
+from bt_core.records import Row, StageReport, Usage, canonical_json, sha256_text, write_jsonl
 from bt_core.steps.engines import open_engine
 from bt_core.steps.start import Start
 from bt_core.task import Task, load_task
@@ -44,13 +44,8 @@ def prepare(
     splits = load_splits(task, config.data, config.rows, data_seed, config.columns)
     model = resolve_model(config.model, start.program.model_revision if start else None)
     vanilla = start.state(task, config, model) if start else _vanilla(task, config, model)
-    usage = Usage()
-    if config.decoding.calibration != "none":
-        engine = engine or open_engine(vanilla, config)
-        usage_before = engine.usage
-        runner = Runner(task, config, engine, start.folder if start else program)
-        (vanilla,) = runner.calibrate([vanilla], splits["train"], "prepare calibrate")
-        usage = engine.usage - usage_before
+    folder = start.folder if start else program
+    vanilla, usage = _with_label_priors(vanilla, task, config, engine, folder, splits["train"])
     write_program(vanilla, program, start.adapters if start else None)
     for name, path in (("train", train), ("val", val), ("test", test)):
         write_jsonl(path, splits[name])
@@ -88,3 +83,18 @@ def _vanilla(task: Task, config: Config, model: BaseModel) -> Program:
     decoding = config.decoding.model_dump(mode="json")
     states = vanilla_states(task)
     return Program(config.task, model.id, model.revision, states, decoding, task_settings=config.task_settings)
+
+
+def _with_label_priors(
+    vanilla: Program, task: Task, config: Config, engine: Engine | None, folder: Path, train: Sequence[Row]
+) -> tuple[Program, Usage]:
+    """The program with its label priors, where `decoding.calibration` asks for them, and what they took.
+
+    `folder` holds the program's adapters.
+    """
+    if config.decoding.calibration == "none":
+        return vanilla, Usage()
+    engine = engine or open_engine(vanilla, config)
+    usage_before = engine.usage
+    (calibrated,) = Runner(task, config, engine, folder).calibrate([vanilla], train, "prepare calibrate")
+    return calibrated, engine.usage - usage_before

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bt_core.config import WriterConfig
 from bt_core.errors import ConfigError
-from bt_core.lm.instruction_writer import InstructionWriter
+from bt_core.lm.optimisers.instruction_writer import InstructionWriter
 from bt_core.lm.states import vanilla_states
 from bt_core.program import Demos, Program, write_program
 from bt_core.records import Row, StageReport, Trace, canonical_json, read_jsonl, read_traces, row_id

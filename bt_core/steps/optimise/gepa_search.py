@@ -14,7 +14,7 @@ from gepa.core.adapter import EvaluationBatch
 
 from bt_core.config import Config
 from bt_core.engine.base import Engine
-from bt_core.lm.instruction_writer import InstructionWriter, faults_pass, library
+from bt_core.lm.optimisers.instruction_writer import InstructionWriter, faults_pass, library
 from bt_core.program import Program
 from bt_core.records import Row, StageReport, Trace
 from bt_core.steps.optimise.candidate_pool import CandidatePool, too_small

@@ -1,7 +1,7 @@
 """`m`: MIPROv2, which chooses instructions that an LM proposes and bootstrapped demonstrations together.
 
-Paper: Opsahl-Ong et al. 2024 (arXiv 2406.11695). The search is DSPy's (`bt_core/lm/mipro.py`), over this project's
-program runs. It starts from the incoming program, so that `g -> m` goes on with the instructions that `g` found.
+Paper: Opsahl-Ong et al. 2024 (arXiv 2406.11695). The search is DSPy's (`bt_core/lm/optimisers/mipro.py`), over this
+project's program runs. It starts from the incoming program, so that `g -> m` goes on with the instructions that `g` found.
 """
 
 import math
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bt_core.config import Config, MiproConfig
 from bt_core.engine.base import Engine
-from bt_core.lm.mipro import MiproSearch
+from bt_core.lm.optimisers.mipro import MiproSearch
 from bt_core.records import StageReport
 from bt_core.steps.optimise.candidate_pool import CandidatePool, too_small
 from bt_core.steps.optimise.writer import open_writer

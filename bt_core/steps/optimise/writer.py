@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from bt_core.config import WriterConfig
 from bt_core.engine.base import Sampling
 from bt_core.errors import ConfigError
-from bt_core.lm.instruction_writer import InstructionWriter
+from bt_core.lm.optimisers.instruction_writer import InstructionWriter
 from bt_core.steps.session import Session
 from bt_core.steps.teacher import teacher_session
 

@@ -15,8 +15,8 @@ from typing import Any
 import dspy
 
 from bt_core.config import MiproConfig
-from bt_core.lm.instruction_writer import InstructionWriter, faults_pass, library
 from bt_core.lm.modules import adapter_of, predictors_of
+from bt_core.lm.optimisers.instruction_writer import InstructionWriter, faults_pass, library
 from bt_core.program import Demos, Program
 from bt_core.records import Row
 from bt_core.task import Task
