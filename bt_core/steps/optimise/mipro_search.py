@@ -1,7 +1,8 @@
 """`m`: MIPROv2, which chooses instructions that an LM proposes and bootstrapped demonstrations together.
 
 Paper: Opsahl-Ong et al. 2024 (arXiv 2406.11695). The search is DSPy's (`bt_core/lm/optimisers/mipro.py`), over this
-project's program runs. It starts from the incoming program, so that `g -> m` goes on with the instructions that `g` found.
+project's program runs. It starts from the incoming program, so that `g -> m` goes on with the instructions that `g`
+found.
 """
 
 import math
