@@ -81,7 +81,9 @@ def test_a_server_takes_the_corpus_place() -> None:
     ]
 
 
-@pytest.mark.parametrize(("answer", "sentence"), [({"error": "down"}, "no `topk`"), ("<html>", "answered no JSON")])
+@pytest.mark.parametrize(
+    ("answer", "sentence"), [({"error": "down"}, "did not answer with `topk` passages"), ("<html>", "answered no JSON")]
+)
 def test_a_server_with_another_protocol_is_reported(answer: Any, sentence: str) -> None:
     with serving(lambda request: answer) as service, pytest.raises(WorldError, match=sentence):
         ColbertServer(service.url).search("x", 3)
