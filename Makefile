@@ -39,7 +39,7 @@ lint: $(STAMP) ## style, types and architecture alone
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache --no-logo
 
-format: $(STAMP) ## mend the style
+format: $(STAMP) ## fix the style
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format .
 

@@ -88,7 +88,7 @@ def read_rows(path: Path) -> list[Row]:
             return [dict(row) for row in reader(str(path), keep_in_memory=True, cache_dir=scratch)]
     except Exception as error:  # datasets wraps the errors of several parsers
         reason = first_line(error.__cause__ or error)
-        raise DataError(f"{path} cannot be read as {KINDS[path.suffix]} ({reason}): mend the file.") from None
+        raise DataError(f"{path} cannot be read as {KINDS[path.suffix]} ({reason}): correct the file.") from None
 
 
 def check_disjoint(task: Task, splits: Mapping[str, Sequence[Row]]) -> None:
@@ -152,7 +152,9 @@ def _renamed(rows: Sequence[Row], columns: Mapping[str, str], source: str) -> li
         missing = [f"`{name}` (for `{own}`)" for own, name in columns.items() if name not in row]
         if missing:
             has = ", ".join(sorted(row)) or "none"
-            raise DataError(f"{source}, row {number}: no column {', '.join(missing)} (it has {has}): mend `columns`.")
+            raise DataError(
+                f"{source}, row {number}: no column {', '.join(missing)} (it has {has}): correct `columns`."
+            )
     return [
         {name: value for name, value in row.items() if name not in taken}
         | {own: row[name] for own, name in columns.items()}
@@ -220,7 +222,9 @@ def _checked(task: Task, rows: list[Row], source: str) -> list[Row]:
             )
         foreign = [f"`{column}` holds {value!r:.40}" for column, value in row.items() if not _is_json(value)]
         if foreign:
-            raise DataError(f"{source}, row {number}: {', '.join(foreign)}, which is no JSON: mend or drop the column.")
+            raise DataError(
+                f"{source}, row {number}: {', '.join(foreign)}, which is no JSON: correct or drop the column."
+            )
     return rows
 
 

@@ -53,7 +53,7 @@ def _configs_of(task: str) -> tuple[Path, str]:
         spec = None
     except Exception as error:  # a user's package may raise anything while it is imported
         raise ConfigError(
-            f"The package of task `{task}` fails on import ({type(error).__name__}: {error}): mend it."
+            f"The package of task `{task}` fails on import ({type(error).__name__}: {error}): correct it."
         ) from None
     if spec is None or spec.origin is None:
         raise ConfigError(f"The task `{task}` was not found, and so were none of its configurations: see `bt tasks`.")

@@ -58,7 +58,9 @@ def test_a_file_that_was_rewritten_is_read_again(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize("value", [datetime(2026, 1, 1), b"red", float("nan")])
 def test_a_value_that_is_no_json_is_named(value: object) -> None:
     task = toy.make(data=lambda: [row | {"extra": value} for row in toy.rows()])
-    with pytest.raises(DataError, match=r"The data of task `toy`, row 1: `extra` holds .*, which is no JSON: mend or"):
+    with pytest.raises(
+        DataError, match=r"The data of task `toy`, row 1: `extra` holds .*, which is no JSON: correct or"
+    ):
         load_splits(task, "", SIZES, 0)
 
 

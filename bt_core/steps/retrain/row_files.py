@@ -84,7 +84,7 @@ def _checked(task: Task, rows: list[Row], source: str) -> list[Row]:
         if missing:
             has = ", ".join(sorted(row)) or "none"
             raise DataError(
-                f"{source}, row {number}: no column `{'`, `'.join(missing)}` (it has {has}): mend the row, or name"
+                f"{source}, row {number}: no column `{'`, `'.join(missing)}` (it has {has}): correct the row, or name"
                 " the column in `columns`."
             )
     return rows

@@ -60,7 +60,7 @@ def test_a_named_config_of_a_package_that_fails_on_import(bt: Bt, tmp_path: Path
     ended = bt("run", "--task", "broken.task:task", "--config", "paper")
     assert (ended.status, ended.out) == (2, "")
     assert ended.sentence == (
-        "The package of task `broken.task:task` fails on import (ZeroDivisionError: division by zero): mend it."
+        "The package of task `broken.task:task` fails on import (ZeroDivisionError: division by zero): correct it."
     )
 
 
