@@ -1,8 +1,11 @@
 """What `lint-imports` cannot say: who may import which library, what stays light, and how big things may grow."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -22,13 +25,13 @@ PACKAGES = (
     "bt_cluster",
     "bt_cli",
 )
-MOST_LINES, MOST_FUNCTION_LINES, MOST_BODY_LINES = 400, 50, 20
+MOST_LINES, MOST_FUNCTION_LINES, MOST_BODY_LINES, MOST_FILES = 400, 50, 20, 15
 
 #: Library -> the only files that may import it, at any depth of a file.
 OWNERS = {
-    "torch": ("bt_core/engine/*.py", "bt_core/models.py"),
-    "transformers": ("bt_core/engine/*.py", "bt_core/models.py"),
-    "peft": ("bt_core/engine/*.py",),
+    "torch": (*(f"bt_core/engine/{room}/*.py" for room in ("tokens", "cpu", "local", "training")), "bt_core/models.py"),
+    "transformers": (*(f"bt_core/engine/{room}/*.py" for room in ("tokens", "local", "training")), "bt_core/models.py"),
+    "peft": ("bt_core/engine/local/transformers_engine.py", "bt_core/engine/training/*.py"),
     "dspy": ("bt_core/lm/*.py", "bt_tasks/*.py"),
     "huggingface_hub": ("bt_core/models.py", "bt_core/bundle/card.py"),
     "datasets": ("bt_core/data.py",),
@@ -183,3 +186,26 @@ def test_component_bodies_reach_no_module_level_name(path: Path) -> None:
 
 def test_there_are_components() -> None:
     assert {path.parent.name for path in COMPONENTS} >= {"prepare_data", "bootstrap_traces", "evaluate", "register"}
+
+
+def test_every_folder_has_its_layers() -> None:
+    """A new file in any folder is refused by import-linter until it has its place."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    exhaustive = {folder for contract in contracts if contract.get("exhaustive") for folder in contract["containers"]}
+    independent = {
+        name.removesuffix(".*").removesuffix(".*")
+        for contract in contracts
+        if contract["type"] == "independence"
+        for name in (module.removesuffix(".component") for module in contract["modules"])
+    }
+    folders = {path.parent for path in FILES if path.stem not in ("__init__", "component")}
+    dotted = {re.sub(r"^(components|pipelines)\b", r"bt_\1", _name(folder).replace("/", ".")) for folder in folders}
+    assert dotted <= exhaustive | independent
+
+
+def test_folders_stay_small() -> None:
+    tests = sorted(ROOT.glob("tests/**/*.py")) + sorted(ROOT.glob("benchmarks/**/*.py"))
+    sizes = Counter(_name(path.parent) for path in [*FILES, *tests] if path.stem != "__init__")
+    assert {folder for folder, size in sizes.items() if size > MOST_FILES} == {"bt_cli/commands"}, "a file per command"
