@@ -122,7 +122,10 @@ def existing(api: Api, experiment: str | None, name: str) -> list[Any]:
 
 
 def remove(api: Api, schedule: Any) -> None:
-    """Delete a schedule; the runs that it started stay. A schedule that does not exist any more is no error."""
+    """Delete a schedule, and with it the workflows of its runs that are going on (docs/kubeflow.md).
+
+    A schedule that does not exist any more is no error.
+    """
     delete = api.recurring_runs.recurring_run_service_delete_recurring_run
     api.call(f"delete the schedule {schedule.display_name}", delete, schedule.recurring_run_id, expected=(404,))
 
