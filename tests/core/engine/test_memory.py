@@ -99,7 +99,9 @@ def test_batches_are_halved_until_they_fit(
 @pytest.mark.slow
 def test_passes_that_are_split_need_little_memory(tiny_model: BaseModel, tmp_path: Path) -> None:
     code = ENGINE.format(kind="dict(labels=('yes', 'no'))", broad=1_280)
-    budget, _ = _printed(code, tiny_model, 80 << 20, tmp_path)
+    # oneDNN compiles its kernels for the processor: beside them, 80 MB were too little on one with AVX512-FP16. Without
+    # splitting, 400 MB are too little (above).
+    budget, _ = _printed(code, tiny_model, 128 << 20, tmp_path)
     assert budget == 1_000_000
 
 
