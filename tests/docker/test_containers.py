@@ -147,6 +147,12 @@ def test_the_image_says_what_it_is(stack: Stack) -> None:
     assert stack.bt(*config["Healthcheck"]["Test"][1:]) == ""
 
 
+def test_the_history_does_not_name_the_index_that_torch_came_from(stack: Stack) -> None:
+    history = [layer["CreatedBy"] for layer in stack.client.images.get(IMAGE).history()]
+    assert any("constraints.txt" in command for command in history)
+    assert not any("TORCH_INDEX" in command for command in history)
+
+
 def test_any_user_has_a_home_and_only_that(stack: Stack) -> None:
     probe = "id -u; touch ~/it ~/.cache/it; touch /opt/bt/it 2> /dev/null || echo refused; tail -n +3 /proc/net/dev"
     user, refused, interface = stack.bt("sh", "-c", probe).splitlines()
