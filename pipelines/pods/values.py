@@ -65,7 +65,7 @@ def _public(values: dict[str, str]) -> dict[str, str]:
     wrong = [f"may not set {name} ({OWN_VARIABLES[name]})" for name in values if name in OWN_VARIABLES]
     secret = [name for name, value in values.items() if _SECRET_NAME.search(name) or CREDENTIALS.search(value)]
     if secret:
-        named = f"may not hold {', '.join(secret)}, by name or value a secret"
+        named = f"may not hold {', '.join(secret)}, a secret to judge by its name or its value"
         wrong.append(f"{named}: take it from the cluster by `secrets`")
     if wrong:
         raise refuse(" and ".join(wrong))
