@@ -9,7 +9,8 @@ import runpy
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -96,18 +97,23 @@ def report_tasks() -> None:
 
     It only returns the pipeline's outputs. Each task, importers and cached ones too, goes through one function.
     """
-    from kfp.local.orchestrator import task_executor
+    from kfp.local.orchestrator import enhanced_dag_orchestrator, task_executor
 
-    execute = task_executor.execute_single_task
+    execute_task, execute_single_task = enhanced_dag_orchestrator.execute_task, task_executor.execute_single_task
+    around = Surroundings()
+
+    def execute(task_name: str, task_spec: Any, **call: Any) -> Any:
+        with around.inside(task_spec):
+            return execute_task(task_name=task_name, task_spec=task_spec, **call)
 
     def execute_and_report(**call: Any) -> Any:
-        task = _label_and_title(call["task_name"], call["task_spec"], call["io_store"])
+        task = around.label_and_title(call["task_name"], call["task_spec"], call["io_store"])
         send(Kind.STARTED, task)
         started = time.monotonic()
         outputs: Mapping[str, Any] = {}
         ok = False
         try:
-            outputs, status = execute(**call)
+            outputs, status = execute_single_task(**call)
             ok = status.name == "SUCCESS"
             return outputs, status
         finally:
@@ -115,26 +121,62 @@ def report_tasks() -> None:
             folder = Path(call["pipeline_root"], call["pipeline_resource_name"])
             send(Kind.ENDED, {**task, "ok": ok, "seconds": seconds, **_as_json(outputs, folder)})
 
+    enhanced_dag_orchestrator.execute_task = execute
     task_executor.execute_single_task = execute_and_report
     # It says so at every task, and rightly: a display name has no effect here.
     warnings.filterwarnings("ignore", message=r"Task .*: settings \['display_name'\] have no effect")
 
 
-def _label_and_title(task_name: str, task_spec: Any, io_store: Any) -> dict[str, str]:
-    """The stage that the task was compiled with, or the task's own name, and its title.
+class Surroundings:
+    """The tasks that the running one is inside: pipelines, loops and their iterations, the outermost first."""
 
-    A task of a pipeline inside the pipeline has its stage from there; one of several shards adds which it is.
-    """
-    from kfp.local.orchestrator.orchestrator_utils import OrchestratorUtils
+    def __init__(self) -> None:
+        self._tasks: list[Any] = []
 
-    arguments = OrchestratorUtils.make_task_arguments(task_spec.inputs, io_store)
-    label, title = str(arguments.get("stage") or task_name), task_spec.task_info.name
-    if "stage" in arguments and task_spec.inputs.parameters["stage"].HasField("component_input_parameter"):
-        title = f"{label} {title}"
-    if "shard" in arguments:
-        number, count = int(arguments["shard"]) + 1, int(arguments["shards"])
-        label, title = f"{label}.{number}of{count}", f"{title} {number} of {count}"
-    return {"label": label, "title": title}
+    @contextmanager
+    def inside(self, task_spec: Any) -> Iterator[None]:
+        """A context in which a task runs, with those inside it."""
+        self._tasks.append(task_spec)
+        try:
+            yield
+        finally:
+            self._tasks.pop()
+
+    def label_and_title(self, task_name: str, task_spec: Any, io_store: Any) -> dict[str, str]:
+        """The running task's label, which no other task of the run has, and its title.
+
+        The label is the stage, or the task's name where it has none. In a loop over seeds it is the first word of the
+        title, behind the seed; in a loop over shards, the stage and which shard it is.
+        """
+        from kfp.local.orchestrator.orchestrator_utils import OrchestratorUtils
+
+        arguments = OrchestratorUtils.make_task_arguments(task_spec.inputs, io_store)
+        label, title = str(arguments.get("stage") or task_name), task_spec.task_info.name
+        items = [item for item in map(_item, self._tasks) if item is not None]
+        seeds = items[:-1] if "shard" in arguments else items
+        is_inner = "stage" in arguments and task_spec.inputs.parameters["stage"].HasField("component_input_parameter")
+        if seeds:  # steps of one kind and number have the same stage everywhere in the tree
+            label = (self._pipeline_title() if is_inner else title).split()[0]
+        if is_inner:
+            title = f"{label} {title}"
+        if "shard" in arguments:
+            number, count = int(arguments["shard"]) + 1, int(arguments["shards"])
+            label, title = f"{label}.{number}of{count}", f"{title} {number} of {count}"
+        prefix = "".join(f"s{seed}." for seed in seeds)
+        return {"label": prefix + label, "title": prefix + title}
+
+    def _pipeline_title(self) -> str:
+        """The title of the innermost pipeline; loops and iterations have none of their own."""
+        titles = [task.task_info.name for task in self._tasks if not task.task_info.name.startswith("for-loop")]
+        return str(titles[-1])
+
+
+def _item(task_spec: Any) -> int | None:
+    """The item of an iteration, which is a seed or a shard in our loops; None for any other task."""
+    values = [value for name, value in task_spec.inputs.parameters.items() if "loop-item" in name]
+    if not values or not values[0].runtime_value.constant.HasField("number_value"):
+        return None
+    return int(values[0].runtime_value.constant.number_value)
 
 
 def _as_json(outputs: Mapping[str, Any], folder: Path) -> dict[str, Any]:

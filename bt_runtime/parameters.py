@@ -29,7 +29,7 @@ def overrides(
         config: any settings as JSON; empty for none. The other parameters win over it, `data_seed` excepted.
         task, model, data: as in the configuration; empty where not set.
         seed: of the run; -1 where not set.
-        data_seed: of the splits, where `config` has none; -1 where not set.
+        data_seed: of the splits, where `config` has none; -1 or the run's own seed where not set.
         rows: how many rows each split gets, by its name; -1 where not set.
 
     Raises:
@@ -37,7 +37,7 @@ def overrides(
     """
     chosen_rows = _set(rows or {})
     return merge(
-        _set({"data_seed": data_seed}),
+        _set({"data_seed": UNSET if data_seed == seed else data_seed}),
         _json_object(config),
         _set({"task": task, "model": model, "data": data, "seed": seed}),
         {"rows": chosen_rows} if chosen_rows else {},

@@ -60,7 +60,7 @@ def begin(
     return config, report, found.dump() if found else ""
 
 
-def stop_early(config: Config, reason: str) -> None:
+def stop_early(reason: str) -> None:
     """Record on the pipeline run why it ended early; with an empty reason, it did not."""
     if reason:
         tags = {OUTCOME_TAG: STOPPED, REASON_TAG: reason}

@@ -4,7 +4,6 @@ The model's files are the program directory and MLflow's own descriptions, witho
 module from the installation and calls `_load_pyfunc`.
 """
 
-import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
@@ -13,6 +12,7 @@ from typing import Any
 
 from bt_core.config import resolve_config
 from bt_core.program import read_program
+from bt_core.steps.handover import copy_program
 from bt_core.task import load_task
 from bt_tracking.connection import quieten
 
@@ -32,7 +32,7 @@ def save_model(program: Path, folder: Path) -> None:
 
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch, Path(PROGRAM).name)
-        shutil.copytree(program, copy)
+        copy_program(program, copy)
         pyfunc.save_model(
             path=str(folder),
             loader_module=__name__,

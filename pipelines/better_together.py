@@ -1,9 +1,9 @@
 """One strategy as a pipeline, unrolled while it is compiled.
 
-    prepare -> per step k: bootstrap -> optimise -> select -> ... -> evaluate -> register
+    prepare -> per step k: bootstrap -> optimise -> ... -> evaluate
 
-A step starts from the program of the step before it. `select` keeps the best program so far by validation, and the
-last one that it keeps is evaluated and shipped.
+A step starts from the program of the step before it, and keeps the best program so far by validation beside its own.
+The best one after the last step is evaluated and shipped.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,12 @@ from typing import Any
 from kfp import dsl
 
 from bt_components.prepare_data.component import prepare_data
-from bt_components.register.component import register
 from bt_core.errors import ConfigError
 from bt_core.strategy import Strategy, format_strategy, strategy_slug
 from bt_pipelines.pods.apply import pipeline_config
 from bt_pipelines.pods.profile import MOST_SHARDS, Profile
 from bt_pipelines.pods.values import CREDENTIALS
-from bt_pipelines.tasks import Tasks, add_steps, legend
-from bt_runtime.parameters import UNSET
+from bt_pipelines.tasks import PIPELINE, Tasks, add_steps, legend
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ def build(strategy: Strategy, options: Options = DEFAULT_OPTIONS) -> Any:
     tasks = Tasks(strategy_slug(strategy), options.whole_profile)
 
     @dsl.pipeline(
-        name=f"better-together-{strategy_slug(strategy)}",
+        name=PIPELINE,
         pipeline_config=pipeline_config(options.whole_profile),
         display_name=f"BetterTogether {arrows}",
         description=f"Optimises an LM program by the strategy {arrows} ({legend([strategy])}){options.suffix} "
@@ -102,7 +100,7 @@ def build(strategy: Strategy, options: Options = DEFAULT_OPTIONS) -> Any:
         prepared = prepare_data(
             task=task,
             seed=seed,
-            data_seed=UNSET,
+            data_seed=seed,
             model=model,
             data=data,
             train_rows=train_rows,
@@ -110,22 +108,7 @@ def build(strategy: Strategy, options: Options = DEFAULT_OPTIONS) -> Any:
             test_rows=test_rows,
             config=config,
         )
-        _add_tasks(tasks, strategy, tasks.add_prepared(prepared, "prepare data"))
+        outputs = tasks.add_prepared(prepared)
+        tasks.add_evaluation(add_steps(tasks, strategy, outputs), outputs)
 
     return better_together
-
-
-def _add_tasks(tasks: Tasks, strategy: Strategy, data: Any) -> None:
-    """Add every step, the evaluation and the summary."""
-    config = data["config"]
-    best = add_steps(tasks, strategy, data)
-    results = tasks.add_evaluation(best, data)
-    summary = register(
-        program=best,
-        results=results,
-        reports=tasks.reports,
-        config=config,
-        strategy=format_strategy(strategy),
-    )
-    summary.set_caching_options(False)  # its reports hold wall times and run ids
-    tasks.configure(summary, "register result")

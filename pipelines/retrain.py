@@ -19,7 +19,7 @@ from bt_components.record_outcome.component import record_outcome
 from bt_core.strategy import Strategy, format_strategy, strategy_slug
 from bt_pipelines.better_together import DEFAULT_OPTIONS, Options
 from bt_pipelines.pods.apply import pipeline_config
-from bt_pipelines.tasks import Tasks, add_steps, legend
+from bt_pipelines.tasks import PIPELINE, Tasks, add_steps, legend
 
 
 def build_retrain(strategy: Strategy, options: Options = DEFAULT_OPTIONS) -> Any:
@@ -32,7 +32,7 @@ def build_retrain(strategy: Strategy, options: Options = DEFAULT_OPTIONS) -> Any
     tasks = Tasks(strategy_slug(strategy), options.whole_profile)
 
     @dsl.pipeline(
-        name="better-together-retrain",
+        name=PIPELINE,
         pipeline_config=pipeline_config(options.whole_profile),
         display_name=f"BetterTogether retraining {arrows}",
         description=f"Makes a challenger by the strategy {arrows} ({legend([strategy])}){options.suffix} from the "
@@ -46,7 +46,7 @@ def build_retrain(strategy: Strategy, options: Options = DEFAULT_OPTIONS) -> Any
         with dsl.ExitHandler(exit_handler, name="retraining"):
             fresh = fresh_data(task=task, seed=seed, model=model, data=data, config=config)
             _configure_uncached(tasks, fresh, "fresh data")
-            gated = gate(report=fresh.outputs["report"], config=fresh.outputs["config"])
+            gated = gate(report=fresh.outputs["Output"])
             _configure_uncached(tasks, gated, "is there enough to do?")
             with dsl.If(gated.outputs["Output"] == "", name="there is"):
                 _add_challenge(tasks, strategy, fresh.outputs)
@@ -56,19 +56,13 @@ def build_retrain(strategy: Strategy, options: Options = DEFAULT_OPTIONS) -> Any
 
 def _add_challenge(tasks: Tasks, strategy: Strategy, data: Any) -> None:
     """Add every task after the gate."""
-    champion = {name: data[name] for name in ("champion", "incumbent", "config")}
-    tasks.add(drift_report, "drift", "report", uses_model=True, rows=data["rows"], **champion)
-    best = add_steps(tasks, strategy, data)
-    inputs = {"challenger": best, "test": data["test"], **champion}
-    compared = tasks.add(challenge_champion, "challenge", "on fresh sealed rows", uses_model=True, **inputs)
+    champion, rows = data["champion"], data["rows"]
+    tasks.add(drift_report, "drift", "drift report", rows=rows, champion=champion)
+    program = add_steps(tasks, strategy, data)
+    inputs = {"champion": champion, "program": program, "test": data["test"]}
+    compared = tasks.add(challenge_champion, "challenge", "challenge on fresh sealed rows", **inputs)
     compared.set_caching_options(False)  # every run scores on the sealed rows itself
-    promoted = promote(
-        program=best,
-        data_report=data["report"],
-        comparison=compared.outputs["Output"],
-        incumbent=data["incumbent"],
-        config=data["config"],
-    )
+    promoted = promote(program=program, champion=champion, rows=rows, comparison=compared.outputs["Output"])
     _configure_uncached(tasks, promoted, "promote if better")
 
 

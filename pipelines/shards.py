@@ -32,6 +32,7 @@ class Results(NamedTuple):
     """The outputs of `sharded_evaluation`, which are those of `evaluate`."""
 
     results: dsl.Dataset
+    shipped: dsl.Model
     Output: str
 
 
@@ -39,11 +40,9 @@ def sharded_bootstrap(shards: int, configure: Configure) -> Any:
     """A component in place of `bootstrap_traces`; call this while no other pipeline is being built."""
 
     @dsl.pipeline(name="sharded-bootstrap")
-    def sharded_bootstrap(
-        program: dsl.Input[dsl.Model], train: dsl.Input[dsl.Dataset], config: str, stage: str
-    ) -> Traces:
-        parts, reports = _run(shards, configure, "shard", program=program, rows=train, config=config, stage=stage)
-        merged = merge_traces(parts=parts, reports=reports, train=train, config=config, stage=stage)
+    def sharded_bootstrap(program: dsl.Input[dsl.Model], rows: dsl.Input[dsl.Dataset], stage: str) -> Traces:
+        parts, reports = _run(shards, configure, "shard", program=program, rows=rows, stage=stage)
+        merged = merge_traces(parts=parts, reports=reports, program=program, rows=rows, stage=stage)
         configure(merged, "traces of all shards")
         return Traces(merged.outputs["traces"], merged.outputs["Output"])
 
@@ -58,17 +57,16 @@ def sharded_evaluation(shards: int, configure: Configure) -> Any:
         vanilla: dsl.Input[dsl.Model],
         program: dsl.Input[dsl.Model],
         test: dsl.Input[dsl.Dataset],
-        config: str,
         stage: str,
     ) -> Results:
         pairs = {}
         for name, scored in (("vanilla", vanilla), ("final", program)):
-            inputs = {"program": scored, "rows": test, "config": config, "stage": f"evaluate.{name}"}
+            inputs = {"program": scored, "rows": test, "stage": f"evaluate.{name}"}
             pairs[name], pairs[f"{name}_reports"] = _run(shards, configure, f"evaluate.{name} shard", name, **inputs)
-        merged = merge_evaluation(**pairs, test=test, config=config, stage=stage)
+        merged = merge_evaluation(**pairs, program=program, test=test, stage=stage)
         configure(merged, "on the test split")
         merged.set_caching_options(False)
-        return Results(merged.outputs["results"], merged.outputs["Output"])
+        return Results(*(merged.outputs[name] for name in Results._fields))
 
     return sharded_evaluation
 

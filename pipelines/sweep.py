@@ -1,9 +1,10 @@
 """Several strategies under several seeds as one pipeline: their prefix tree, unrolled when it is compiled.
 
-    per seed:  prepare -> per node of the tree: bootstrap (shared by its children) -> optimise -> per arm: score
-    then:      compare -> the winner's files, fetched by their URIs -> report
+    for each seed:  prepare -> per node of the tree: bootstrap (shared by its children) -> optimise -> scores
+    then:           compare -> the winner's program, fetched by its address -> report
 
-An arm is the last program of its strategy. The vanilla program is the same under every seed and is scored once.
+An arm is the last program of its strategy. The vanilla program is the same under every seed and is scored once. The
+seeds are a loop, so that the compiled file is as long for ten seeds as for one.
 """
 
 from collections.abc import Sequence
@@ -14,18 +15,29 @@ from kfp import dsl
 from bt_components.compare_arms.component import compare_arms
 from bt_components.prepare_data.component import prepare_data
 from bt_components.report_sweep.component import report_sweep
-from bt_components.score_program.component import score_program
+from bt_components.score_arms.component import score_arms
 from bt_core.errors import ConfigError
 from bt_core.statistics import DEFAULT_MARGIN
-from bt_core.steps.sweep.tree import SweepStage, check_sweep, tasks_a_seed
-from bt_core.strategy import Node, Strategy, format_strategy, prefix_tree
+from bt_core.steps.sweep.tree import check_sweep, position
+from bt_core.strategy import Strategy, format_strategy, prefix_tree
 from bt_pipelines.better_together import DEFAULT_OPTIONS, Options
 from bt_pipelines.pods.apply import pipeline_config
-from bt_pipelines.tasks import Tasks, legend
+from bt_pipelines.tasks import PIPELINE, Tasks, legend
 from bt_runtime.tracking import SWEEP
 
-#: The most reports that compare_arms can take: two copies, 300 to 400 bytes each, in one argument of 128 KB.
-MOST_REPORTS = 150
+#: The most arms: inputs of the component `score_arms`.
+MOST_ARMS = 16
+
+
+@dsl.pipeline(name="fetch")
+def fetch(address: str) -> dsl.Model:
+    """A program whose address is known only when the pipeline runs.
+
+    It is a pipeline around the importer, since Kubeflow starts an importer together with the pipeline that it is in,
+    and reads its address from that pipeline's parameters only (backend/src/v2/compiler/argocompiler/importer.go and
+    backend/src/v2/component/importer_launcher.go).
+    """
+    return dsl.importer(artifact_uri=address, artifact_class=dsl.Model, reimport=False).output
 
 
 def build_sweep(strategies: Sequence[Strategy], seeds: Sequence[int], options: Options = DEFAULT_OPTIONS) -> Any:
@@ -43,7 +55,7 @@ def build_sweep(strategies: Sequence[Strategy], seeds: Sequence[int], options: O
     tasks = Tasks(SWEEP, options.whole_profile)
 
     @dsl.pipeline(
-        name="better-together-sweep",
+        name=PIPELINE,
         pipeline_config=pipeline_config(options.whole_profile),
         display_name="BetterTogether sweep",
         description=f"Compares the strategies {arms} ({legend(strategies)}) under seeds {_listed(seeds)}.",
@@ -61,19 +73,14 @@ def build_sweep(strategies: Sequence[Strategy], seeds: Sequence[int], options: O
         command: str = "",
     ) -> None:
         chosen = {"task": task, "model": model, "data": data, "config": config}
-        rows = {"train_rows": train_rows, "val_rows": val_rows, "test_rows": test_rows}
-        prepared = []
-        for seed in seeds:
-            task_of_seed = prepare_data(seed=seed, data_seed=seeds[0], **chosen, **rows)
-            prepared.append(tasks.add_prepared(task_of_seed, f"s{seed} prepare data"))
-        _add_score(tasks, SweepStage(seeds[0], (), "score"), prepared[0]["program"], prepared[0])
-        for seed, outputs in zip(seeds, prepared, strict=True):
-            _add_tree(tasks, seed, prefix_tree(strategies), outputs)
+        sizes = {"train_rows": train_rows, "val_rows": val_rows, "test_rows": test_rows}
+        # The loop has no name: Kubeflow looks for the outputs of a named loop under another name.
+        with dsl.ParallelFor(items=list(seeds)) as seed:
+            prepared = prepare_data(seed=seed, data_seed=seeds[0], **chosen, **sizes)
+            scored = _add_tree(tasks, strategies, seeds[0], tasks.add_prepared(prepared))
         names = list(map(format_strategy, strategies))
         rules = {"strategies": names, "margin": margin, "alpha": alpha, "command": command}
-        config_of_first = prepared[0]["config"]
-        compared = compare_arms(reports=tasks.reports, config=config_of_first, **rules)
-        _add_report(tasks, compared, config_of_first)
+        _add_report(tasks, compare_arms(seeds=dsl.Collected(scored), **rules))
 
     return better_together_sweep
 
@@ -85,56 +92,36 @@ def _check(strategies: Sequence[Strategy], seeds: Sequence[int], options: Option
             "A sweep cannot be fused, since its strategies share their first steps: leave out `--fuse`, or `fuse` in"
             " the profile."
         )
-    reports = len(seeds) * tasks_a_seed(strategies) + 1
-    if reports > MOST_REPORTS:
+    if len(strategies) > MOST_ARMS:
         raise ConfigError(
-            f"The sweep has {reports} tasks to compare, and Kubeflow can hand over the reports of {MOST_REPORTS}: "
-            "name fewer seeds or strategies."
+            f"The sweep has {len(strategies)} strategies, and one task can score {MOST_ARMS}: name fewer."
         )
 
 
-def _add_tree(tasks: Tasks, seed: int, nodes: Sequence[Node], data: Any) -> None:
-    """Add the tree of one seed, and a score for each of its arms."""
+def _add_tree(tasks: Tasks, strategies: Sequence[Strategy], first_seed: int, data: Any) -> Any:
+    """Add the tree of one seed and the scores of its arms, and return the artifact of the scores."""
     programs: dict[Strategy, Any] = {(): data["program"]}
     traces: dict[Strategy, Any] = {}
-    for node in nodes:
-        parent = node.parent
+    for node in prefix_tree(strategies):
+        parent, number = node.parent, len(node.prefix)
         if parent not in traces:
-            label = SweepStage(seed, parent, "bootstrap").label
-            traces[parent] = tasks.add_bootstrap(label, programs[parent], data)
-        label = SweepStage(seed, node.prefix).label
-        programs[node.prefix] = tasks.add_step(label, node.kind, programs[parent], traces[parent], data)
-        if node.is_wanted:
-            _add_score(tasks, SweepStage(seed, node.prefix, "score"), programs[node.prefix], data)
-
-
-def _add_score(tasks: Tasks, stage: SweepStage, program: Any, data: Any) -> None:
-    inputs = {"program": program, "test": data["test"], "config": data["config"]}
-    scored = tasks.add(score_program, stage.label, "on the test split", uses_model=True, **inputs)
+            traces[parent] = tasks.add_bootstrap(number, position(parent, "bootstrap"), programs[parent], data)
+        step = number, node.kind, position(node.prefix)
+        programs[node.prefix] = tasks.add_step(*step, programs[parent], traces[parent], data)
+    arms = {f"arm_{number}": programs[strategy] for number, strategy in enumerate(strategies, start=1)}
+    inputs = {"vanilla": data["program"], "test": data["test"], "vanilla_seed": first_seed}
+    scored = tasks.add(score_arms, "score", "score on the test split", **inputs, **arms)
     scored.set_caching_options(False)  # every sweep scores on the test split itself
+    return scored.outputs["scored"]
 
 
-def _add_report(tasks: Tasks, compared: Any, config: Any) -> None:
+def _add_report(tasks: Tasks, compared: Any) -> None:
     compared.set_caching_options(False)  # its reports hold wall times and run ids
     tasks.configure(compared, "compare arms")
-    fetched = {
-        name: _fetch(compared.outputs[output], kind, title)
-        for name, output, kind, title in (
-            ("winner", "program", dsl.Model, "the winner's program"),
-            ("results", "results", dsl.Dataset, "the winner's results"),
-            ("vanilla", "vanilla", dsl.Dataset, "vanilla's results"),
-        )
-    }
-    report = report_sweep(compared=compared.outputs["sweep"], config=config, **fetched)
+    winner = fetch(address=compared.outputs["program"]).set_display_name("the winner's program")
+    report = report_sweep(compared=compared.outputs["compared"], winner=winner.output)
     report.set_caching_options(False)
     tasks.configure(report, "report sweep")
-
-
-def _fetch(uri: Any, kind: type[dsl.Artifact], title: str) -> Any:
-    """An artifact whose URI is known only when the pipeline runs, since Kubeflow cannot pass on a list of artifacts."""
-    importer = dsl.importer(artifact_uri=uri, artifact_class=kind, reimport=False)
-    importer.set_display_name(title)
-    return importer.output
 
 
 def _listed(seeds: Sequence[int]) -> str:

@@ -9,13 +9,15 @@ from kfp import kubernetes
 from bt_components.bootstrap_traces.component import bootstrap_traces
 from bt_components.evaluate.component import evaluate
 from bt_components.optimise.component import optimise
-from bt_components.select_program.component import select_program
 from bt_core.config import step_kinds
 from bt_core.strategy import Strategy, format_strategy
 from bt_pipelines.pods.apply import apply_profile
 from bt_pipelines.pods.profile import Profile
 from bt_pipelines.shards import sharded_bootstrap, sharded_evaluation
 
+#: The name of every pipeline's specification. Kubeflow's cache serves tasks of one such name only, so that a strategy,
+#: a longer one and a sweep share what they have in common; what else tells tasks apart is in their inputs.
+PIPELINE = "better-together"
 #: The label of a pod that holds the strategy's slug.
 STRATEGY_LABEL = "bettertogether/strategy"
 
@@ -36,7 +38,6 @@ class Tasks:
         profile: what the pods ask for, with the options of the command line in it.
 
     Attributes:
-        reports: the report outputs of the tasks so far, in order.
         fuse: whether all steps of a strategy are one task.
     """
 
@@ -48,57 +49,59 @@ class Tasks:
             self._bootstrap = sharded_bootstrap(profile.shards, self.configure)
             self._evaluate = sharded_evaluation(profile.shards, self.configure)
         self.fuse = profile.fuse
-        self.reports: list[Any] = []
 
-    def add_prepared(self, task: Any, display_name: str) -> Any:
+    def add_prepared(self, task: Any) -> Any:
         """Configure a task of `prepare_data`, and return its outputs: the `data` of the methods below."""
-        self.reports.append(task.outputs["report"])
-        self.configure(task, display_name)
+        self.configure(task, "prepare data")
         task.set_caching_options(not self._profile.fresh_data)
         return task.outputs
 
-    def add(
-        self, component: Callable[..., Any], stage: str, title: str, uses_model: bool = False, **inputs: Any
-    ) -> Any:
-        """Add the task of a stage, and return it.
+    def add(self, component: Callable[..., Any], stage: str, display_name: str, **inputs: Any) -> Any:
+        """Add the task of a stage that loads the model, and return it.
 
         Args:
             component: the component of the stage.
-            stage: the label of the stage, `1.p`.
-            title: what a person reads beside the label.
-            uses_model: whether the task loads the model.
+            stage: the stage's own label, `1.p`, which is part of what Kubeflow's cache knows the task by.
+            display_name: what a person reads; its first word is unique in the pipeline.
             inputs: the other inputs of the component.
         """
         task = component(**inputs, stage=stage)
-        self.reports.append(task.outputs["Output"])
-        self.configure(task, f"{stage} {title}", uses_model)
+        self.configure(task, display_name, uses_model=True)
         return task
 
-    def add_bootstrap(self, stage: str, program: Any, data: Any) -> Any:
-        """Add the task that runs a program on the train split, and return its traces."""
-        inputs = {"program": program, "train": data["train"], "config": data["config"]}
-        return self.add(self._bootstrap, stage, "traces", uses_model=True, **inputs).outputs["traces"]
+    def add_bootstrap(self, number: int, position: str, program: Any, data: Any) -> Any:
+        """Add the task that runs a program on the train split, and return its traces.
 
-    def add_evaluation(self, program: Any, data: Any) -> Any:
-        """Add the stage that scores the vanilla program and this one on the test split, and return its results."""
-        inputs = {"vanilla": data["program"], "program": program, "test": data["test"], "config": data["config"]}
-        evaluated = self.add(self._evaluate, "evaluate", "on the test split", uses_model=True, **inputs)
-        evaluated.set_caching_options(False)  # every run scores on the test split itself
-        return evaluated.outputs["results"]
+        Args:
+            number: the number of the step that learns from the traces, from 1.
+            position: the stage's name in the pipeline, `1.bootstrap`.
+            program: the artifact of the program.
+            data: the outputs of `add_prepared`.
+        """
+        inputs = {"program": program, "rows": data["rows"]}
+        return self.add(self._bootstrap, f"{number}.bootstrap", f"{position} traces", **inputs).outputs["traces"]
 
-    def add_step(self, stage: str, kind: str, program: Any, traces: Any, data: Any) -> Any:
-        """Add an optimisation step, and return the program that it writes."""
+    def add_step(self, number: int, kind: str, position: str, program: Any, traces: Any, data: Any) -> Any:
+        """Add an optimisation step, and return the program that it writes; arguments as of `add_bootstrap`."""
         step = step_kinds()[kind]
-        inputs = {"program": program, "traces": traces} | {name: data[name] for name in ("train", "val", "config")}
-        return self.add(step.load_component(), stage, step.title, uses_model=True, **inputs).outputs["optimised"]
+        inputs = {"program": program, "traces": traces, "rows": data["rows"]}
+        task = self.add(step.load_component(), f"{number}.{kind}", f"{position} {step.title}", **inputs)
+        return task.outputs["optimised"]
+
+    def add_evaluation(self, program: Any, data: Any) -> None:
+        """Add the stage that scores the vanilla and the best program on the test split, and sums up the run."""
+        inputs = {"program": program, "test": data["test"]}
+        if self._profile.shards > 1:
+            inputs["vanilla"] = data["program"]
+        evaluated = self.add(self._evaluate, "evaluate", "evaluate on the test split", **inputs)
+        evaluated.set_caching_options(False)  # every run scores on the test split itself
 
     def add_chain(self, strategy: Strategy, data: Any) -> Any:
-        """Add one task that runs every step of a strategy, and return the best program by validation."""
-        inputs = {name: data[name] for name in ("program", "train", "val", "config")}
+        """Add one task that runs every step of a strategy, and return the program that it writes."""
+        inputs = {name: data[name] for name in ("program", "rows")}
         task = optimise(**inputs, strategy=format_strategy(strategy))
-        self.reports.append(task.outputs["Output"])
         self.configure(task, f"{format_strategy(strategy)} in one pod", uses_model=True)
-        return task.outputs["selected"]
+        return task.outputs["optimised"]
 
     def configure(self, task: Any, display_name: str, uses_model: bool = False) -> None:
         """Name the task, and give its pod what the profile says, the run's id and the strategy."""
@@ -113,13 +116,11 @@ class Tasks:
 
 
 def add_steps(tasks: Tasks, strategy: Strategy, data: Any) -> Any:
-    """Add every step of a strategy, and return the best program by validation."""
+    """Add every step of a strategy, and return the last program, beside which lies the best one by validation."""
     if tasks.fuse:
         return tasks.add_chain(strategy, data)
-    program = best = data["program"]
+    program = data["program"]
     for number, kind in enumerate(strategy, start=1):
-        traces = tasks.add_bootstrap(f"{number}.bootstrap", program, data)
-        program = tasks.add_step(f"{number}.{kind}", kind, program, traces, data)
-        rivals = {"incumbent": best, "challenger": program, "config": data["config"]}
-        best = tasks.add(select_program, f"{number}.select", "best so far", **rivals).outputs["selected"]
-    return best
+        traces = tasks.add_bootstrap(number, f"{number}.bootstrap", program, data)
+        program = tasks.add_step(number, kind, f"{number}.{kind}", program, traces, data)
+    return program

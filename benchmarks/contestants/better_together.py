@@ -23,6 +23,7 @@ from bt_core.models import BaseModel
 from bt_core.program import AdapterRef, PredictorState, Program, read_program
 from bt_core.records import Row, Usage
 from bt_core.steps.bootstrap import bootstrap
+from bt_core.steps.handover import best_program, hand_over
 from bt_core.steps.optimise.lora_finetune import lora_finetune
 from bt_core.steps.optimise.prompt_search import prompt_search
 from bt_core.steps.prepare import prepare
@@ -80,15 +81,16 @@ def steps(problem: Problem) -> Solution:
     """C: this project's steps, called one after the other in this process on one engine."""
     engine = TransformersEngine(problem.base, problem.config.engine)
     train, val, test = (problem.folder / f"{name}.jsonl" for name in ("train", "val", "test"))
-    best = program = problem.folder / "vanilla"
+    program = problem.folder / "vanilla"
     config, _ = prepare(problem.overrides, train, val, test, program, engine)
     reports = []
     for number, kind in enumerate(STRATEGY, start=1):
-        traces, made, chosen = (problem.folder / f"{number}.{part}" for part in ("traces", kind, "select"))
+        traces, made = (problem.folder / f"{number}.{part}" for part in ("traces", kind))
         reports.append(bootstrap(program, train, config, f"{number}.bootstrap", traces, engine))
         reports.append(STEPS[kind](program, traces, train, val, config, f"{number}.{kind}", made, engine))
-        select(best, made, config, f"{number}.select", chosen)
-        program, best = made, chosen
+        hand_over(made, reports, select(program, made, config).best)
+        program = made
+    best = best_program(program)
     scores = {report.stage: report.metrics["val/score"] for report in reports if "val/score" in report.metrics}
     weights = next(report for report in reports if report.kind == "w")
     ran = "w/skipped" not in weights.metrics

@@ -25,7 +25,7 @@ def report(
         raise ConfigError(
             f"{sweep} holds no finished sweep ({folder.sweep.name}): name the folder of one (`bt sweep`)."
         )
-    from bt_runtime.finish import publish
+    from bt_runtime.sweep_tasks import publish
 
     publish(folder.sweep, folder.html, folder.markdown)
     for path in (folder.html, folder.markdown):

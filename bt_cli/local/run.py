@@ -62,7 +62,7 @@ def execute(
 
         compile_strategy(strategy, folder.pipeline, Options(fuse=fuse, shards=shards))
         done = run_pipeline(folder, settings.parameters, environment, worker)
-    return collect(done, len(strategy), folder)
+    return collect(done, folder)
 
 
 def new_run_id(folder: Folder) -> str:
@@ -131,12 +131,12 @@ def task_count(pipeline: Path) -> int:
     return within(first["root"])
 
 
-def collect(done: LocalRun, steps: int, folder: RunFolder) -> RunResult:
+def collect(done: LocalRun, folder: RunFolder) -> RunResult:
     """Copy the files that a person reads out of the tasks' outputs, and write result.json."""
-    shutil.copyfile(done.tasks["evaluate"].artifacts["results"], folder.results)
-    last = done.tasks.get(f"{steps}.select") or done.tasks["optimise"]  # a fused strategy has one task
-    shutil.copytree(last.artifacts["selected"], folder.program)
-    registered = RunResult.read(done.tasks["register"].artifacts["result"])
+    evaluated = done.tasks["evaluate"].artifacts
+    shutil.copyfile(evaluated["results"] / folder.results.name, folder.results)
+    shutil.copytree(evaluated["shipped"], folder.program)
+    registered = RunResult.read(evaluated["results"] / folder.result.name)
     result = registered.model_copy(update={"program": str(folder.program)})
     result.write(folder.result)
     return result

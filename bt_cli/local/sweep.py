@@ -16,8 +16,7 @@ from bt_core.errors import ConfigError
 from bt_core.formats.sweep import Sweep
 from bt_core.records import canonical_json
 from bt_core.statistics import VANILLA
-from bt_core.steps.sweep.tree import SweepStage
-from bt_core.strategy import format_strategy
+from bt_core.steps.sweep.folders import ScoredFolder
 from bt_pipelines.compile import compile_sweep
 from bt_runner.events import LocalRun
 from bt_runtime.tracking import SWEEP
@@ -112,11 +111,11 @@ def _collect(done: LocalRun, folder: SweepFolder) -> None:
     """Copy the files that a person reads out of the tasks' outputs; sweep.json last, as a sign that all are there."""
     for left in (folder.program, folder.scores(VANILLA, 0).parent):
         shutil.rmtree(left, ignore_errors=True)
-    scored = {SweepStage.of(label): task for label, task in done.tasks.items() if label.endswith(".score")}
-    for stage, task in scored.items():
-        target = folder.scores(format_strategy(stage.prefix) or VANILLA, stage.seed)
-        target.parent.mkdir(exist_ok=True)
-        shutil.copyfile(task.artifacts["results"], target)
+    folder.scores(VANILLA, 0).parent.mkdir()
+    for task in done.tasks.values():
+        for report in task.reports if "scored" in task.artifacts else ():
+            arm, seed = report.params["arm"], report.params["seed"]
+            shutil.copyfile(ScoredFolder(task.artifacts["scored"]).results(arm), folder.scores(arm, seed))
     artifacts = done.tasks["report-sweep"].artifacts
     sweep = Sweep.read(artifacts["sweep"])
     best = (sweep.winner.arm, sweep.winner.seed) if sweep.winner else (VANILLA, sweep.seeds[0])

@@ -8,6 +8,7 @@ from bt_core.config import Config, step_kinds
 from bt_core.formats.run_result import Difference, Evaluation, ProgramTokens, RunResult, Step
 from bt_core.program import Program, program_sha256, read_program
 from bt_core.records import StageReport, Usage
+from bt_core.strategy import format_strategy
 from bt_core.wording import run_verdict
 
 
@@ -16,7 +17,6 @@ def summarise(
     reports: Sequence[StageReport],
     run_ids: Mapping[str, str],
     config: Config,
-    strategy: str,
     result: Path,
 ) -> StageReport:
     """Write `result.json`: strategy, steps, test scores, the shipped program and where all of it is tracked.
@@ -26,7 +26,6 @@ def summarise(
         reports: the reports of every stage before this one.
         run_ids: MLflow run id of each stage; empty when tracking is off.
         config: the run's merged configuration.
-        strategy: the strategy as written, such as `p -> w -> p`.
         result: the JSON file to write.
 
     Raises:
@@ -35,7 +34,7 @@ def summarise(
     started = time.time()
     shipped = read_program(program)
     summary = RunResult(
-        strategy=strategy,
+        strategy=format_strategy(tuple(report.kind for report in reports if report.kind in step_kinds())),
         task=config.task,
         seed=config.seed,
         steps=tuple(_step(report, reports) for report in reports if report.kind in step_kinds()),

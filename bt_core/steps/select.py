@@ -1,49 +1,57 @@
 """Select: keep the better of two programs by validation score, the earlier on ties. No model is loaded."""
 
-import shutil
-import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bt_core.config import Config
 from bt_core.errors import ProgramError
 from bt_core.program import Program, read_program
 from bt_core.records import StageReport
+from bt_core.steps.handover import best_program
 
 
-def select(incumbent: Path, challenger: Path, config: Config, stage: str, selected: Path) -> StageReport:
-    """Copy the incumbent, or the challenger if its validation score is higher or the setting `select` is `last`.
+@dataclass(frozen=True)
+class Selection:
+    """Which program is the best so far after a step.
+
+    Attributes:
+        best: its directory.
+        incumbent: validation score of the best program before the step.
+        challenger: validation score of the program that the step made.
+        is_new: whether the challenger is the best now.
+    """
+
+    best: Path
+    incumbent: float
+    challenger: float
+    is_new: bool
+
+    def told(self, report: StageReport) -> StageReport:
+        """The step's report with the selection in its metrics and at the end of its note."""
+        metrics = {"select/best": self.challenger if self.is_new else self.incumbent, "select/new": float(self.is_new)}
+        kept = "this step's program" if self.is_new else "the earlier program"
+        sentence = f"Best so far is {kept}: {self.challenger:.3f} against {self.incumbent:.3f} on validation."
+        note = "\n\n".join(filter(None, (report.note, sentence)))
+        return replace(report, metrics={**report.metrics, **metrics}, note=note)
+
+
+def select(program: Path, optimised: Path, config: Config) -> Selection:
+    """Compare the best program so far with the one that a step made.
+
+    The step's program wins where its validation score is higher, or the setting `select` is `last`.
 
     Args:
-        incumbent: directory of the best program so far.
-        challenger: directory of the program that the last step wrote.
+        program: the program directory that the step began with; the best one so far may lie in it.
+        optimised: the program directory that the step wrote.
         config: the run's merged configuration.
-        stage: label of the task in the DAG.
-        selected: the program directory to write.
 
     Raises:
-        ProgramError: when a directory is damaged, or the challenger's lineage has no scores.
+        ProgramError: when a directory is damaged, or the lineages have no validation scores.
     """
-    started = time.time()
-    first, second = read_program(incumbent), read_program(challenger)
-    old, new = _scores(first, second, challenger)
-    is_replaced = config.select == "last" or new > old
-    if selected.exists():
-        shutil.rmtree(selected)
-    shutil.copytree(challenger if is_replaced else incumbent, selected)
-    return StageReport(
-        stage,
-        "select",
-        params={"select": config.select},
-        metrics={
-            "val/incumbent": old,
-            "val/challenger": new,
-            "val/score": new if is_replaced else old,
-            "select/new": float(is_replaced),
-        },
-        note=f"Kept the {'challenger' if is_replaced else 'incumbent'}: {old:.3f} against {new:.3f} on validation.",
-        started=started,
-        ended=time.time(),
-    )
+    best = best_program(program)
+    incumbent, challenger = _scores(read_program(best), read_program(optimised), optimised)
+    is_new = config.select == "last" or challenger > incumbent
+    return Selection(optimised if is_new else best, incumbent, challenger, is_new)
 
 
 def _scores(incumbent: Program, challenger: Program, folder: Path) -> tuple[float, float]:

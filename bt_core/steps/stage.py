@@ -1,12 +1,14 @@
 """An opened stage: the program and the task that it works on, and the step that it adds to a program's lineage."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bt_core.config import Config
 from bt_core.program import LineageStep, Program, program_sha256, read_program
+from bt_core.records import StageReport
 from bt_core.task import Task, load_task
 
 
@@ -74,3 +76,18 @@ class Stage:
     def val_score(self) -> float | None:
         """The incoming program's validation score; None where its lineage has none."""
         return self.program.lineage[-1].val_after if self.program.lineage else None
+
+
+@dataclass(frozen=True)
+class FinishedStage:
+    """A stage that has ended, of a task that runs several.
+
+    Attributes:
+        report: what the stage function returned.
+        artifacts: name in MLflow -> path of what the stage wrote.
+        data: split -> path of the rows that the stage used.
+    """
+
+    report: StageReport
+    artifacts: Mapping[str, Path]
+    data: Mapping[str, Path]

@@ -1,4 +1,4 @@
-"""Component: score the vanilla and the final program on the test split."""
+"""Component: score the vanilla and the best program on the test split, and sum up the run."""
 
 from kfp import dsl
 
@@ -7,23 +7,16 @@ from bt_runtime.images import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def evaluate(
-    vanilla: dsl.Input[dsl.Model],
     program: dsl.Input[dsl.Model],
     test: dsl.Input[dsl.Dataset],
-    config: str,
     stage: str,
     results: dsl.Output[dsl.Dataset],
+    shipped: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ) -> str:
-    """Score the vanilla and the final program on the sealed test split, once, with a paired interval."""
-    from pathlib import Path
-
-    from bt_core.config import read_config
+    """Score both programs on the sealed test split, once, and register the best program in MLflow."""
     from bt_core.errors import one_sentence
-    from bt_core.steps.evaluate import evaluate as compare
-    from bt_runtime.finish import finish
+    from bt_runtime.strategy_tasks import run_evaluate
 
     with one_sentence():
-        inputs = Path(vanilla.path), Path(program.path), Path(test.path)
-        report = compare(*inputs, read_config(config), stage, Path(results.path))
-        return finish(report, config, metrics, {"results.jsonl": results.path}, {"test": test.path})
+        return run_evaluate(program.path, test.path, stage, results.path, shipped.path, metrics)

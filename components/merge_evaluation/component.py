@@ -1,4 +1,4 @@
-"""Component: merge the test scores of all shards into one evaluation."""
+"""Component: compare both programs from the traces of all shards, and sum up the run."""
 
 from kfp import dsl
 
@@ -11,23 +11,18 @@ def merge_evaluation(
     vanilla_reports: list[str],
     final: dsl.Input[list[dsl.Dataset]],
     final_reports: list[str],
+    program: dsl.Input[dsl.Model],
     test: dsl.Input[dsl.Dataset],
-    config: str,
     stage: str,
     results: dsl.Output[dsl.Dataset],
+    shipped: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ) -> str:
-    """Compare the vanilla and the final program on the sealed test split, from the shards' traces."""
-    from pathlib import Path
-
-    from bt_core.config import read_config
+    """Compare both programs on the sealed test split, and register the best program in MLflow."""
     from bt_core.errors import one_sentence
-    from bt_core.steps.shards import merge_evaluation as merge
-    from bt_runtime.finish import finish
-    from bt_runtime.reports import read_report
+    from bt_runtime.shard_tasks import merge_test
 
     with one_sentence():
-        before = [Path(part.path) for part in vanilla], [read_report(report) for report in vanilla_reports]
-        after = [Path(part.path) for part in final], [read_report(report) for report in final_reports]
-        report = merge(before, after, Path(test.path), read_config(config), stage, Path(results.path))
-        return finish(report, config, metrics, {"results.jsonl": results.path}, {"test": test.path})
+        before = [part.path for part in vanilla], vanilla_reports
+        after = [part.path for part in final], final_reports
+        return merge_test(before, after, program.path, test.path, stage, results.path, shipped.path, metrics)

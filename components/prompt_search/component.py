@@ -9,23 +9,16 @@ from bt_runtime.images import IMAGE
 def prompt_search(
     program: dsl.Input[dsl.Model],
     traces: dsl.Input[dsl.Dataset],
-    train: dsl.Input[dsl.Dataset],
-    val: dsl.Input[dsl.Dataset],
-    config: str,
+    rows: dsl.Input[dsl.Dataset],
     stage: str,
     optimised: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ) -> str:
     """Search over demos taken from the traces and keep the prompts that score best on validation."""
-    from pathlib import Path
-
-    from bt_core.config import read_config
     from bt_core.errors import one_sentence
     from bt_core.steps.optimise.prompt_search import prompt_search as optimise
-    from bt_runtime.finish import finish
+    from bt_runtime.strategy_tasks import run_step
 
     with one_sentence():
-        inputs = Path(program.path), Path(traces.path), Path(train.path), Path(val.path)
-        report = optimise(*inputs, read_config(config), stage, Path(optimised.path))
-        splits = {"train": train.path, "val": val.path}
-        return finish(report, config, metrics, {"program": optimised.path}, splits)
+        paths = program.path, traces.path, rows.path
+        return run_step(optimise, *paths, stage, optimised.path, metrics)

@@ -1,14 +1,13 @@
 """A whole strategy in one process, on one engine; otherwise each of its stages has a pod of its own.
 
-    per step: bootstrap -> optimise -> select
+    per step: bootstrap -> optimise
 
 The stages have the labels, inputs and files that they have in pods of their own, so that the programs are the same.
 """
 
 import shutil
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,46 +18,30 @@ from bt_core.program import read_program
 from bt_core.records import StageReport
 from bt_core.steps.bootstrap import bootstrap
 from bt_core.steps.engines import open_engine
+from bt_core.steps.folders import RowsFolder
+from bt_core.steps.handover import hand_over, stage_reports
 from bt_core.steps.select import select
+from bt_core.steps.stage import FinishedStage
 from bt_core.strategy import Strategy, parse_strategy
-
-
-@dataclass(frozen=True)
-class FinishedStage:
-    """A stage that has ended.
-
-    Attributes:
-        report: what the stage function returned.
-        artifacts: name in MLflow -> path of what the stage wrote.
-        data: split -> path of the rows that the stage used.
-    """
-
-    report: StageReport
-    artifacts: Mapping[str, Path]
-    data: Mapping[str, Path]
 
 
 def chain(
     program: Path,
-    train: Path,
-    val: Path,
-    config: Config,
+    rows: RowsFolder,
     strategy: str,
     stages: Path,
-    selected: Path,
     training: Callable[[Config], RemoteTraining | None] = lambda config: None,
 ) -> Generator[FinishedStage, None, None]:
-    """Run every step of a strategy, and write the best program by validation.
+    """Run every step of a strategy.
 
     The model is loaded once, and again after each training and each teacher in this process, which need its memory.
 
     Args:
         program: the program directory to start from.
-        train, val: JSONL.
-        config: the run's merged configuration.
+        rows: the rows and the run's merged configuration.
         strategy: as written, `p -> w -> p`.
-        stages: the folder to write; it holds the output of each stage under the stage's label.
-        selected: the program directory to write.
+        stages: the folder to write; it holds the output of each stage under the stage's label. The last step's output
+            is the last program, with the best one in it where that is another (`bt_core.steps.handover`).
         training: returns what trains outside this process, or None; called only where the strategy tunes weights.
 
     Yields:
@@ -67,26 +50,25 @@ def chain(
     Raises:
         BtError: when a stage fails.
     """
-    steps = parse_strategy(strategy)
+    steps, config = parse_strategy(strategy), rows.config
     optimisers = _optimisers(steps, config, training)
     shutil.rmtree(stages, ignore_errors=True)
     stages.mkdir(parents=True)
-    best = program
     with closing(LazyEngine(partial(open_engine, read_program(program), config))) as engine:
         for number, name in enumerate(steps, start=1):
             if config.teacher.model and config.teacher.engine.kind != "server":
                 engine.close()
             traces, optimised = stages / f"{number}.bootstrap", stages / f"{number}.{name}"
-            report = bootstrap(program, train, config, traces.name, traces, engine)
-            yield FinishedStage(report, {"traces.jsonl": traces}, {"train": train})
+            report = bootstrap(program, rows.train, config, traces.name, traces, engine)
+            yield FinishedStage(report, {"traces.jsonl": traces}, {"train": rows.train})
             engine.forget()
-            inputs = program, traces, train, val, config, optimised.name, optimised, engine
+            inputs = program, traces, rows.train, rows.val, config, optimised.name, optimised, engine
             report = optimisers[name](*inputs)
-            yield FinishedStage(report, {"program": optimised}, {"train": train, "val": val})
+            selection = select(program, optimised, config)
+            yield FinishedStage(selection.told(report), {"program": optimised}, {"train": rows.train, "val": rows.val})
             engine.forget()
-            kept = selected if number == len(steps) else stages / f"{number}.select"
-            yield FinishedStage(select(best, optimised, config, f"{number}.select", kept), {}, {})
-            program, best = optimised, kept
+            hand_over(optimised, stage_reports(program), selection.best)
+            program = optimised
 
 
 def _optimisers(

@@ -1,65 +1,55 @@
 """Compare the arms of a sweep: the table, the verdict, and the winner, which validation chooses and no test score."""
 
+import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-from bt_core.config import Config, step_kinds
+from bt_core.config import step_kinds
 from bt_core.errors import DataError
 from bt_core.formats.sweep import SCHEMA, SweepFigures, VerdictText
 from bt_core.formats.winner import WinnerName
 from bt_core.records import StageReport
 from bt_core.statistics import DEFAULT_MARGIN, VANILLA, Arm, Table, compare, judge
+from bt_core.steps.folders import write_folder_config
 from bt_core.steps.sweep.figures import arm_scores, node, origin, sweep_cost, vanilla_scores
+from bt_core.steps.sweep.folders import PROGRAM_URI, ComparedFolder, ScoredFolder
 from bt_core.steps.sweep.tree import SweepReports, SweepStage
 from bt_core.strategy import Strategy, format_strategy
 
 #: The verdict's label where a kind of arm is missing.
 NO_VERDICT = "no verdict"
-#: Params of a score's report that say where the scored program and its results lie.
-PROGRAM_URI, RESULTS_URI = "program_uri", "results_uri"
-
-
-@dataclass(frozen=True)
-class Compared:
-    """The stage's report, and where the winner's program, its results and those of the vanilla program lie.
-
-    Without a winner the vanilla program stands in its place.
-    """
-
-    report: StageReport
-    program: str
-    results: str
-    vanilla: str
 
 
 def compare_arms(
-    reports: Sequence[StageReport],
-    config: Config,
+    seeds: Sequence[ScoredFolder],
     strategies: Sequence[Strategy],
-    sweep: Path,
+    compared: ComparedFolder,
     margin: float = DEFAULT_MARGIN,
     alpha: float = 0.05,
     command: str = "",
-) -> Compared:
-    """Write sweep.json (docs/formats.md) from the tasks' reports, without what `report_sweep` adds from the programs.
+) -> tuple[StageReport, str]:
+    """Write sweep.json (docs/formats.md) from the reports of all stages, and copy the winner's and vanilla's results.
 
     Args:
-        reports: the reports of every task of the sweep; the vanilla program is scored under the first seed.
-        config: the merged configuration of the first seed.
+        seeds: the scores of every seed; the vanilla program is scored under the first one.
         strategies: the arms, in the order of the table.
-        sweep: the JSON file to write.
+        compared: the folder to write.
         margin: the largest gain that is not worth having.
         alpha: the chance of any false claim.
         command: how to run the sweep again.
+
+    Returns:
+        The stage's report, and the address of the program to ship, which is the winner's. Where no arm won, it is
+        that of the vanilla program.
 
     Raises:
         DataError: when reports are missing, or programs were scored on different rows.
         ConfigError: when `margin` or `alpha` is not between 0 and 1.
     """
     started = time.time()
-    tree = SweepReports(reports)
+    first = seeds[0]
+    config = first.config
+    tree = SweepReports([report for seed in seeds for report in seed.reports])
     _check_rows(tree, strategies)
     arms = [_arm(tree, strategy) for strategy in strategies]
     vanilla = tree.scored(tree.seeds[0], ())
@@ -77,10 +67,15 @@ def compare_arms(
         winner=WinnerName(arm=format_strategy(winner.prefix), seed=winner.seed) if winner else None,
         cost=sweep_cost(tree, strategies),
     )
-    figures.write(sweep)
+    compared.path.mkdir(parents=True, exist_ok=True)
+    figures.write(compared.sweep)
+    write_folder_config(compared.path, config)
     shipped = tree.scored(winner.seed, winner.prefix) if winner else vanilla
+    place = seeds[tree.seeds.index(winner.seed)] if winner else first
+    shutil.copyfile(place.results(shipped.params["arm"]), compared.results)
+    shutil.copyfile(first.results(VANILLA), compared.vanilla)
     report = StageReport("compare", "compare", note=figures.verdict.sentence, started=started, ended=time.time())
-    return Compared(report, shipped.params[PROGRAM_URI], shipped.params[RESULTS_URI], vanilla.params[RESULTS_URI])
+    return report, str(shipped.params[PROGRAM_URI])
 
 
 def _check_rows(tree: SweepReports, strategies: Sequence[Strategy]) -> None:

@@ -8,7 +8,7 @@ from bt_core.formats.arms import ArmContrast, ArmCost, ArmScores, VanillaScores
 from bt_core.formats.sweep import Node, NodeUsage, SplitSizes, SweepCost
 from bt_core.records import StageReport
 from bt_core.statistics import Arm, ArmSummary, Contrast, Table
-from bt_core.steps.sweep.tree import Cost, SweepReports, SweepStage, dotted, skipped
+from bt_core.steps.sweep.tree import Cost, SweepReports, SweepStage, position, skipped
 from bt_core.strategy import Strategy, format_strategy
 from bt_core.task import Task, load_task
 
@@ -102,10 +102,10 @@ def node(tree: SweepReports, stage: SweepStage) -> Node:
     step, traces = tree.at(stage), tree.traces(stage).metrics
     return Node(
         seed=stage.seed,
-        stage=dotted(stage.prefix),
+        stage=position(stage.prefix),
         kind=step.kind,
         strategy=format_strategy(stage.prefix),
-        parent=dotted(stage.prefix[:-1]),
+        parent=position(stage.prefix[:-1]),
         validation_before=step.metrics["val/score_before"],
         validation=step.metrics["val/score"],
         outcome=tree.outcome(stage),

@@ -1,6 +1,5 @@
 """Complete sweep.json with the winner's prompts and lineage, and with the answers that it changed."""
 
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,21 +11,19 @@ from bt_core.formats.winner import ChangedAnswer, ChangedAnswers, Winner, Winner
 from bt_core.program import Program, program_sha256, read_program
 from bt_core.records import StageReport
 from bt_core.statistics import VANILLA
+from bt_core.steps.handover import copy_program
+from bt_core.steps.sweep.folders import ComparedFolder
 
 #: How many changed rows of each kind are shown.
 SHOWN = 20
 
 
-def report_sweep(
-    sweep: Path, program: Path, results: Path, vanilla: Path, completed: Path, shipped: Path
-) -> StageReport:
+def report_sweep(compared: ComparedFolder, program: Path, completed: Path, shipped: Path) -> StageReport:
     """Write the whole sweep.json, and a copy of the program to ship.
 
     Args:
-        sweep: sweep.json as `compare_arms` wrote it.
+        compared: what `compare_arms` wrote.
         program: the winner's program; the vanilla one where no arm won.
-        results: the results of that program.
-        vanilla: the results of the vanilla program.
         completed: the JSON file to write.
         shipped: the directory to copy the program to.
 
@@ -35,15 +32,13 @@ def report_sweep(
         DataError: when a file is damaged, or the two results are not of the same rows.
     """
     started = time.time()
-    figures = SweepFigures.read(sweep)
+    figures = SweepFigures.read(compared.sweep)
     best = read_program(program)
     winner = _winner(figures.winner, best, program) if figures.winner else None
-    changed = changed_answers(read_results(vanilla, ScoredRow), read_results(results, ScoredRow))
+    changed = changed_answers(read_results(compared.vanilla, ScoredRow), read_results(compared.results, ScoredRow))
     complete = Sweep.completed(figures, winner, changed)
     complete.write(completed)
-    if shipped.exists():
-        shutil.rmtree(shipped)
-    shutil.copytree(program, shipped)
+    copy_program(program, shipped)
     return StageReport(
         "report", "report", metrics=_metrics(complete), note=_note(complete), started=started, ended=time.time()
     )

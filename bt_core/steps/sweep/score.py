@@ -1,18 +1,59 @@
-"""Score one program on the sealed test split: an arm of a sweep, or the vanilla program that all arms start from."""
+"""Score the arms of one seed on the sealed test split, and the vanilla program that all arms start from.
 
+All are scored in one task, which loads the model once.
+"""
+
+import shutil
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from bt_core.config import Config
 from bt_core.engine.base import Engine
+from bt_core.engine.lazy_engine import LazyEngine
 from bt_core.formats.rows import ScoredRow, write_results
-from bt_core.program import LineageStep
+from bt_core.program import LineageStep, read_program
 from bt_core.records import Row, StageReport, Trace, Usage, canonical_json, read_jsonl, sha256_text
 from bt_core.statistics import VANILLA
+from bt_core.steps.engines import open_engine
+from bt_core.steps.folders import SealedFolder
 from bt_core.steps.session import Session
-from bt_core.steps.stage import Stage
+from bt_core.steps.stage import FinishedStage, Stage
+from bt_core.steps.sweep.folders import PROGRAM_URI, ScoredFolder
 from bt_core.steps.trace_summary import failures, mean_score
 from bt_core.strategy import format_strategy
 from bt_core.wording import sealed
+
+
+def score_programs(
+    programs: Sequence[tuple[Path, str]], sealed: SealedFolder, stage: str, scored: ScoredFolder
+) -> Generator[FinishedStage, None, None]:
+    """Run programs of one base model on every test row.
+
+    Args:
+        programs: the directory of each program, and the address by which it is fetched if it is shipped.
+        sealed: the sealed rows and the merged configuration.
+        stage: label of the task.
+        scored: the folder to write, without its configuration and reports.
+
+    Yields:
+        Each program's stage when it has ended.
+
+    Raises:
+        BtError: when an input is not usable or the engine failed.
+    """
+    config = sealed.config
+    shutil.rmtree(scored.path, ignore_errors=True)
+    scored.path.mkdir(parents=True)
+    with closing(LazyEngine(partial(open_engine, read_program(sealed.vanilla), config))) as engine:
+        for program, address in programs:
+            results = scored.results(arm_of(read_program(program).steps))
+            report = score(program, sealed.test, config, stage, results, engine)
+            report = replace(report, params=report.params | {PROGRAM_URI: address})
+            yield FinishedStage(report, {"results.jsonl": results}, {"test": sealed.test})
+            engine.forget()
 
 
 def score(

@@ -31,9 +31,9 @@ def check_sweep(strategies: Sequence[Strategy], seeds: Sequence[int]) -> None:
 
 
 def tasks_a_seed(strategies: Sequence[Strategy]) -> int:
-    """Tasks of one seed: its data, a step for each node, traces for each node with children, a score for each arm."""
+    """Tasks of one seed: its data, a step for each node, traces for each node with children, and the scores."""
     nodes = prefix_tree(strategies)
-    return 1 + len(nodes) + len({node.parent for node in nodes}) + sum(node.is_wanted for node in nodes)
+    return 1 + len(nodes) + len({node.parent for node in nodes}) + 1
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class SweepStage:
     @property
     def label(self) -> str:
         """The stage's label: `s0.p.w` for a step, `s0.p.bootstrap` for traces of the program after `p`."""
-        return ".".join(part for part in (f"s{self.seed}", *self.prefix, self.work) if part)
+        return f"s{self.seed}.{position(self.prefix, self.work)}"
 
     @classmethod
     def of(cls, label: str) -> "SweepStage":
@@ -57,6 +57,27 @@ class SweepStage:
         seed, *parts = label.split(".")
         prefix = tuple(takewhile(lambda part: part in step_kinds(), parts))
         return cls(int(seed.removeprefix("s")), prefix, ".".join(parts[len(prefix) :]))
+
+
+def position(prefix: Strategy, work: str = "") -> str:
+    """The position in the tree of a stage: `p.w` for a step, `p.bootstrap` for traces of the program after `p`."""
+    return ".".join((*prefix, *filter(None, (work,))))
+
+
+def labelled(seed: int, reports: Iterable[StageReport]) -> list[StageReport]:
+    """The reports of the stages behind a program, in order, each under its label in the sweep instead of its own.
+
+    A stage has the same label of its own in a sweep and in a run of one strategy (`2.w`), so that Kubeflow's cache
+    serves both.
+    """
+    prefix: Strategy = ()
+    placed = []
+    for report in reports:
+        is_step = report.kind in step_kinds()
+        prefix = (*prefix, report.kind) if is_step else prefix
+        label = SweepStage(seed, prefix, "" if is_step else report.kind).label
+        placed.append(replace(report, stage=label))
+    return placed
 
 
 @dataclass(frozen=True)
@@ -138,11 +159,6 @@ class SweepReports:
             if stage.work == "score" and is_after:
                 return str(report.params["outcomes"][len(step.prefix) - 1])
         return ""
-
-
-def dotted(prefix: Strategy) -> str:
-    """The name of a node in files, such as `p.w`; empty for the root."""
-    return ".".join(prefix)
 
 
 def skipped(reports: SweepReports, strategy: Strategy) -> list[str]:

@@ -1,0 +1,201 @@
+"""The tasks of a strategy, from the paths that Kubeflow gives a component to the report that it returns.
+
+The paths are those of the component's artifacts: `rows`, `test` and `traces` are folders (`bt_core.steps.folders`), and
+beside the program in `program` and `optimised` lies what later tasks need (`bt_core.steps.handover`).
+"""
+
+import shutil
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bt_core.config import Config
+from bt_core.engine.training.job import RemoteTraining
+from bt_core.records import StageReport
+from bt_core.steps.folders import RowsFolder, SealedFolder, TracesFolder
+from bt_core.steps.handover import best_program, copy_program, hand_over, stage_reports
+from bt_core.steps.register import summarise
+from bt_core.steps.select import select
+from bt_core.steps.stage import FinishedStage
+from bt_runtime.finish import Metrics, finish, finish_each, show
+from bt_runtime.reports import run_ids, write_report
+from bt_runtime.tracking import track_result, tracked
+
+Training = Callable[[Config], RemoteTraining | None]
+"""What trains outside the pod, as the settings say; `bt_runtime.trainjob.remote_training`."""
+
+
+def run_prepare(settings: Mapping[str, Any], program: str, rows: str, test: str, metrics: Metrics) -> str:
+    """Write the splits, the configuration and the program that the run starts from.
+
+    Args:
+        settings: the user's settings; `task` is required.
+        program, rows, test: paths of the folders to write.
+        metrics: the component's metrics output.
+
+    Returns:
+        The report as text.
+
+    Raises:
+        BtError: when a setting or an input is not usable, or MLflow fails.
+    """
+    from bt_core.steps.prepare import prepare
+
+    start, learnable, sealed = Path(program), RowsFolder(Path(rows)), SealedFolder(Path(test))
+    for folder in (learnable.path, sealed.path):
+        folder.mkdir(parents=True, exist_ok=True)
+    config, report = prepare(settings, learnable.train, learnable.val, sealed.test, start)
+    splits = {"train": learnable.train, "val": learnable.val, "test": sealed.test}
+    report = finish(report, config, metrics, {"program": start}, splits)
+    learnable.write(config)
+    sealed.write(config, start)
+    hand_over(start, [report])
+    return write_report(report)
+
+
+def run_bootstrap(program: str, rows: str, stage: str, traces: str, metrics: Metrics) -> str:
+    """Run the program on the train rows, and write the folder of its traces. Returns the report as text."""
+    from bt_core.steps.bootstrap import bootstrap
+
+    folder = traces_folder(traces)
+    learnable = RowsFolder(Path(rows))
+    report = bootstrap(Path(program), learnable.train, learnable.config, stage, folder.traces)
+    return finish_traces(report, program, learnable, folder, metrics)
+
+
+def traces_folder(traces: str) -> TracesFolder:
+    """The folder of the traces, which is made."""
+    folder = TracesFolder(Path(traces))
+    folder.path.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def finish_traces(report: StageReport, program: str, rows: RowsFolder, traces: TracesFolder, metrics: Metrics) -> str:
+    """End a task that wrote traces. Returns the report as text."""
+    behind = stage_reports(Path(program))
+    report = finish(report, rows.config, metrics, {"traces.jsonl": traces.traces}, {"train": rows.train}, behind)
+    traces.write(report)
+    return write_report(report)
+
+
+def run_step(
+    optimise: Callable[..., StageReport],
+    program: str,
+    traces: str,
+    rows: str,
+    stage: str,
+    optimised: str,
+    metrics: Metrics,
+    training: Training | None = None,
+) -> str:
+    """Run an optimisation step, and keep the best program so far by validation beside the one that it made.
+
+    Args:
+        optimise: the stage function of the step kind (`bt_core.config.StepKind`).
+        program: path of the artifact with the program that the step begins with.
+        traces: path of the artifact with its traces.
+        rows: path of the artifact with the rows and the configuration.
+        stage: label of the task (`2.w`).
+        optimised: path of the artifact to write.
+        metrics: the component's metrics output.
+        training: for a kind that tunes weights: what trains outside the pod.
+
+    Returns:
+        The report as text.
+
+    Raises:
+        BtError: when the step fails.
+    """
+    start, result, made, learnable = Path(program), Path(optimised), TracesFolder(Path(traces)), RowsFolder(Path(rows))
+    config = learnable.config
+    if training:
+        optimise = partial(optimise, remote=training(config))
+    report = optimise(start, made.traces, learnable.train, learnable.val, config, stage, result)
+    selection = select(start, result, config)
+    behind = [*stage_reports(start), *made.reports]
+    splits = {"train": learnable.train, "val": learnable.val}
+    report = finish(selection.told(report), config, metrics, {"program": result}, splits, behind)
+    hand_over(result, [*behind, report], selection.best)
+    return write_report(report)
+
+
+def run_chain(
+    program: str, rows: str, strategy: str, optimised: str, stages: str, metrics: Metrics, training: Training
+) -> str:
+    """Run every step of a strategy on one loaded model. Returns the reports of all stages as one text.
+
+    `stages` is the folder for the output of each stage; the other arguments are those of `run_step`.
+    """
+    from bt_core.steps.optimise.chain import chain
+
+    start, learnable, folder, result = Path(program), RowsFolder(Path(rows)), Path(stages), Path(optimised)
+    behind = stage_reports(start)
+    finished = chain(start, learnable, strategy, folder, training)
+    reports = finish_each(finished, learnable.config, metrics, behind)
+    shutil.rmtree(result, ignore_errors=True)
+    shutil.copytree(folder / reports[-1].stage, result)
+    hand_over(result, [*behind, *reports])
+    return write_report(*reports)
+
+
+def run_evaluate(program: str, test: str, stage: str, results: str, shipped: str, metrics: Metrics) -> str:
+    """Score the vanilla and the best program on the sealed rows, and conclude the run.
+
+    Args:
+        program: path of the artifact that the last step wrote.
+        test: path of the artifact with the sealed rows.
+        stage: label of the task.
+        results: path of the folder to write, which gets `results.jsonl` and `result.json`.
+        shipped: path of the program directory to write: the best program.
+        metrics: the component's metrics output.
+
+    Returns:
+        The reports of the evaluation and of the result as one text.
+
+    Raises:
+        BtError: when an input is not usable or the engine failed.
+    """
+    from bt_core.steps.evaluate import evaluate
+
+    sealed = SealedFolder(Path(test))
+    answers = results_file(results)
+    report = evaluate(sealed.vanilla, best_program(Path(program)), sealed.test, sealed.config, stage, answers)
+    return conclude(report, program, sealed, results, shipped, metrics)
+
+
+def results_file(results: str) -> Path:
+    """The file of the test results in the folder of the results, which is made."""
+    folder = Path(results)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "results.jsonl"
+
+
+def conclude(
+    report: StageReport, program: str, sealed: SealedFolder, results: str, shipped: str, metrics: Metrics
+) -> str:
+    """End the evaluation, ship the best program, sum up the run in result.json, and track the whole run's result.
+
+    Args:
+        report: that of the evaluation, whose `results.jsonl` is written.
+        program, results, shipped, metrics: as in `run_evaluate`.
+        sealed: the sealed rows and the configuration.
+
+    Returns:
+        The reports of the evaluation and of the result as one text.
+    """
+    last, folder, ship, config = Path(program), Path(results), Path(shipped), sealed.config
+    answers, result = folder / "results.jsonl", folder / "result.json"
+    steps = stage_reports(last)
+    show(report.metrics, metrics)
+    evaluated = FinishedStage(report, {"results.jsonl": answers}, {"test": sealed.test})
+    steps.append(tracked(evaluated, config, steps, nested=True))
+    copy_program(best_program(last), ship)
+    summary = summarise(ship, steps, run_ids(steps), config, result)
+
+    def record_result(run_id: str | None) -> None:
+        track_result(summary, steps, config, ship, run_id)
+
+    files = {"program": ship, "results.jsonl": answers, "result.json": result}
+    registered = tracked(FinishedStage(summary, files, {}), config, steps, record_result, nested=True)
+    return write_report(steps[-1], registered)

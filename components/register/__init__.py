@@ -1,1 +1,0 @@
-"""Component: sum up a run in one file."""

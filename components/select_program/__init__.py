@@ -1,1 +1,0 @@
-"""Component: choose the better of two programs by validation score."""
