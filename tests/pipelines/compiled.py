@@ -38,20 +38,34 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return pipeline, platform
 
 
-def tasks(pipeline: dict[str, Any]) -> dict[str, Task]:
-    """The tasks of a pipeline by label: the stage, or the name of those without one."""
-    found = pipeline["root"]["dag"]["tasks"]
-    return {_label(name, task): task for name, task in found.items()}
+def tasks(pipeline: dict[str, Any], loop: bool = False) -> dict[str, Task]:
+    """The tasks of a pipeline, or of the loop in it, by label.
+
+    The label is the stage, or the first word of the title in a loop; of tasks without a stage it is their name.
+    """
+    return {_label(name, task, loop): task for name, task in _dag(pipeline, loop).items()}
 
 
-def sources(pipeline: dict[str, Any], label: str) -> dict[str, tuple[str, str]]:
+def sources(pipeline: dict[str, Any], label: str, loop: bool = False) -> dict[str, tuple[str, str]]:
     """Where a task's artifacts come from: input -> (label of the task, its output)."""
-    labels = {name: _label(name, task) for name, task in pipeline["root"]["dag"]["tasks"].items()}
-    artifacts = tasks(pipeline)[label]["inputs"].get("artifacts", {})
+    labels = {name: _label(name, task, loop) for name, task in _dag(pipeline, loop).items()}
+    artifacts = tasks(pipeline, loop)[label]["inputs"].get("artifacts", {})
     origins = {name: value["taskOutputArtifact"] for name, value in artifacts.items()}
     return {name: (labels[one["producerTask"]], one["outputArtifactKey"]) for name, one in origins.items()}
 
 
-def _label(name: str, task: Task) -> str:
-    stage = task["inputs"]["parameters"].get("stage", {})
+def loop_of(pipeline: dict[str, Any]) -> Task:
+    """The loop in the root of a pipeline."""
+    return next(task for task in pipeline["root"]["dag"]["tasks"].values() if "parameterIterator" in task)
+
+
+def _dag(pipeline: dict[str, Any], loop: bool) -> dict[str, Task]:
+    part = pipeline["components"][loop_of(pipeline)["componentRef"]["name"]] if loop else pipeline["root"]
+    return dict(part["dag"]["tasks"])
+
+
+def _label(name: str, task: Task, loop: bool) -> str:
+    stage = task.get("inputs", {}).get("parameters", {}).get("stage", {})
+    if loop and stage:
+        return str(task["taskInfo"]["name"]).split()[0]
     return str(stage.get("runtimeValue", {}).get("constant", name))

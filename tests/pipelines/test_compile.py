@@ -11,7 +11,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from bt_core.config import step_kinds
 from bt_core.errors import ConfigError
-from bt_core.strategy import Strategy, strategy_slug
+from bt_core.strategy import Strategy, format_strategy, strategy_slug
 from bt_pipelines.better_together import Options
 from bt_pipelines.compile import compile_strategy
 from tests.pipelines.compiled import OPTIONS, SLUGS, STRATEGIES, documents, sources, tasks
@@ -57,7 +57,8 @@ def test_the_yaml_parses_as_the_backend_does(strategy: Strategy, tmp_path: Path)
     pipeline, platform = documents(strategy, tmp_path, Options(tracking_uri="http://mlflow:5000", gpus=1))
 
     spec = json_format.ParseDict(pipeline, pipeline_spec_pb2.PipelineSpec())
-    assert spec.pipeline_info.name == f"better-together-{strategy_slug(strategy)}"
+    assert spec.pipeline_info.name == "better-together", "the name that Kubeflow's cache goes by"
+    assert pipeline["pipelineInfo"]["displayName"] == f"BetterTogether {format_strategy(strategy)}"
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert executors.keys() == pipeline["deploymentSpec"]["executors"].keys()
     for executor in executors.values():
@@ -75,50 +76,29 @@ def test_only_evaluate_receives_the_test_split(strategy: Strategy, tmp_path: Pat
     readers = {label for label, origins in consumed.items() if ("prepare-data", "test") in origins}
     assert readers == {"evaluate"}
     after = {label for label, origins in consumed.items() if any(task == "evaluate" for task, _ in origins)}
-    assert after == {"register"}, "what the test split gave may not flow back into a step"
-    assert not pipeline["components"]["comp-evaluate"]["outputDefinitions"]["artifacts"].keys() - {"results", "metrics"}
+    assert not after, "what the test split gave may not flow back into a step"
 
 
 @every_strategy
-def test_each_step_starts_from_the_one_before_and_the_best_program_is_shipped(
-    strategy: Strategy, tmp_path: Path
-) -> None:
+def test_each_step_starts_from_the_one_before_and_nothing_only_passes_on(strategy: Strategy, tmp_path: Path) -> None:
     pipeline, _ = documents(strategy, tmp_path)
-    current = best = ("prepare-data", "program")
+    program, rows = ("prepare-data", "program"), ("prepare-data", "rows")
     for number, kind in enumerate(strategy, start=1):
-        bootstrap, step, select = f"{number}.bootstrap", f"{number}.{kind}", f"{number}.select"
-        assert sources(pipeline, bootstrap) == {"program": current, "train": ("prepare-data", "train")}
-        splits = {split: ("prepare-data", split) for split in ("train", "val")}
-        assert sources(pipeline, step) == {"program": current, "traces": (bootstrap, "traces"), **splits}
-        current = (step, "optimised")
-        assert sources(pipeline, select) == {"incumbent": best, "challenger": current}
-        best = (select, "selected")
-    assert sources(pipeline, "evaluate")["program"] == best
-    assert sources(pipeline, "evaluate")["vanilla"] == ("prepare-data", "program")
-    assert sources(pipeline, "register") == {"program": best, "results": ("evaluate", "results")}
-    assert len(tasks(pipeline)) == 3 * len(strategy) + 3
+        bootstrap, step = f"{number}.bootstrap", f"{number}.{kind}"
+        assert sources(pipeline, bootstrap) == {"program": program, "rows": rows}
+        assert sources(pipeline, step) == {"program": program, "traces": (bootstrap, "traces"), "rows": rows}
+        program = (step, "optimised")
+    assert sources(pipeline, "evaluate") == {"program": program, "test": ("prepare-data", "test")}
+    assert len(tasks(pipeline)) == 2 * len(strategy) + 2
 
 
-@every_strategy
-def test_register_gets_every_report_in_order(strategy: Strategy, tmp_path: Path) -> None:
-    pipeline, _ = documents(strategy, tmp_path)
-    inputs = tasks(pipeline)["register"]["inputs"]["parameters"]
-    channels = [re.findall(r"'(.*)'", text)[0] for text in inputs["reports"]["runtimeValue"]["constant"]]
-    producers = [inputs[channel]["taskOutputParameter"]["producerTask"] for channel in channels]
-
-    assert producers[0] == "prepare-data"
-    assert producers[-1] == "evaluate"
-    assert sorted(producers) == sorted(pipeline["root"]["dag"]["tasks"].keys() - {"register"})
-    assert len(set(producers)) == len(producers)
-
-
-def test_only_evaluate_and_register_are_never_cached(tmp_path: Path) -> None:
+def test_only_evaluate_is_never_cached(tmp_path: Path) -> None:
     def uncached_tasks(options: Options) -> set[str]:
         pipeline, _ = documents(("p", "w"), tmp_path, options)
         return {label for label, task in tasks(pipeline).items() if not task["cachingOptions"].get("enableCache")}
 
-    assert uncached_tasks(Options()) == {"evaluate", "register"}
-    assert uncached_tasks(Options(fresh_data=True)) == {"prepare-data", "evaluate", "register"}
+    assert uncached_tasks(Options()) == {"evaluate"}
+    assert uncached_tasks(Options(fresh_data=True)) == {"prepare-data", "evaluate"}
 
 
 def test_the_run_id_is_no_input(tmp_path: Path) -> None:
@@ -129,7 +109,7 @@ def test_the_run_id_is_no_input(tmp_path: Path) -> None:
 def test_shared_prefixes_compile_to_the_same_tasks(tmp_path: Path) -> None:
     short, _ = documents(("p", "w"), tmp_path)
     long, _ = documents(("p", "w", "p"), tmp_path)
-    for label in ("prepare-data", *(f"{step}" for step in ("1.bootstrap", "1.p", "1.select", "2.bootstrap", "2.w"))):
+    for label in ("prepare-data", "1.bootstrap", "1.p", "2.bootstrap", "2.w"):
         name = tasks(short)[label]["componentRef"]["name"]
         assert tasks(short)[label] == tasks(long)[label]
         executor = name.replace("comp-", "exec-", 1)
@@ -183,5 +163,5 @@ def test_defaults_of_the_parameters_can_be_replaced(tmp_path: Path) -> None:
 def test_every_step_kind_has_a_component() -> None:
     for kind in step_kinds().values():
         inputs, outputs = kind.load_component().component_spec.inputs, kind.load_component().component_spec.outputs
-        assert inputs.keys() == {"program", "traces", "train", "val", "config", "stage"}
+        assert inputs.keys() == {"program", "traces", "rows", "stage"}
         assert outputs.keys() == {"optimised", "metrics", "Output"}

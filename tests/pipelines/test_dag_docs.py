@@ -13,7 +13,7 @@ def test_it_is_one_self_contained_file_with_every_task() -> None:
     names = [
         element.text for element in root.iter("{http://www.w3.org/2000/svg}text") if element.get("class") == "name"
     ]
-    steps = ["1.bootstrap", "1.p", "1.select", "2.bootstrap", "2.w", "2.select", "3.bootstrap", "3.p", "3.select"]
-    assert sorted(filter(None, names)) == sorted(["prepare", *steps, "evaluate", "register"])
+    steps = ["1.bootstrap", "1.p", "2.bootstrap", "2.w", "3.bootstrap", "3.p"]
+    assert sorted(filter(None, names)) == sorted(["prepare", *steps, "evaluate"])
     assert "prefers-color-scheme: dark" in text
     assert text.count("http") == 1, "the name of the SVG format, and nothing to fetch"

@@ -14,6 +14,7 @@ from bt_cli.local.run import collect
 from bt_cli.run_folder import RunFolder
 from bt_core.errors import ConfigError
 from bt_core.formats.run_result import RunResult
+from bt_core.steps.handover import REPORTS
 from bt_pipelines.better_together import Options
 from bt_pipelines.compile import compile_retrain, compile_strategy, compile_sweep
 from bt_pipelines.pods.profile import Profile
@@ -41,13 +42,12 @@ def test_all_steps_are_one_task_and_the_names_say_so(tmp_path: Path) -> None:
     pipeline, platform = documents(STRATEGY, tmp_path, replace(FUSED, gpus=1))
     json_format.ParseDict(pipeline, pipeline_spec_pb2.PipelineSpec())
 
-    assert tasks(pipeline).keys() == {"prepare-data", "optimise", "evaluate", "register"}
+    assert tasks(pipeline).keys() == {"prepare-data", "optimise", "evaluate"}
     assert tasks(pipeline)["optimise"]["taskInfo"]["name"] == "p -> w -> p in one pod"
     assert "LoRA fine-tuning) in one pod and tests it once" in pipeline["pipelineInfo"]["description"]
-    given = {name: ("prepare-data", name) for name in ("program", "train", "val")}
+    given = {name: ("prepare-data", name) for name in ("program", "rows")}
     assert sources(pipeline, "optimise") == given, "and never the test split"
-    for label in ("evaluate", "register"):
-        assert sources(pipeline, label)["program"] == ("optimise", "selected")
+    assert sources(pipeline, "evaluate")["program"] == ("optimise", "optimised")
     containers = {name: one["container"] for name, one in pipeline["deploymentSpec"]["executors"].items()}
     assert {name for name, one in containers.items() if "resources" in one} == {"exec-optimise", "exec-evaluate"}
     config = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-optimise"]
@@ -133,25 +133,27 @@ class TestRuns:
     """Two runs on the tiny model."""
 
     def test_every_file_is_the_same(self, runs: Runs) -> None:
-        shipped = _bytes(runs.fused.tasks["optimise"].artifacts["selected"])
-        assert shipped == _bytes(runs.apart.tasks["3.select"].artifacts["selected"])
-        assert "adapter/adapter_model.safetensors" in shipped
+        last = _bytes(runs.fused.tasks["optimise"].artifacts["optimised"])
+        assert last == _bytes(runs.apart.tasks["3.p"].artifacts["optimised"])
+        assert "adapter/adapter_model.safetensors" in last
         stages = runs.fused.tasks["optimise"].artifacts["stages"]
-        made = {"bootstrap": "traces", "p": "optimised", "w": "optimised", "select": "selected"}
         assert sorted(path.name for path in stages.iterdir()) == sorted(
-            label for label in runs.apart.tasks if label[0].isdigit() and label != "3.select"
+            label for label in runs.apart.tasks if label[0].isdigit()
         )
         for path in stages.iterdir():
-            output = made[path.name.partition(".")[2]]
-            assert _bytes(path) == _bytes(runs.apart.tasks[path.name].artifacts[output])
+            made = runs.apart.tasks[path.name].artifacts
+            written = made["traces"] / "traces.jsonl" if path.name.endswith("bootstrap") else made["optimised"]
+            assert _bytes(path) == _bytes(written)
 
     def test_the_program_is_that_of_a_run(self, runs: Runs, tmp_path: Path) -> None:
-        result = collect(runs.fused, len(STRATEGY), RunFolder(tmp_path))
-        assert _bytes(tmp_path / "program") == _bytes(runs.apart.tasks["3.select"].artifacts["selected"])
+        result = collect(runs.fused, RunFolder(tmp_path))
+        assert _bytes(tmp_path / "program") == _bytes(runs.apart.tasks["evaluate"].artifacts["shipped"])
         assert result.program == str(tmp_path / "program")
 
     def test_the_result_is_the_same_except_times_and_names(self, runs: Runs) -> None:
-        apart, fused = (RunResult.read(run.tasks["register"].artifacts["result"]).content() for run in _both(runs))
+        apart, fused = (
+            RunResult.read(run.tasks["evaluate"].artifacts["results"] / "result.json").content() for run in _both(runs)
+        )
         assert apart["mlflow"].keys() == fused["mlflow"].keys()
         assert all(fused["mlflow"].values())
         for result in (apart, fused):
@@ -163,12 +165,12 @@ class TestRuns:
 
     def test_mlflow_holds_the_same_stages(self, runs: Runs) -> None:
         apart, fused = runs.children("apart"), runs.children("fused")
-        assert len(apart) == 13
+        assert len(apart) == 10
         assert fused == apart
 
     def test_the_task_reports_all_its_stages(self, runs: Runs) -> None:
         task = runs.fused.tasks["optimise"]
-        labels = [f"{n}.{stage}" for n, kind in enumerate(STRATEGY, start=1) for stage in ("bootstrap", kind, "select")]
+        labels = [f"{n}.{stage}" for n, kind in enumerate(STRATEGY, start=1) for stage in ("bootstrap", kind)]
         assert [report.stage for report in task.reports] == labels
         assert all(report.params[RUN_ID] for report in task.reports)
         shown = json.loads(task.artifacts["metrics"].read_text(encoding="utf-8"))
@@ -182,4 +184,8 @@ def _both(runs: Runs) -> tuple[LocalRun, LocalRun]:
 
 def _bytes(path: Path) -> dict[str, bytes]:
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    return {file.relative_to(path).as_posix(): file.read_bytes() for file in files if file.is_file()}
+    return {
+        file.relative_to(path).as_posix(): file.read_bytes()
+        for file in files
+        if file.is_file() and file.name != REPORTS  # times and run ids
+    }

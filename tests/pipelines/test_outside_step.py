@@ -87,25 +87,18 @@ from bt_runtime.images import IMAGE
 def keep_program(
     program: dsl.Input[dsl.Model],
     traces: dsl.Input[dsl.Dataset],
-    train: dsl.Input[dsl.Dataset],
-    val: dsl.Input[dsl.Dataset],
-    config: str,
+    rows: dsl.Input[dsl.Dataset],
     stage: str,
     optimised: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ) -> str:
     """Keep the program as it is."""
-    from pathlib import Path
-
-    from bt_core.config import read_config
     from bt_core.errors import one_sentence
-    from bt_runtime.finish import finish
+    from bt_runtime.strategy_tasks import run_step
     from keeping_steps.step import keep_program as keep
 
     with one_sentence():
-        inputs = Path(program.path), Path(traces.path), Path(train.path), Path(val.path)
-        report = keep(*inputs, read_config(config), stage, Path(optimised.path))
-        return finish(report, config, metrics, {"program": optimised.path}, {"train": train.path, "val": val.path})
+        return run_step(keep, program.path, traces.path, rows.path, stage, optimised.path, metrics)
 ''',
     "keeping_steps/metadata.yaml": "resources: {memory: {request: 123Mi}}\n",
 }
