@@ -33,13 +33,13 @@ def convert(folder: Path) -> str:
         WorldError: when the package is not installed and cannot be fetched.
     """
     with tempfile.TemporaryDirectory(prefix="bt-gguf-") as scratch:
-        gguf = _installed() or _fetched(Path(scratch))
+        gguf = installed() or _fetched(Path(scratch))
         _to_safetensors(gguf, folder)
         with gguf.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _installed() -> Path | None:
+def installed() -> Path | None:
     """The file in the installed package, whose modules are not imported; None where it is not installed."""
     package = find_spec(_MODULE)
     places = (package.submodule_search_locations or ()) if package else ()
