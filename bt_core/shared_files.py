@@ -7,6 +7,7 @@ their owner alone (0600), and so does Python for temporary folders. `share` make
 
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from bt_core.errors import WorldError
@@ -43,14 +44,22 @@ def share(folder: Path) -> None:
     allowed = stat.S_IMODE(probe.stat().st_mode)
     probe.rmdir()
     for path in (folder, *folder.rglob("*")):
-        path.chmod(stat.S_IMODE(path.stat().st_mode) | (allowed if path.is_dir() else allowed & 0o666))
+        rights = stat.S_IMODE(path.stat().st_mode)
+        wanted = rights | (allowed if path.is_dir() else allowed & 0o666)
+        if wanted != rights:  # not every file system of a cluster lets rights be set
+            path.chmod(wanted)
 
 
-def unreadable(folder: Path) -> Path | None:
-    """The folder, or a file directly in it, that this process has no right to read; None: it may read all."""
+def unreadable(folder: Path, patterns: Sequence[str]) -> Path | None:
+    """The folder, or a file in it that matches a shell pattern, which this process has no right to read.
+
+    Returns:
+        The first of them; None where it may read all.
+    """
     if not os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
         return folder
-    return next((path for path in sorted(folder.iterdir()) if not os.access(path, os.R_OK, effective_ids=True)), None)
+    files = sorted({path for pattern in patterns for path in folder.glob(pattern)})
+    return next((path for path in files if not os.access(path, os.R_OK, effective_ids=True)), None)
 
 
 def grant(path: Path) -> str:

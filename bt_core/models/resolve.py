@@ -145,5 +145,5 @@ def _embedded() -> BaseModel:
 
 def _check_readable(folder: Path) -> None:
     """Refuse files that this process may not read: safetensors says of them that they do not exist."""
-    if path := unreadable(folder):
+    if path := unreadable(folder, MODEL_FILES):
         raise ModelError(f"{path} {grant(path)}.")

@@ -83,6 +83,7 @@ def folder() -> Iterator[Path]:
     for name in ("config.json", "model.safetensors", "adapter_config.json", "adapter_model.safetensors"):
         (made / name).write_text("{}")
         (made / name).chmod(0o600 if name.endswith(".safetensors") else 0o644)
+    (made / "lost+found").mkdir(mode=0o700)
     yield made
     shutil.rmtree(made)
 
@@ -105,6 +106,10 @@ def test_a_model_that_may_not_be_read_is_not_called_missing(folder: Path) -> Non
     said = str(caught.value)
     assert said.startswith(f"{folder}/adapter_model.safetensors cannot be read by user {NOBODY}, permission denied: ")
     assert said.endswith(f"`chmod -R g+rwX {folder}`, or delete it.")
+    for file in folder.glob("*.safetensors"):
+        file.chmod(0o644)
+    with _stranger():
+        assert len(resolve_model(str(folder)).revision) == 64
 
 
 def test_a_folder_that_may_not_be_entered_is_named(folder: Path) -> None:
