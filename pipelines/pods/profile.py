@@ -68,7 +68,7 @@ class Profile(Section):
     run_as_non_root: bool = Field(
         False,
         description="Kubernetes refuses to start a pod as root, which completes what Pod Security `restricted` asks of"
-        " a pod; needs Kubeflow 2.16, and older ones ignore all pod settings with it",
+        " a pod; needs Kubeflow 2.16, and older ones do not start a run with it",
     )
     tracking_uri: Uri = Field("", description="MLflow's address, as pods see it")
     fresh_data: bool = Field(False, description="read the data again in every run")
