@@ -14,6 +14,7 @@ from typing import Any
 
 from bt_core.errors import ProgramError
 from bt_core.records import canonical_json
+from bt_core.shared_files import grant
 
 SCHEMA_VERSION = 1
 PROGRAM_FILE = "program.json"
@@ -114,15 +115,18 @@ def adapter_sha256(folder: Path) -> str:
     """The sha256 of an adapter, over its config and weights.
 
     Raises:
-        ProgramError: when either file is missing.
+        ProgramError: when either file is missing or may not be read.
     """
     digest = hashlib.sha256()
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         path = folder / name
         if not path.is_file():
             raise ProgramError(f"The adapter folder {folder} has no {name}: the program is incomplete, make it again.")
-        with path.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        try:
+            with path.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        except PermissionError:
+            raise ProgramError(f"{path} {grant(path)}.") from None
     return digest.hexdigest()
 
 

@@ -2,7 +2,7 @@
 
     BT_WHEEL=s3://bucket/triage-1.0-py3-none-any.whl#sha256=<64 hex digits>
 
-Every Python interpreter of the images calls `activate` when it starts (docker/bt_wheel.pth). The image's entry point
+Every Python interpreter of the images calls `activate` when it starts (docker/bt_start.pth). The image's entry point
 could not do that, since Kubeflow replaces it with its own.
 """
 
@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from bt_core.errors import ConfigError, DataError, one_sentence
-from bt_core.models import cache_dir, make_folder
+from bt_core.shared_files import cache_dir, make_folder
 from bt_core.storage import Store
 
 WHEEL_VARIABLE = "BT_WHEEL"

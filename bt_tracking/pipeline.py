@@ -14,13 +14,11 @@ from bt_tracking import content
 from bt_tracking.connection import RetryingClient, connect
 from bt_tracking.data import DataSet
 from bt_tracking.experiment import experiment_id, save_views
-from bt_tracking.runs import KIND_TAG, PARENT_TAG, RUN_ID_TAG, STAGE_TAG, find_or_create
+from bt_tracking.runs import KIND_TAG, RUN_ID_TAG, STAGE_TAG, below, find_or_create, inherited_tags, root_above
 from bt_tracking.settings import TrackingSettings
 
 LOGGER = logging.getLogger(__name__)
 
-#: Tags that stages take over from their pipeline run, so that they can be grouped by them.
-INHERITED_TAGS = ("task", "strategy", "seed")
 _STAGE = "pipeline"
 _NO_FILES: Mapping[str, Path] = MappingProxyType({})
 
@@ -110,6 +108,8 @@ def finish_parent(
         content.log_note(parent.client, parent.run, note)
         if parent.is_ours:
             parent.client.set_terminated(parent.id, "FINISHED", when)
+        else:
+            _pass_on_tags(parent)
         return parent.id
 
 
@@ -142,12 +142,11 @@ def parent_of(
 ) -> Any:
     """The parent run (an `mlflow.entities.Run`); a missing one is created.
 
-    A task whose run the orchestrator created (`adopted`) has the parent that the orchestrator gave it, if any. None
-    when nothing names the pipeline run.
+    Above a task whose run the orchestrator created (`adopted`) it is the topmost run, if there is any. None when
+    nothing names the pipeline run.
     """
     if adopted is not None:
-        parent = adopted.data.tags.get(PARENT_TAG)
-        return client.get_run(parent) if parent else None
+        return root_above(client, adopted)
     if settings.pipeline_run is None:
         return None
     return find_or_create(
@@ -187,6 +186,17 @@ def _open_parent(recording: str, retry_seconds: float | None, started: float | N
         if run is None:
             LOGGER.info("Nothing names the pipeline run (KFP_RUN_ID, BT_RUN_ID): %s is not recorded.", recording)
         yield _Parent(client, run, adopted is None) if run else None
+
+
+def _pass_on_tags(parent: _Parent) -> None:
+    """Give the tags of the pipeline run to the orchestrator's runs that lack them.
+
+    These are tasks that were answered from its cache, so that nothing of ours ran in them, and its groups of tasks.
+    """
+    inherited = inherited_tags(parent.run)
+    for run in below(parent.client, parent.run):
+        missing = {name: value for name, value in inherited.items() if name not in run.data.tags}
+        content.log_tags(parent.client, run, missing)
 
 
 def _config_params(config: Config, one_seed: bool) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""Find a run by its tags or create it, so that tasks running at the same time agree on one."""
+"""Find a run by its tags or create it, so that tasks at the same time agree on one; and the tree that runs make."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bt_tracking.connection import RetryingClient
@@ -10,6 +10,8 @@ RUN_ID_TAG = "bt.run_id"
 STAGE_TAG = "stage"
 PARENT_TAG = "mlflow.parentRunId"  # MLflow's own tag, by which the UI nests runs
 KIND_TAG = "kind"
+#: Tags that stages take over from their pipeline run, so that they can be grouped by them.
+_INHERITED_TAGS = ("task", "strategy", "seed")
 _POLLS, _POLL_SECONDS = 20, 0.1
 
 
@@ -63,6 +65,31 @@ def find_or_create(
             time.sleep(_POLL_SECONDS)
         runs = _search(client, experiment_id, key)
     raise AssertionError("the last poll settles a run")
+
+
+def root_above(client: RetryingClient, run: Any) -> Any | None:
+    """The topmost run above a run; None where nothing is above it.
+
+    Kubeflow's MLflow plugin gives every group of tasks (an exit handler, a condition, a loop) a run of its own, so that
+    the run of the pipeline may be several levels above that of a task
+    (backend/src/v2/common/plugins/mlflow/handler.go).
+    """
+    root = None
+    while parent := (root or run).data.tags.get(PARENT_TAG):
+        root = client.get_run(parent)
+    return root
+
+
+def inherited_tags(parent: Any | None) -> dict[str, str]:
+    """The tags that a run takes over from its pipeline run; none where there is no such run."""
+    return {name: parent.data.tags[name] for name in _INHERITED_TAGS if name in parent.data.tags} if parent else {}
+
+
+def below(client: RetryingClient, run: Any) -> Iterator[Any]:
+    """All runs below a run, on every level."""
+    for child in _search(client, run.info.experiment_id, {PARENT_TAG: run.info.run_id}):
+        yield child
+        yield from below(client, child)
 
 
 def _search(client: RetryingClient, experiment_id: str, key: Mapping[str, str]) -> list[Any]:

@@ -14,8 +14,8 @@ from bt_tracking.connection import RetryingClient, connect
 from bt_tracking.data import DataSet
 from bt_tracking.experiment import experiment_id
 from bt_tracking.notes import stage_note
-from bt_tracking.pipeline import INHERITED_TAGS, parent_of
-from bt_tracking.runs import KIND_TAG, PARENT_TAG, RUN_ID_TAG, STAGE_TAG, find_or_create
+from bt_tracking.pipeline import parent_of
+from bt_tracking.runs import KIND_TAG, PARENT_TAG, RUN_ID_TAG, STAGE_TAG, find_or_create, inherited_tags
 from bt_tracking.settings import TrackingSettings
 
 LOGGER = logging.getLogger(__name__)
@@ -74,8 +74,7 @@ def _stage_run(
     started = report.started or time.time()
     adopted = client.get_run(settings.adopted_run) if settings.adopted_run else None
     parent = parent_of(client, settings, adopted, started)
-    inherited = {name: parent.data.tags[name] for name in INHERITED_TAGS if name in parent.data.tags} if parent else {}
-    all_tags = {**inherited, KIND_TAG: report.kind, STAGE_TAG: report.stage, **tags}
+    all_tags = {**inherited_tags(parent), KIND_TAG: report.kind, STAGE_TAG: report.stage, **tags}
     if adopted is not None and not nested:
         content.log_tags(client, adopted, all_tags)
         return adopted

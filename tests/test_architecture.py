@@ -29,11 +29,17 @@ MOST_LINES, MOST_FUNCTION_LINES, MOST_BODY_LINES, MOST_FILES = 400, 50, 20, 15
 
 #: Library -> the only files that may import it, at any depth of a file.
 OWNERS = {
-    "torch": (*(f"bt_core/engine/{room}/*.py" for room in ("tokens", "cpu", "local", "training")), "bt_core/models.py"),
-    "transformers": (*(f"bt_core/engine/{room}/*.py" for room in ("tokens", "local", "training")), "bt_core/models.py"),
+    "torch": (
+        *(f"bt_core/engine/{room}/*.py" for room in ("tokens", "cpu", "local", "training")),
+        "bt_core/models/*.py",
+    ),
+    "transformers": (
+        *(f"bt_core/engine/{room}/*.py" for room in ("tokens", "local", "training")),
+        "bt_core/models/*.py",
+    ),
     "peft": ("bt_core/engine/local/transformers_engine.py", "bt_core/engine/training/*.py"),
     "dspy": ("bt_core/lm/*.py", "bt_tasks/*.py"),
-    "huggingface_hub": ("bt_core/models.py", "bt_core/bundle/card.py"),
+    "huggingface_hub": ("bt_core/models/hub.py", "bt_core/bundle/card.py"),
     "datasets": ("bt_core/data.py",),
     "gepa": ("bt_core/steps/optimise/gepa_search.py",),
     "optuna": (),

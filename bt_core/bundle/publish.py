@@ -9,8 +9,8 @@ from pathlib import Path
 from bt_core.bundle.card import CARD_FILE, model_card
 from bt_core.bundle.manifest import MANIFEST_FILE, Manifest, find_manifest
 from bt_core.errors import ProgramError
-from bt_core.models import cache_dir
 from bt_core.program import PROGRAM_FILE, program_sha256, read_program, write_program
+from bt_core.shared_files import cache_dir
 from bt_core.storage import ConditionFailed, Store, is_remote, under
 
 

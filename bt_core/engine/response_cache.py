@@ -78,6 +78,8 @@ class ResponseStore:
 
     def _connect(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not self.path.exists():
+            self.path.touch()  # SQLite itself would not let the group write, whatever the umask allows
         # Immediate, because a transaction that becomes a writer only later is refused at once instead of waiting.
         file = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level="IMMEDIATE")
         try:

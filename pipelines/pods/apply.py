@@ -14,6 +14,11 @@ from bt_runtime.images import DEFAULT_IMAGE, IMAGE, IMAGE_VARIABLE
 
 #: Where a node's shared memory is mounted; PyTorch's workers and NCCL use it, and pods have 64 MB of it by default.
 SHARED_MEMORY = "/dev/shm"
+#: Argo's `maxDuration` of retries counts from the beginning of the first try, the time in which pods wait for a node
+#: included, and ends a later try that is still running (workflow/controller/operator.go, processNodeRetries). So no
+#: limit that is made of the task's own `timeout` would let every try run to its end, and Kubeflow's SDK writes one hour
+#: where none is given. This one ends nothing: each try has its `timeout`, and the run has its own.
+RETRIES_END = "3650d"
 
 
 def apply_profile(task: Any, profile: Profile, loads_model: bool) -> None:
@@ -33,18 +38,24 @@ def apply_profile(task: Any, profile: Profile, loads_model: bool) -> None:
     if settings.timeout:
         kubernetes.set_timeout(task, settings.timeout)
     if settings.retries:
-        waits = {
-            "backoff_duration": f"{settings.retries.backoff}s",
-            "backoff_max_duration": f"{settings.retries.longest}s",
-        }
-        task.set_retry(settings.retries.count, backoff_factor=settings.retries.factor, **waits)
+        again = settings.retries
+        task.set_retry(again.count, f"{again.backoff}s", again.factor, RETRIES_END)
 
 
 def pipeline_config(profile: Profile) -> dsl.PipelineConfig | None:
-    """The settings of a whole run; None where the profile has none."""
+    """The settings of a whole run; None where the profile has none.
+
+    The time to live is given three times, since the controller's own defaults, which in 2.17 are one hour for success
+    and failure, win over what the pipeline leaves out (argo-workflows: workflow/util/merge.go).
+    """
     if profile.ttl is None and profile.timeout is None:
         return None
-    return dsl.PipelineConfig(ttl_seconds_after_finished=profile.ttl, active_deadline_seconds=profile.timeout)
+    return dsl.PipelineConfig(
+        ttl_seconds_after_finished=profile.ttl,
+        ttl_seconds_after_success=profile.ttl,
+        ttl_seconds_after_failure=profile.ttl,
+        active_deadline_seconds=profile.timeout,
+    )
 
 
 def _set_image(task: Any, profile: Profile) -> None:
@@ -52,6 +63,8 @@ def _set_image(task: Any, profile: Profile) -> None:
     if image != DEFAULT_IMAGE:
         task.set_container_image(image)
         task.set_env_variable(IMAGE_VARIABLE, image)  # for a TrainJob of the step, since no pod can ask what it runs
+    if profile.run_as_non_root:
+        kubernetes.set_security_context(task, run_as_non_root=True)
     if profile.image_pull_policy:
         kubernetes.set_image_pull_policy(task, profile.image_pull_policy)
     if profile.image_pull_secrets:

@@ -5,7 +5,10 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from bt_core.config import Section
-from bt_pipelines.pods.values import Cpu, Environment, Label, Memory, Seconds, refuse
+from bt_pipelines.pods.values import Cpu, Environment, Label, LabelKey, Memory, Seconds, refuse
+
+#: The longest that all waits between the tries of one task may take together, in days.
+MOST_WAITING = 7
 
 
 class CpuAmount(Section):
@@ -19,14 +22,14 @@ class MemoryAmount(Section):
 
 
 class Accelerator(Section):
-    type: str = Field("nvidia.com/gpu", min_length=1, description="the name that the cluster gives it")
+    type: LabelKey = Field("nvidia.com/gpu", description="the name that the cluster gives it")
     count: int = Field(1, ge=0)
 
 
 class Toleration(Section):
-    key: str | None = None
+    key: LabelKey | None = None
     operator: Literal["Equal", "Exists"] = "Equal"
-    value: str | None = None
+    value: Label | None = None
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     seconds: int | None = Field(None, ge=0, description="how long the pod stays, where the effect is NoExecute")
 
@@ -42,10 +45,32 @@ class Toleration(Section):
 
 
 class Retries(Section):
-    count: int = Field(ge=0, le=20)
-    backoff: Seconds = Field(30, description="wait before the first retry")
-    factor: float = Field(2.0, ge=1.0, description="each wait is this many times the one before")
-    longest: Seconds = Field(600, description="no wait is longer")
+    """How often Kubeflow begins a task again, and how long it waits before that.
+
+    What counts as a failure that is worth another try is not for a pipeline to say: Kubeflow sets no policy
+    (backend/src/v2/compiler/argocompiler/container.go), so Argo's controller applies its own. The settings that come
+    with 2.17 make it OnError with a limit of 2
+    (manifests/kustomize/third-party/argo/base/workflow-controller-configmap-patch.yaml): a pod that was lost is begun
+    again, also without this setting, but a program that ended with an error, ran out of memory or over its `timeout` is
+    not. Up to 2.16 it is OnFailure, and the other way round. `Always` in the controller's defaults is no way out, since
+    they reach every level of a pipeline, and each level tries all below it again.
+
+    A failing store, tracking server, endpoint or hub is therefore asked again inside the task.
+    """
+
+    count: int = Field(ge=0, le=20, description="tries after the first")
+    backoff: Seconds = Field(30, description="wait before the second try")
+    factor: int = Field(2, ge=1, description="each wait is this many times the one before; Argo takes whole numbers")
+
+    @model_validator(mode="after")
+    def _bounded(self) -> "Retries":
+        days = sum(self.backoff * self.factor**number for number in range(self.count)) / 86400
+        if days > MOST_WAITING:  # Argo's own arithmetic overflows far above that
+            raise refuse(
+                f"would wait {days:.0f} days in all, and at most {MOST_WAITING} are possible: lower `count`, `backoff`"
+                " or `factor`"
+            )
+        return self
 
 
 class PodSettings(Section):
@@ -55,10 +80,12 @@ class PodSettings(Section):
     memory: MemoryAmount | None = None
     accelerator: Accelerator | None = None
     shared_memory: Memory | None = Field(None, description="size of /dev/shm")
-    node_selector: dict[str, Label] = Field(default_factory=dict)
+    node_selector: dict[LabelKey, Label] = Field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()
-    timeout: Seconds | None = Field(None, description="a pod that runs longer is stopped")
+    timeout: Seconds | None = Field(
+        None, description="a pod that runs longer is stopped, and counts as failed; each try has this time"
+    )
     retries: Retries | None = None
-    labels: dict[str, Label] = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
+    labels: dict[LabelKey, Label] = Field(default_factory=dict)
+    annotations: dict[LabelKey, str] = Field(default_factory=dict)
     env: Environment = Field(default_factory=dict)

@@ -17,7 +17,18 @@ from pydantic import AfterValidator, Field, model_validator
 import bt_components
 from bt_core.config import Section, load_config_file, step_kinds, validated
 from bt_pipelines.pods.pod_settings import Accelerator, PodSettings
-from bt_pipelines.pods.values import OWN_VARIABLES, FolderPath, Name, Seconds, Uri, Variable, refuse
+from bt_pipelines.pods.values import (
+    OWN_VARIABLES,
+    Claim,
+    FolderPath,
+    Name,
+    Seconds,
+    SourceKey,
+    SubPath,
+    Uri,
+    Variable,
+    refuse,
+)
 
 COMPONENTS = Path(bt_components.__file__).parent
 #: The most shards: the merge of the evaluation takes the traces and reports of both programs' shards, up to 2 KB each,
@@ -29,16 +40,16 @@ class FromCluster(Section):
     """Environment from a secret or a config map of the cluster."""
 
     name: Name
-    env: dict[Variable, Annotated[str, Field(min_length=1)]] = Field(min_length=1, description="variable: key in it")
+    env: dict[Variable, SourceKey] = Field(min_length=1, description="variable: key in it")
     optional: bool = Field(False, description="a pod may start without it")
 
 
 class ModelCache(Section):
     """An existing volume claim that keeps models between runs."""
 
-    claim: Name
+    claim: Claim
     path: FolderPath = "/models"
-    sub_path: str = ""
+    sub_path: SubPath = ""
 
 
 def _check_names(stages: dict[str, PodSettings]) -> dict[str, PodSettings]:
@@ -54,6 +65,11 @@ class Profile(Section):
     image: str = Field("", description="container image of every task")
     image_pull_policy: Literal["", "Always", "IfNotPresent", "Never"] = ""
     image_pull_secrets: tuple[Name, ...] = ()
+    run_as_non_root: bool = Field(
+        False,
+        description="Kubernetes refuses to start a pod as root, which completes what Pod Security `restricted` asks of"
+        " a pod; needs Kubeflow 2.16, and older ones do not start a run with it",
+    )
     tracking_uri: Uri = Field("", description="MLflow's address, as pods see it")
     fresh_data: bool = Field(False, description="read the data again in every run")
     shards: int = Field(
@@ -61,10 +77,22 @@ class Profile(Section):
     )
     fuse: bool = Field(False, description="run all steps of a strategy in one pod")
     model_cache: ModelCache | None = None
-    secrets: tuple[FromCluster, ...] = ()
-    config_maps: tuple[FromCluster, ...] = ()
-    ttl: Seconds | None = Field(None, description="a finished run's workflow and pods are deleted after this time")
-    timeout: Seconds | None = Field(None, description="a run that takes longer is stopped")
+    secrets: tuple[FromCluster, ...] = Field(
+        (),
+        description="environment from secrets. With an `s3://` pipeline root whose credentials come `fromEnv`,"
+        " Kubeflow's launcher, which runs in the same container, reads AWS_* too: they must then fit both stores",
+    )
+    config_maps: tuple[FromCluster, ...] = Field((), description="environment from config maps; AWS_* as for secrets")
+    ttl: Seconds | None = Field(
+        None,
+        description="a finished run's workflow and pods are deleted after this time; needs Kubeflow 2.17, and older"
+        " ones ignore all pod settings with it. Kubeflow itself deletes finished workflows after a day",
+    )
+    timeout: Seconds | None = Field(
+        None,
+        description="a run that takes longer is stopped; needs Kubeflow 2.17, and older ones ignore all pod settings"
+        " with it",
+    )
     component_defaults: bool = Field(True, description="start from each component's metadata.yaml")
     every_stage: PodSettings = PodSettings()
     model_stages: PodSettings = PodSettings()

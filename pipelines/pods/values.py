@@ -72,18 +72,40 @@ def _public(values: dict[str, str]) -> dict[str, str]:
     return values
 
 
+_LABEL = r"[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?"
+_DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_DNS_NAME = rf"(?=.{{1,253}}$){_DNS_LABEL}(\.{_DNS_LABEL})*"
+
 Seconds = Annotated[int, BeforeValidator(_seconds)]
 Cpu = Annotated[str, BeforeValidator(_text), _matching(r"\d+(\.\d+)?|\d+m", "must be cores: 2, 0.5 or 500m")]
 Memory = Annotated[
     str, BeforeValidator(_text), _matching(r"\d+([EPTGM]i?|Ki)?", "must be bytes with a unit: 512Mi or 8Gi")
 ]
-Name = Annotated[
-    str, _matching(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", "must be a Kubernetes name: a-z, 0-9, `-` and `.`")
+Name = Annotated[str, _matching(_DNS_NAME, "must be a Kubernetes name: a-z, 0-9, `-` and `.`")]
+#: Kubeflow gives the pod's volume the name of its claim (backend/src/v2/driver/k8s.go, makeVolumeMountPatch), and
+#: Kubernetes takes shorter names for volumes than for claims.
+Claim = Annotated[
+    str,
+    _matching(
+        rf"(?=.{{1,63}}$){_DNS_LABEL}",
+        "must be at most 63 of a-z, 0-9 and `-`, without dots, since the pod's volume gets this name too",
+    ),
+]
+#: A key in a secret or in a config map.
+SourceKey = Annotated[
+    str, _matching(r"(?!\.{1,2}$)[-\w.]{1,253}", "must be a key in it: letters, digits, `-`, `_` and `.`")
 ]
 Variable = Annotated[str, _matching(r"[A-Za-z_][A-Za-z0-9_]*", "must be the name of an environment variable")]
-Label = Annotated[
-    str, _matching(r"([A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?)?", "must be a label: at most 63 letters, digits, `-_.`")
+Label = Annotated[str, _matching(f"({_LABEL})?", "must be a label: at most 63 letters, digits, `-_.`")]
+#: The key of a label, an annotation, a node selector or a toleration, and the name of an accelerator.
+LabelKey = Annotated[
+    str,
+    _matching(
+        rf"({_DNS_NAME.replace('$', '/')}/)?{_LABEL}",
+        "must be at most 63 letters, digits, `-_.`, after a domain and `/` or without one",
+    ),
 ]
+SubPath = Annotated[str, _matching(r"(?!/)(?!(.*/)?\.\.(/|$)).*", "must be a path inside the volume, without `..`")]
 FolderPath = Annotated[str, _matching(r"/[^:]+", "must be an absolute path")]
 Uri = Annotated[str, AfterValidator(_without_credentials)]
 Environment = Annotated[dict[Variable, str], AfterValidator(_public)]

@@ -63,6 +63,13 @@ def gpu(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
     return Compiled.of(tmp_path_factory.mktemp("gpu"), Options(profile=read_profile(PROFILES / "gpu.yaml")))
 
 
+@pytest.fixture
+def newest(tmp_path: Path) -> Profile:
+    """The same profile with all that only the newest Kubeflow knows."""
+    text = (PROFILES / "gpu.yaml").read_text(encoding="utf-8")
+    return _profile(tmp_path, f"{text}\nttl: 7d\ntimeout: 1d\nrun_as_non_root: true\n")
+
+
 def test_model_stages_get_the_accelerator_and_the_others_do_not(gpu: Compiled) -> None:
     assert gpu.containers.keys() == gpu.pods.keys() == MODEL_STAGES | LIGHT_STAGES
     for name, container in gpu.containers.items():
@@ -122,20 +129,43 @@ def test_every_pod_gets_image_cache_secrets_and_labels(gpu: Compiled) -> None:
         assert {one.name for one in pod.field_path_as_env} == {"KFP_RUN_ID", "BT_STRATEGY"}
 
 
+def test_what_older_backends_refuse_is_only_there_when_asked_for(
+    gpu: Compiled, newest: Profile, tmp_path: Path
+) -> None:
+    assert gpu.run_settings == {}
+    assert not [name for name, pod in gpu.pods.items() if pod.HasField("security_context")]
+    compiled = Compiled.of(tmp_path, Options(profile=newest))
+    # Of each kind, since the controller's defaults would fill in what is missing.
+    times = {f"resourceTtlOn{end}": 7 * 86400 for end in ("Completion", "Success", "Failure")}
+    assert compiled.run_settings == times | {"activeDeadlineSeconds": 86400}
+    assert compiled.platform.platforms["kubernetes"].pipelineConfig.resource_ttl_on_success == 7 * 86400
+    assert all(pod.security_context.run_as_non_root for pod in compiled.pods.values())
+
+
 def test_times_and_retries(gpu: Compiled) -> None:
-    assert gpu.run_settings == {"resourceTtlOnCompletion": 7 * 86400, "activeDeadlineSeconds": 86400}
-    assert gpu.platform.platforms["kubernetes"].pipelineConfig.resource_ttl_on_completion == 7 * 86400
     limits = {name: pod.active_deadline_seconds for name, pod in gpu.pods.items()}
     assert (limits["lora-finetune"], limits["prompt-search"], limits["select-program"]) == (21600, 14400, 1800)
     policies = {name: task["retryPolicy"] for name, task in gpu.tasks.items()}
-    waits = {"backoffDuration": "120s", "backoffFactor": 2.0, "backoffMaxDuration": "1800s"}
+    waits = {"backoffDuration": "120s", "backoffFactor": 2.0, "backoffMaxDuration": "315360000s"}
     assert policies["lora-finetune"] == {"maxRetryCount": 3, **waits}
-    waits = {"backoffDuration": "30s", "backoffFactor": 2.0, "backoffMaxDuration": "600s"}
+    waits = {"backoffDuration": "30s", "backoffFactor": 2.0, "backoffMaxDuration": "315360000s"}
     assert policies["evaluate"] == {"maxRetryCount": 2, **waits}
 
 
-def test_sweeps_and_retraining_take_profiles_too(tmp_path: Path) -> None:
-    options = Options(profile=read_profile(PROFILES / "gpu.yaml"))
+def test_every_try_may_take_its_whole_time(gpu: Compiled) -> None:
+    """Argo counts its limit from the beginning of the first try, and takes integers only."""
+    assert len(gpu.tasks) == len(gpu.pods)
+    for name, task in gpu.tasks.items():
+        policy = task["retryPolicy"]
+        tries, factor = policy["maxRetryCount"], policy["backoffFactor"]
+        wait, limit = (int(policy[key].removesuffix("s")) for key in ("backoffDuration", "backoffMaxDuration"))
+        waits = sum(wait * factor**number for number in range(tries))
+        assert factor == int(factor)
+        assert (tries + 1) * gpu.pods[name].active_deadline_seconds + waits < limit
+
+
+def test_sweeps_and_retraining_take_profiles_too(newest: Profile, tmp_path: Path) -> None:
+    options = Options(profile=newest)
     paths = (
         compile_sweep([STRATEGY], [0], tmp_path / "sweep.yaml", options),
         compile_retrain(STRATEGY, tmp_path / "retrain.yaml", options),
@@ -214,14 +244,66 @@ def test_every_component_says_what_it_needs(component: str) -> None:
     [
         ("{memory: {limit: 4000000K}}", "memory.limit` must be bytes with a unit"),
         ("{tolerations: [{key: gpu, operator: Exists, effect: NoSchedule, seconds: 60}]}", "need `effect: NoExecute`"),
+        ("{tolerations: [{key: a gpu, operator: Exists}]}", "`every_stage.tolerations.0.key` must be at most 63"),
+        ("{tolerations: [{key: gpu, value: a gpu}]}", "`every_stage.tolerations.0.value` must be a label"),
+        ("{labels: {a team: nlp}}", "must be at most 63 letters"),
+        ("{labels: {Example.com/team: nlp}}", "after a domain and `/` or without one"),
+        (f"{{annotations: {{{'a' * 64}: x}}}}", "must be at most 63 letters"),
+        ("{node_selector: {a/b/c: x}}", "must be at most 63 letters"),
+        ("{accelerator: {type: NVIDIA GPU}}", "`every_stage.accelerator.type` must be at most 63"),
+        ("{env: {A-B: x}}", "must be the name of an environment variable"),
+        ("{retries: {count: 1, factor: 1.5}}", "`every_stage.retries.factor` is 1.5, but"),
+        ("{retries: {count: 1, factor: 0}}", "`every_stage.retries.factor` is 0, but"),
+        ("{retries: {count: 1, longest: 1h}}", "`every_stage.retries.longest` is no setting"),
+        ("{retries: {count: 20}}", "`every_stage.retries` would wait 364 days in all, and at most 7 are possible"),
     ],
-    ids=["kilobytes", "seconds"],
 )
-def test_what_kubernetes_would_refuse_in_the_pod_is_refused_here(stage: str, sentence: str, tmp_path: Path) -> None:
+def test_what_the_cluster_would_refuse_in_the_pod_is_refused_here(stage: str, sentence: str, tmp_path: Path) -> None:
     (tmp_path / "profile.yaml").write_text(f"every_stage: {stage}\n")
     with pytest.raises(ConfigError) as caught:
         read_profile(tmp_path / "profile.yaml")
     assert sentence in str(caught.value)
+    assert str(caught.value).startswith("1 mistake in the profile ")
+
+
+@pytest.mark.parametrize("claim", ["models.v1", "m" * 64, "-models", "Models"])
+def test_a_claim_is_named_so_that_its_volume_can_be(claim: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"`model_cache.claim` must be at most 63 of a-z, 0-9 and `-`, without dots"):
+        _profile(tmp_path, f"model_cache: {{claim: {claim}}}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "image_pull_secrets: [a..b]",
+        f"secrets: [{{name: {'s' * 254}, env: {{X: key}}}}]",
+        "secrets: [{name: a, env: {X: a key}}]",
+        "config_maps: [{name: a_b, env: {X: key}}]",
+        "config_maps: [{name: a, env: {X: ..}}]",
+        "model_cache: {claim: models, sub_path: /models}",
+        "model_cache: {claim: models, sub_path: a/../b}",
+    ],
+)
+def test_names_in_the_cluster_are_ones_that_it_takes(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^1 mistake in the profile .* must be "):
+        _profile(tmp_path, text)
+
+
+def test_what_the_cluster_takes_is_taken(tmp_path: Path) -> None:
+    text = f"""
+        image_pull_secrets: [registry.login-1]
+        model_cache: {{claim: {"m" * 63}, sub_path: a..b/c}}
+        secrets: [{{name: a.b, env: {{_X1: tls.crt}}}}]
+        every_stage:
+          labels: {{example.com/team: nlp_2, "{"k" * 63}": ""}}
+          annotations: {{example.com/note: any text at all}}
+          node_selector: {{topology.kubernetes.io/zone: eu-1a}}
+          tolerations: [{{operator: Exists}}]
+          retries: {{count: 4, backoff: 1h, factor: 2}}
+    """
+    profile = _profile(tmp_path, text)
+    assert profile.model_cache is not None
+    assert profile.every_stage.retries is not None
 
 
 def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:

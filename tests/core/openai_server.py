@@ -62,7 +62,10 @@ class _Handler(BaseHTTPRequestHandler):
             served.busy += 1
             served.most_busy = max(served.most_busy, served.busy)
         try:
-            if fault:
+            if fault == "lost":
+                getattr(self, self.path.removeprefix("/v1/"))(body)
+                self._fail("cut")
+            elif fault:
                 self._fail(fault)
             else:
                 self._answer(*getattr(self, self.path.removeprefix("/v1/").replace("/", "_"))(body))
@@ -115,6 +118,9 @@ class _Handler(BaseHTTPRequestHandler):
         return 200, {"choices": [{"message": {"content": self.served.chat(body)}}], "usage": usage}
 
     def load_lora_adapter(self, body: dict[str, Any]) -> tuple[int, Any]:
+        if body["lora_name"] in self.served.models:
+            message = f"The lora adapter '{body['lora_name']}' has already been loaded."
+            return 400, {"object": "error", "message": message, "type": "InvalidUserInput", "code": 400}
         config = json.loads((Path(body["lora_path"]) / "adapter_config.json").read_text())
         if config["r"] > MAX_RANK:
             message = f"LoRA rank {config['r']} is greater than max_lora_rank {MAX_RANK}."

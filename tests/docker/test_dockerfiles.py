@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from bt_core.models.embedded import EMBEDDED_PACKAGE
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docker"
 DOCKERFILES = sorted(FOLDER.glob("Dockerfile.*"))
@@ -58,10 +60,37 @@ def test_images_end_as_an_arbitrary_user_of_group_0(path: Path) -> None:
 
 def test_the_same_versions_in_both_images() -> None:
     cpu, gpu = ((FOLDER / f"Dockerfile.{kind}").read_text() for kind in ("cpu", "gpu"))
-    for pattern in (r"^ARG PYTHON_IMAGE=.+$", r"^ARG VERSION=.+$", r"^COPY docker/.+$"):
+    for pattern in (
+        r"^ARG PYTHON_IMAGE=.+$",
+        r"^ARG VERSION=.+$",
+        r"^ARG EMBEDDED_VERSION=.+$",
+        r"^COPY docker/.+$",
+        r"^ENV PIP.+$",
+    ):
         found = re.findall(pattern, cpu, re.MULTILINE)
         assert found
         assert found == re.findall(pattern, gpu, re.MULTILINE)
+
+
+@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+def test_the_embedded_model_is_the_one_that_is_looked_for(kind: str) -> None:
+    text = (FOLDER / f"Dockerfile.{kind}").read_text()
+    (version,) = re.findall(r"^ARG EMBEDDED_VERSION=(.*)$", text, re.MULTILINE)
+    assert f'"{EMBEDDED_PACKAGE}"'.replace(version, "${EMBEDDED_VERSION}") in text
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=_name)
+def test_mlflow_writes_nothing_into_the_home(path: Path, tmp_path: Path) -> None:
+    """It does when it is imported, unless the image's variables keep it from that."""
+    switches = dict(re.findall(r"(MLFLOW_DISABLE_TELEMETRY|DO_NOT_TRACK)=(\w+)", path.read_text()))
+    assert len(switches) == 2
+    for environment, written in ({}, ["telemetry.json"]), (switches, []):
+        home = tmp_path / f"home-{len(written)}"
+        home.mkdir()
+        # A proxy that is not there, so that this test calls nobody.
+        surroundings = {"HOME": str(home), "HTTPS_PROXY": "http://127.0.0.1:9"} | environment
+        subprocess.run([sys.executable, "-c", "import mlflow"], env=surroundings, check=True)
+        assert [file.name for file in home.rglob("*") if file.is_file()] == written
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ FILES = {
     "greeter-1.0.dist-info/RECORD": "",
 }
 #: What the image's site-packages hold.
-START = Path(__file__).parents[2] / "docker" / "bt_wheel.pth"
+START = Path(__file__).parents[2] / "docker" / "bt_start.pth"
 
 
 @pytest.fixture(scope="module")

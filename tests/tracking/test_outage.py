@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import bt_tracking
 from bt_core.config import Config
 from bt_core.errors import TrackingError
 from bt_core.formats.run_result import RunResult
@@ -20,6 +21,7 @@ from bt_runner.run import run_locally
 from bt_runtime.finish import finish
 from bt_tracking.connection import RequestLimits, RetryingClient
 from tests.core import conftest as core
+from tests.faults import proxy_to
 from tests.retrain.proxy import failing_after
 from tests.runtime.test_finish import RecordedMetrics
 from tests.tracking.conftest import RestartableServer
@@ -134,6 +136,21 @@ def test_a_run_goes_on_without_a_server_that_is_gone_for_good(
     ids = [experiment.experiment_id for experiment in remote.search_experiments()]
     wanted = f"tags.`bt.run_id` = '{os.environ['BT_RUN_ID']}'"
     assert {run.info.status for run in remote.search_runs(ids, filter_string=wanted)} == {"FINISHED"}
+
+
+def test_a_server_that_fails_twice_is_asked_again(
+    remote: RetryingClient,
+    server: RestartableServer,
+    family: Family,
+    report: StageReport,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with proxy_to(server.url) as proxy:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.endpoint)
+        proxy.faults = ["busy", "cut"]
+        run_id = bt_tracking.record(report, {})
+    assert proxy.faults == []
+    assert family(remote)[1]["2.w"].info.run_id == run_id
 
 
 @pytest.mark.parametrize("kind", ["prepare", "fresh", "promote"])

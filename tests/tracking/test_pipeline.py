@@ -131,6 +131,54 @@ def test_stages_of_one_task_get_runs_under_the_adopted_one(
     assert "stage" not in store.get_run(task).data.tags
 
 
+@pytest.fixture
+def tree(store: RetryingClient, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The runs that Kubeflow's plugin makes of a retraining: name -> id. This process is the task `evaluate`."""
+    experiment = store.create_experiment("the-cluster's")
+    made: dict[str, str] = {}
+    levels = {"retrain": "", "exit-handler-1": "retrain", "fresh-data": "exit-handler-1"}
+    levels |= {"condition-1": "exit-handler-1", "evaluate": "condition-1", "record-outcome": "retrain"}
+    for name, above in levels.items():
+        tags = {"mlflow.parentRunId": made[above]} if above else {}
+        made[name] = store.create_run(experiment, run_name=name, tags=tags).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", made["evaluate"])
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
+    return made
+
+
+def test_the_pipeline_run_is_the_topmost_one(
+    store: RetryingClient, report: StageReport, tree: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert bt_tracking.start_parent(CONFIG, "p -> w") == tree["retrain"]
+    assert bt_tracking.record(report, {}) == tree["evaluate"]
+    nested = bt_tracking.record(replace(report, stage="1.p"), {}, nested=True)
+    assert nested is not None
+    root, group = store.get_run(tree["retrain"]).data, store.get_run(tree["exit-handler-1"]).data
+    ours = {"task": "continents", "strategy": "p -> w", "seed": "3"}
+    assert ours.items() <= root.tags.items()
+    assert root.params["w/rank"] == "4"
+    assert (group.params, "strategy" in group.tags, "kind" in group.tags) == ({}, False, False)
+    for run_id in (tree["evaluate"], nested):
+        assert ours.items() <= store.get_run(run_id).data.tags.items()
+    assert store.get_run(nested).data.tags["mlflow.parentRunId"] == tree["evaluate"]
+    monkeypatch.setenv("MLFLOW_RUN_ID", tree["record-outcome"])
+    assert bt_tracking.fail_parent("A task failed.") == tree["retrain"]
+
+
+def test_tasks_from_the_orchestrators_cache_get_the_tags_of_their_pipeline_run(
+    store: RetryingClient, report: StageReport, tree: dict[str, str]
+) -> None:
+    """Nothing of ours ran in them, such as the first task of a run whose data is known."""
+    bt_tracking.start_parent(CONFIG, "p -> w")
+    bt_tracking.record(report, {}, tags={"strategy": "p"})
+    assert bt_tracking.finish_parent({"test/final": 0.5}) == tree["retrain"]
+    assert store.get_run(tree["retrain"]).data.metrics == {"test/final": 0.5}
+    found = {name: store.get_run(run_id).data.tags for name, run_id in tree.items()}
+    assert {tags["task"] for tags in found.values()} == {"continents"}
+    assert {name: tags["strategy"] for name, tags in found.items() if tags["strategy"] != "p -> w"} == {"evaluate": "p"}
+    assert [name for name, tags in found.items() if "stage" in tags] == ["evaluate"]
+
+
 def test_an_adopted_run_may_have_no_parent(
     store: RetryingClient, report: StageReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,8 @@ REMEDIES = {
     404: "check `engine.url`, and `engine.served_as` (now {model})",
     429: "lower `engine.concurrency` (now {concurrency}) or raise `engine.retries`",
 }
+#: How vLLM refuses an adapter whose name it knows.
+LOADED = "has already been loaded"
 
 
 class Refusal(EngineError):
@@ -132,19 +134,20 @@ class Endpoint:
             name = f"{adapter.sha256[:16]}-{secrets.token_hex(4)}"
             path = str(adapter.path.resolve())
             try:
-                self._call("POST", "/load_lora_adapter", {"lora_name": name, "lora_path": path}, retries=0)
+                self._call("POST", "/load_lora_adapter", {"lora_name": name, "lora_path": path})
             except Refusal as refusal:
-                raise EngineError(
-                    f"The endpoint {self.settings.url} does not load the adapter {path} ({refusal.reason}):"
-                    f" {_adapter_remedy(refusal)}."
-                ) from None
+                if LOADED not in refusal.reason:  # by an earlier try of this very call, whose answer was lost
+                    raise EngineError(
+                        f"The endpoint {self.settings.url} does not load the adapter {path} ({refusal.reason}):"
+                        f" {_adapter_remedy(refusal)}."
+                    ) from None
             self._adapters[adapter.sha256] = name
         return self._adapters[adapter.sha256]
 
-    def _call(self, method: str, path: str, body: dict[str, Any] | None = None, retries: int | None = None) -> str:
-        client = self._client if retries is None else self._client.with_options(max_retries=retries)
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> str:
+        get, post = self._client.get, self._client.post
         try:
-            return client.get(path, cast_to=str) if method == "GET" else client.post(path, cast_to=str, body=body)
+            return get(path, cast_to=str) if method == "GET" else post(path, cast_to=str, body=body)
         except openai.APIStatusError as error:
             raise self._refusal(error) from None
         except openai.APITimeoutError:

@@ -12,6 +12,7 @@ from pathlib import Path
 from bt_core.engine.training.job import Curve
 from bt_core.errors import warn
 from bt_core.program import adapter_sha256
+from bt_core.shared_files import share
 
 CURVE_FILE = "curve.json"
 
@@ -54,6 +55,7 @@ class AdapterCache:
             with tempfile.TemporaryDirectory(dir=self.folder, prefix=".partial-") as scratch:
                 whole = Path(shutil.copytree(source, Path(scratch) / key))
                 _write_curve(curve, whole)
+                share(whole)
                 whole.rename(entry)
         except OSError as error:
             if not entry.is_dir():

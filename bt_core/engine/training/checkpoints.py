@@ -19,6 +19,8 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from bt_core.shared_files import share
+
 #: The last file of a whole checkpoint: the random state from which the epoch's order of rows is drawn.
 ORDER_FILE = "order.safetensors"
 
@@ -93,6 +95,7 @@ class Checkpoints(TrainerCallback):
             folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
             order = torch.get_rng_state() if _ends_epoch(args, state) else self.epoch
             save_file({"epoch": order}, folder / f".{ORDER_FILE}")
+            share(folder)
             (folder / f".{ORDER_FILE}").rename(folder / ORDER_FILE)
 
 

@@ -30,6 +30,7 @@ from bt_core.engine.training.rows import Collator, encode
 from bt_core.engine.training.trainer import CompletionTrainer, Progress, arguments
 from bt_core.errors import ModelError, TrainingError, first_line
 from bt_core.models import BaseModel
+from bt_core.shared_files import share
 
 
 def train_adapter(job: TrainingJob, folder: Path, checkpoints: Path | None = None) -> Curve:
@@ -179,3 +180,4 @@ def _save(adapted: Any, base: BaseModel, folder: Path) -> None:
     config |= {"base_model_name_or_path": base.id, "revision": base.revision}
     config = {key: sorted(value) if isinstance(value, list) else value for key, value in config.items()}
     path.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    share(folder)

@@ -130,6 +130,26 @@ def test_a_passing_fault_is_tried_again(served: Served, tiny_model: BaseModel, f
     assert len(served.asked) == 2
 
 
+def test_an_endpoint_that_fails_twice_answers_in_the_end(served: Served, tiny_model: BaseModel) -> None:
+    engine = ServerEngine(tiny_model, settings(served, retries=2))
+    served.faults = ["503", "cut"]
+    (answer,) = engine.generate([request("sky", labels=("red", "green"))])
+    assert answer.text in ("red", "green")
+    assert len(served.asked) == 3
+
+
+@pytest.mark.parametrize("fault", ["503", "cut", "lost"])
+def test_an_adapter_is_loaded_though_the_endpoint_fails(
+    served: Served, tiny_model: BaseModel, tmp_path: Path, fault: str
+) -> None:
+    engine = ServerEngine(tiny_model, settings(served))
+    served.faults = [fault]
+    (answer,) = engine.generate([request("sky", labels=LABELS, adapter=adapter(tiny_model, tmp_path))])
+    assert answer.text in LABELS
+    loads = [body["lora_name"] for path, body, _ in served.asked if path == "/v1/load_lora_adapter"]
+    assert loads == [loads[0]] * 2
+
+
 @pytest.mark.parametrize(
     ("fault", "sentence"),
     [

