@@ -75,7 +75,7 @@ def finish_traces(report: StageReport, program: str, rows: RowsFolder, traces: T
     """End a task that wrote traces. Returns the report as text."""
     behind = stage_reports(Path(program))
     report = finish(report, rows.config, metrics, {"traces.jsonl": traces.traces}, {"train": rows.train}, behind)
-    traces.write(report)
+    traces.write(report, rows)
     return write_report(report)
 
 
@@ -83,7 +83,6 @@ def run_step(
     optimise: Callable[..., StageReport],
     program: str,
     traces: str,
-    rows: str,
     stage: str,
     optimised: str,
     metrics: Metrics,
@@ -94,8 +93,7 @@ def run_step(
     Args:
         optimise: the stage function of the step kind (`bt_core.config.StepKind`).
         program: path of the artifact with the program that the step begins with.
-        traces: path of the artifact with its traces.
-        rows: path of the artifact with the rows and the configuration.
+        traces: path of the artifact with its traces, the rows and the configuration.
         stage: label of the task (`2.w`).
         optimised: path of the artifact to write.
         metrics: the component's metrics output.
@@ -107,14 +105,14 @@ def run_step(
     Raises:
         BtError: when the step fails.
     """
-    start, result, made, learnable = Path(program), Path(optimised), TracesFolder(Path(traces)), RowsFolder(Path(rows))
-    config = learnable.config
+    start, result, made = Path(program), Path(optimised), TracesFolder(Path(traces))
+    rows, config = made.rows, made.rows.config
     if training:
         optimise = partial(optimise, remote=training(config))
-    report = optimise(start, made.traces, learnable.train, learnable.val, config, stage, result)
+    report = optimise(start, made.traces, rows.train, rows.val, config, stage, result)
     selection = select(start, result, config)
     behind = [*stage_reports(start), *made.reports]
-    splits = {"train": learnable.train, "val": learnable.val}
+    splits = {"train": rows.train, "val": rows.val}
     report = finish(selection.told(report), config, metrics, {"program": result}, splits, behind)
     hand_over(result, [*behind, report], selection.best)
     return write_report(report)

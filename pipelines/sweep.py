@@ -107,7 +107,7 @@ def _add_tree(tasks: Tasks, strategies: Sequence[Strategy], first_seed: int, dat
         if parent not in traces:
             traces[parent] = tasks.add_bootstrap(number, position(parent, "bootstrap"), programs[parent], data)
         step = number, node.kind, position(node.prefix)
-        programs[node.prefix] = tasks.add_step(*step, programs[parent], traces[parent], data)
+        programs[node.prefix] = tasks.add_step(*step, programs[parent], traces[parent])
     arms = {f"arm_{number}": programs[strategy] for number, strategy in enumerate(strategies, start=1)}
     inputs = {"vanilla": data["program"], "test": data["test"], "vanilla_seed": first_seed}
     scored = tasks.add(score_arms, "score", "score on the test split", **inputs, **arms)

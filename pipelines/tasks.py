@@ -81,10 +81,10 @@ class Tasks:
         inputs = {"program": program, "rows": data["rows"]}
         return self.add(self._bootstrap, f"{number}.bootstrap", f"{position} traces", **inputs).outputs["traces"]
 
-    def add_step(self, number: int, kind: str, position: str, program: Any, traces: Any, data: Any) -> Any:
+    def add_step(self, number: int, kind: str, position: str, program: Any, traces: Any) -> Any:
         """Add an optimisation step, and return the program that it writes; arguments as of `add_bootstrap`."""
         step = step_kinds()[kind]
-        inputs = {"program": program, "traces": traces, "rows": data["rows"]}
+        inputs = {"program": program, "traces": traces}
         task = self.add(step.load_component(), f"{number}.{kind}", f"{position} {step.title}", **inputs)
         return task.outputs["optimised"]
 
@@ -122,5 +122,5 @@ def add_steps(tasks: Tasks, strategy: Strategy, data: Any) -> Any:
     program = data["program"]
     for number, kind in enumerate(strategy, start=1):
         traces = tasks.add_bootstrap(number, f"{number}.bootstrap", program, data)
-        program = tasks.add_step(number, kind, f"{number}.{kind}", program, traces, data)
+        program = tasks.add_step(number, kind, f"{number}.{kind}", program, traces)
     return program

@@ -28,8 +28,9 @@ class StepKind:
             writes the program directory `optimised`, with the step in the lineage, and returns a `StageReport` whose
             metrics hold `val/score` and `val/score_before`. The same inputs must give the same bytes.
         component: import path `module:function` of the Kubeflow component around the stage function, which takes the
-            artifacts `program`, `traces`, `train` and `val` and the texts `config` and `stage`, and returns the report
-            and the artifact `optimised`. A metadata.yaml beside its module may hold the `resources` of its pods.
+            artifacts `program` and `traces` and the text `stage`, and returns the report and the artifact `optimised`;
+            `bt_runtime.strategy_tasks.run_step` is its body. A metadata.yaml beside its module may hold the `resources`
+            of its pods.
         trains: whether the step tunes weights. Its stage function then takes `remote` as well, which trains elsewhere
             where it is not None, and a sweep counts its strategies among those that tune weights.
     """

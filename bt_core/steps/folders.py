@@ -3,6 +3,7 @@
 The rows come with the run's merged configuration, so that a task has one input for both.
 """
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,12 @@ class RowsFolder:
         """Add the configuration to the rows."""
         write_folder_config(self.path, config)
 
+    def copy(self, target: Path) -> None:
+        """Copy rows and configuration to a folder."""
+        target.mkdir(parents=True, exist_ok=True)
+        for file in (self.train, self.val, self.path / _CONFIG):
+            shutil.copyfile(file, target / file.name)
+
 
 @dataclass(frozen=True)
 class SealedFolder:
@@ -69,7 +76,7 @@ class SealedFolder:
 
 @dataclass(frozen=True)
 class TracesFolder:
-    """The traces of a program on the train rows, and the report of the stage that made them."""
+    """All that a step learns from: traces of the program on the train rows, the rows, and the traces' own report."""
 
     path: Path
 
@@ -83,9 +90,15 @@ class TracesFolder:
         """The stage's report, as a list of one."""
         return read_stage_reports(self.path / REPORTS)
 
-    def write(self, report: StageReport) -> None:
-        """Add the report to the traces."""
+    @property
+    def rows(self) -> RowsFolder:
+        """A copy of the rows, so that a step has one input for both."""
+        return RowsFolder(self.path / "rows")
+
+    def write(self, report: StageReport, rows: RowsFolder) -> None:
+        """Add the report and the rows to the traces."""
         write_stage_reports(self.path / REPORTS, [report])
+        rows.copy(self.rows.path)
 
 
 def write_folder_config(folder: Path, config: Config) -> None:

@@ -9,7 +9,6 @@ from bt_runtime.images import IMAGE
 def lora_finetune(
     program: dsl.Input[dsl.Model],
     traces: dsl.Input[dsl.Dataset],
-    rows: dsl.Input[dsl.Dataset],
     stage: str,
     optimised: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
@@ -21,5 +20,4 @@ def lora_finetune(
     from bt_runtime.trainjob import remote_training
 
     with one_sentence():
-        paths = program.path, traces.path, rows.path
-        return run_step(optimise, *paths, stage, optimised.path, metrics, remote_training)
+        return run_step(optimise, program.path, traces.path, stage, optimised.path, metrics, remote_training)

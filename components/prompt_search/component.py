@@ -9,7 +9,6 @@ from bt_runtime.images import IMAGE
 def prompt_search(
     program: dsl.Input[dsl.Model],
     traces: dsl.Input[dsl.Dataset],
-    rows: dsl.Input[dsl.Dataset],
     stage: str,
     optimised: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
@@ -20,5 +19,4 @@ def prompt_search(
     from bt_runtime.strategy_tasks import run_step
 
     with one_sentence():
-        paths = program.path, traces.path, rows.path
-        return run_step(optimise, *paths, stage, optimised.path, metrics)
+        return run_step(optimise, program.path, traces.path, stage, optimised.path, metrics)

@@ -86,7 +86,7 @@ def test_each_step_starts_from_the_one_before_and_nothing_only_passes_on(strateg
     for number, kind in enumerate(strategy, start=1):
         bootstrap, step = f"{number}.bootstrap", f"{number}.{kind}"
         assert sources(pipeline, bootstrap) == {"program": program, "rows": rows}
-        assert sources(pipeline, step) == {"program": program, "traces": (bootstrap, "traces"), "rows": rows}
+        assert sources(pipeline, step) == {"program": program, "traces": (bootstrap, "traces")}
         program = (step, "optimised")
     assert sources(pipeline, "evaluate") == {"program": program, "test": ("prepare-data", "test")}
     assert len(tasks(pipeline)) == 2 * len(strategy) + 2
@@ -163,5 +163,5 @@ def test_defaults_of_the_parameters_can_be_replaced(tmp_path: Path) -> None:
 def test_every_step_kind_has_a_component() -> None:
     for kind in step_kinds().values():
         inputs, outputs = kind.load_component().component_spec.inputs, kind.load_component().component_spec.outputs
-        assert inputs.keys() == {"program", "traces", "rows", "stage"}
+        assert inputs.keys() == {"program", "traces", "stage"}
         assert outputs.keys() == {"optimised", "metrics", "Output"}

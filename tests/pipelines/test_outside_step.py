@@ -87,7 +87,6 @@ from bt_runtime.images import IMAGE
 def keep_program(
     program: dsl.Input[dsl.Model],
     traces: dsl.Input[dsl.Dataset],
-    rows: dsl.Input[dsl.Dataset],
     stage: str,
     optimised: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
@@ -98,7 +97,7 @@ def keep_program(
     from keeping_steps.step import keep_program as keep
 
     with one_sentence():
-        return run_step(keep, program.path, traces.path, rows.path, stage, optimised.path, metrics)
+        return run_step(keep, program.path, traces.path, stage, optimised.path, metrics)
 ''',
     "keeping_steps/metadata.yaml": "resources: {memory: {request: 123Mi}}\n",
 }

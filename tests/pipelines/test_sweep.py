@@ -69,7 +69,7 @@ def test_steps_start_from_their_parent_and_share_its_traces(tmp_path: Path) -> N
     made = {(): ("prepare-data", "program")}
     for node in prefix_tree(STRATEGIES):
         traces, step = position(node.parent, "bootstrap"), position(node.prefix)
-        origins = {"program": made[node.parent], "traces": (traces, "traces"), "rows": rows}
+        origins = {"program": made[node.parent], "traces": (traces, "traces")}
         assert sources(pipeline, step, loop=True) == origins
         assert sources(pipeline, traces, loop=True) == {"program": made[node.parent], "rows": rows}
         made[node.prefix] = (step, "optimised")
