@@ -9,10 +9,12 @@ from kfp import compiler
 
 from bt_core.errors import ConfigError
 from bt_core.strategy import Strategy
+from bt_core.yaml_text import documents
 from bt_pipelines.better_together import DEFAULT_OPTIONS, Options, build
 from bt_pipelines.pods.values import CREDENTIALS
 from bt_pipelines.retrain import build_retrain
 from bt_pipelines.sweep import build_sweep
+from bt_pipelines.workflow_size import check_size
 
 
 def compile_strategy(
@@ -20,6 +22,7 @@ def compile_strategy(
     path: Path,
     options: Options = DEFAULT_OPTIONS,
     parameters: Mapping[str, Any] | None = None,
+    for_cluster: bool = True,
 ) -> Path:
     """Write the pipeline of a strategy to a YAML file, for upload or for a run on this machine.
 
@@ -29,11 +32,12 @@ def compile_strategy(
         options: what is fixed at compile time besides the strategy.
         parameters: defaults for the pipeline's parameters, for runs that are started without any
             (`{"task": "my_package.tasks:triage"}`).
+        for_cluster: refuse a pipeline that is too large for Kubeflow, but runs on this machine.
 
     Raises:
-        ConfigError: when an address in the settings or the profile holds a password.
+        ConfigError: when an address in the settings or the profile holds a password, or the pipeline is too large.
     """
-    return _compile(build(strategy, options), path, parameters)
+    return _compile(build(strategy, options), path, parameters, for_cluster)
 
 
 def compile_sweep(
@@ -42,6 +46,7 @@ def compile_sweep(
     path: Path,
     options: Options = DEFAULT_OPTIONS,
     parameters: Mapping[str, Any] | None = None,
+    for_cluster: bool = True,
 ) -> Path:
     """Write the pipeline of a sweep to a YAML file; the other arguments are those of `compile_strategy`.
 
@@ -49,7 +54,7 @@ def compile_sweep(
         ConfigError: as `compile_strategy`, and when there is no strategy or no seed, one is named twice, or there are
             too many.
     """
-    return _compile(build_sweep(strategies, seeds, options), path, parameters)
+    return _compile(build_sweep(strategies, seeds, options), path, parameters, for_cluster)
 
 
 def compile_retrain(
@@ -57,21 +62,25 @@ def compile_retrain(
     path: Path,
     options: Options = DEFAULT_OPTIONS,
     parameters: Mapping[str, Any] | None = None,
+    for_cluster: bool = True,
 ) -> Path:
     """Write the retraining pipeline of a strategy to a YAML file; arguments and errors as of `compile_strategy`."""
-    return _compile(build_retrain(strategy, options), path, parameters)
+    return _compile(build_retrain(strategy, options), path, parameters, for_cluster)
 
 
-def _compile(pipeline: Any, path: Path, parameters: Mapping[str, Any] | None) -> Path:
+def _compile(built: Any, path: Path, parameters: Mapping[str, Any] | None, for_cluster: bool) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bt-compile-") as scratch:
         compiled = Path(scratch, "pipeline.yaml")
-        compiler.Compiler().compile(pipeline, str(compiled), pipeline_parameters=dict(parameters or {}))
+        compiler.Compiler().compile(built, str(compiled), pipeline_parameters=dict(parameters or {}))
         text = compiled.read_text(encoding="utf-8")
     if CREDENTIALS.search(text):
         raise ConfigError(
             "An address in the settings or the profile holds a user name or password, which anyone could read in the "
             "compiled file: leave them out, and give pods their credentials from a secret of the cluster."
         )
+    if for_cluster:
+        pipeline, *platform = documents(text)
+        check_size(pipeline, platform[0] if platform else {})
     path.write_text(text, encoding="utf-8")
     return path

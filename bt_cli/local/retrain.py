@@ -43,7 +43,7 @@ def execute_retrain(
         from bt_pipelines.better_together import Options
         from bt_pipelines.compile import compile_retrain
 
-        compile_retrain(strategy, folder.pipeline, Options(fuse=fuse))
+        compile_retrain(strategy, folder.pipeline, Options(fuse=fuse), for_cluster=False)
         done = run_pipeline(folder, settings.parameters, environment, worker)
     return _collect(done, folder)
 

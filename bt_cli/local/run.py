@@ -60,7 +60,7 @@ def execute(
         from bt_pipelines.better_together import Options
         from bt_pipelines.compile import compile_strategy
 
-        compile_strategy(strategy, folder.pipeline, Options(fuse=fuse, shards=shards))
+        compile_strategy(strategy, folder.pipeline, Options(fuse=fuse, shards=shards), for_cluster=False)
         done = run_pipeline(folder, settings.parameters, environment, worker)
     return collect(done, folder)
 

@@ -54,7 +54,9 @@ def _open(request: SweepRequest, path: Path) -> tuple[SweepFolder, str]:
     """The folder, with its pipeline compiled, and the id of the pipeline run."""
     folder = SweepFolder(path.resolve())
     with tempfile.TemporaryDirectory() as scratch:
-        compiled = compile_sweep(request.strategies, request.seeds, Path(scratch) / "pipeline.yaml").read_text("utf-8")
+        file = Path(scratch) / "pipeline.yaml"
+        compile_sweep(request.strategies, request.seeds, file, for_cluster=False)
+        compiled = file.read_text("utf-8")
     arguments = {"command": request.command, "parameters": request.parameters}
     first = first_entry(path)
     if first is None:

@@ -59,9 +59,14 @@ class CompiledFile:
     @classmethod
     def read(cls, path: Path) -> "CompiledFile":
         """Read a compiled file; its second document is missing where no task asks anything of Kubernetes."""
-        documents = list(yaml.load_all(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader))
-        pipeline, platform = (*documents, {})[:2]
+        pipeline, platform = cls.documents(path)
         return cls(pipeline, platform["platforms"]["kubernetes"] if platform else {})
+
+    @staticmethod
+    def documents(path: Path) -> tuple[Json, Json]:
+        """The pipeline and its part for Kubernetes, which is empty where no task asks anything of it."""
+        pipeline, *platform = yaml.load_all(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        return pipeline, platform[0] if platform else {}
 
     @property
     def name(self) -> str:

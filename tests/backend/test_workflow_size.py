@@ -1,0 +1,56 @@
+"""The estimated size of a workflow against those of a real Kubeflow, and sweeps that fit or are refused."""
+
+from pathlib import Path
+
+import pytest
+
+from bt_core.errors import ConfigError
+from bt_core.steps.sweep.tree import DEFAULT_SEEDS, DEFAULT_STRATEGIES
+from bt_pipelines.better_together import Options
+from bt_pipelines.compile import compile_strategy, compile_sweep
+from bt_pipelines.pods.profile import read_profile
+from bt_pipelines.workflow_size import WorkflowSize, task_starts
+from tests.backend.compiled_file import CompiledFile
+
+GPU = Options(profile=read_profile(Path(__file__).parents[2] / "docs" / "profiles" / "gpu.yaml"))
+
+
+def _size(path: Path) -> WorkflowSize:
+    pipeline, platform = CompiledFile.documents(path)
+    return WorkflowSize.of(pipeline, platform)
+
+
+def test_the_default_sweep_needs_little_of_what_argo_takes(tmp_path: Path) -> None:
+    size = _size(compile_sweep(DEFAULT_STRATEGIES, DEFAULT_SEEDS, tmp_path / "sweep.yaml", GPU))
+    assert size.total < 600_000
+
+
+def test_ten_seeds_of_the_default_sweep_fit(tmp_path: Path) -> None:
+    size = _size(compile_sweep(DEFAULT_STRATEGIES, range(10), tmp_path / "sweep.yaml", GPU))
+    assert size.total < 1_048_576
+
+
+def test_a_task_of_the_papers_strategy_is_started_with_little(tmp_path: Path) -> None:
+    pipeline, _ = CompiledFile.documents(compile_strategy(("p", "w", "p"), tmp_path / "p.yaml", GPU))
+    starts = list(task_starts(pipeline, pipeline["root"]))
+    assert len(starts) == 8
+    assert max(starts) <= 2_560
+
+
+def test_a_sweep_that_cannot_fit_is_refused_with_what_to_leave_out(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    with pytest.raises(
+        ConfigError, match=r"a workflow of about [\d,]+ bytes .* Argo refuses more than 1,048,576"
+    ) as caught:
+        compile_sweep(DEFAULT_STRATEGIES, range(60), path)
+    assert not path.exists()
+    fitting = int(str(caught.value).split("name ")[1].split(" seeds")[0])
+    assert 10 <= fitting < 60
+    compile_sweep(DEFAULT_STRATEGIES, range(fitting), path)
+    with pytest.raises(ConfigError):
+        compile_sweep(DEFAULT_STRATEGIES, range(fitting + 1), path)
+
+
+def test_on_this_machine_it_may_be_as_large_as_it_likes(tmp_path: Path) -> None:
+    path = compile_sweep(DEFAULT_STRATEGIES, range(60), tmp_path / "sweep.yaml", for_cluster=False)
+    assert CompiledFile.read(path).runs() == 60 * 15 + 3
