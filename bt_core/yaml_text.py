@@ -33,6 +33,19 @@ def first_document(text: str) -> Any:
         return loader.get_data() if loader.check_data() else None
 
 
+def documents(text: str) -> list[Any]:
+    """The values of all documents of a text.
+
+    Raises:
+        BrokenYaml: when one of them is no YAML.
+    """
+    with _loader(text) as loader:
+        found = []
+        while loader.check_data():
+            found.append(loader.get_data())
+        return found
+
+
 @contextmanager
 def _loader(text: str) -> Iterator[Any]:
     import yaml

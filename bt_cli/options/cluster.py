@@ -194,4 +194,4 @@ def arguments(version: "Version", assignments: list[str] | None) -> dict[str, An
     """The arguments of a run of a version, read from `name=value` texts."""
     from bt_cluster.package import read_arguments
 
-    return read_arguments(assignments or [], version.parameters)
+    return read_arguments(assignments or [], version.content.parameters)
