@@ -18,6 +18,7 @@ from bt_cluster.workflow import Node, Workflow
 
 _DRIVER, _DAG_DRIVER, _IMPORTER = "system-container-driver", "system-dag-driver", "system-importer"
 _EXECUTOR = "system-container-executor"
+_FAILED, _SKIPPED = ("Failed", "Error"), ("Skipped", "Omitted")
 _ROUND = re.compile(r"^iteration-iterations\((\d+):.*\)$")
 #: Parts of a path that Kubeflow puts in and no pipeline names.
 _FRAMES = ("", "root", "onExit", "iteration-item")
@@ -129,7 +130,7 @@ def _begun(workflow: Workflow) -> Iterator[Task]:
 
 def _task_path(node: Node) -> str | None:
     """The path of the task that a node belongs to; None where it belongs to none that a person knows."""
-    if node.template == _DRIVER or (node.template == _DAG_DRIVER and node.phase in ("Failed", "Error")):
+    if node.template == _DRIVER or (node.template == _DAG_DRIVER and node.phase in _FAILED):
         return node.path.removesuffix("-driver")
     if node.template.endswith(_EXECUTOR) or node.template.startswith(_IMPORTER):
         return node.path
@@ -157,14 +158,19 @@ def _task(path: str, by_path: Mapping[str, Sequence[Node]]) -> Task:
 
 
 def _state(drivers: Sequence[Node], executors: Sequence[Node], pods: Sequence[Node]) -> State:
-    phases = {node.phase for node in executors}
-    if phases & {"Failed", "Error"} or (not executors and {node.phase for node in drivers} & {"Failed", "Error"}):
+    driver, executor = _phase(drivers), _phase(executors)
+    if executor in _FAILED or (not executor and driver in _FAILED):
         return State.FAILED
-    if phases & {"Skipped", "Omitted"}:
+    if executor in _SKIPPED or (not executor and driver in _SKIPPED):
         return State.SKIPPED
-    if phases & {"Succeeded"}:
+    if executor == "Succeeded":
         return State.CACHED if pods and all(node.kind == "Skipped" for node in pods) else State.DONE
     return State.RUNNING if any(node.phase == "Running" for node in pods) else State.STARTING
+
+
+def _phase(nodes: Sequence[Node]) -> str:
+    """The phase of nodes of one path: that of the node around all attempts, where there is one."""
+    return next((node.phase for node in nodes if node.kind == "Retry"), nodes[-1].phase if nodes else "")
 
 
 def _title_of(node: Node) -> str:

@@ -55,22 +55,24 @@ def check(content: Content, version: ServerVersion | None) -> list[str]:
         return []
     here = f"Kubeflow Pipelines {version[0]}.{version[1]}"
     if version < TASK_KEYS and _has_titles(content.spec):
-        raise UserError(f"{here} cannot run this pipeline, since it looks tasks up by their titles: {_upgrade(TASK_KEYS)}.")
+        raise UserError(
+            f"{here} cannot run this pipeline, since it looks tasks up by their titles: {_upgrade(TASK_KEYS)}."
+        )
     if version < FINAL_STATUS and _wants_final_status(content.spec):
         raise UserError(f"{here} cannot run a retraining, since it knows no final status: {_upgrade(FINAL_STATUS)}.")
     lost = sorted(content.platform.get("pipelineConfig") or {})
     if lost and version < PIPELINE_CONFIG:
         return [
-            f"{here} does not know {', '.join(lost)} and silently ignores the file's whole part for Kubernetes because of"
-            f" it: {', '.join(_executor_keys(content.platform))} of every task. Leave `ttl` and `timeout` of a whole run"
-            f" out of the profile, or {_upgrade(PIPELINE_CONFIG)}."
+            f"{here} does not know {', '.join(lost)} and because of it silently ignores the file's whole part for"
+            f" Kubernetes: {', '.join(_executor_keys(content.platform))} of every task. Leave `ttl` and `timeout` of a"
+            f" whole run out of the profile, or {_upgrade(PIPELINE_CONFIG)}."
         ]
     unknown = {".".join(path): since for path, since in EXECUTOR_FIELDS.items() if version < since}
     used = [name for name in unknown if _uses(content.platform, tuple(name.split(".")))]
     if used:
         raise UserError(
-            f"{here} refuses every run of this pipeline, since it does not know {', '.join(used)} in the file's part for"
-            f" Kubernetes: leave that out of the profile, or {_upgrade(max(unknown[name] for name in used))}."
+            f"{here} refuses every run of this pipeline, since it does not know {', '.join(used)} in the file's part"
+            f" for Kubernetes: leave that out of the profile, or {_upgrade(max(unknown[name] for name in used))}."
         )
     return []
 
