@@ -1,8 +1,8 @@
 """A run and its tasks at one moment, one moment after the other, and why it failed."""
 
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from time import monotonic, sleep
 from typing import Any
 
 from bt_cluster.api import Api
@@ -76,26 +76,27 @@ class Followed:
 
         Raises:
             UserError: when Kubeflow refuses the call.
-            WorldError: when the run seems to be lost, or Kubeflow failed or could not be reached for `patience` seconds.
+            WorldError: when the run seems to be lost, or Kubeflow failed or could not be reached for `patience`
+                seconds.
         """
-        pause, changed, doubts = _FIRST_PAUSE, time.monotonic(), 0
+        pause, changed, doubts = _FIRST_PAUSE, monotonic(), 0
         before: list[Task] = []
         while True:
-            began = time.monotonic()
+            began = monotonic()
             snapshot = try_again(lambda: self.look(api), _is_transient, Pauses(pause, 15.0), seconds=patience)
             yield snapshot
             if snapshot.run.has_ended:
                 return
             if snapshot.tasks != before:
-                before, changed, doubts = snapshot.tasks, time.monotonic(), 0
-            elif time.monotonic() - changed > DOUBT * (doubts + 1):
+                before, changed, doubts = snapshot.tasks, monotonic(), 0
+            elif monotonic() - changed > DOUBT * (doubts + 1):
                 sentence = lost(api, snapshot.run, snapshot.workflow, snapshot.tasks)
                 doubts = doubts + 1 if sentence else 0
-                changed = changed if sentence else time.monotonic()
+                changed = changed if sentence else monotonic()
                 if doubts > 1:
                     raise WorldError(sentence)
-            took = time.monotonic() - began
-            time.sleep(max(pause, _EASE * took))
+            took = monotonic() - began
+            sleep(max(pause, _EASE * took))
             pause = min(1.5 * pause, _LONGEST_PAUSE)
 
 

@@ -141,7 +141,9 @@ def _task(path: str, by_path: Mapping[str, Sequence[Node]]) -> Task:
     drivers, executors, pods = (by_path.get(path + part, []) for part in ("-driver", "", ".executor"))
     pods = [node for node in pods or executors if node.kind in ("Pod", "Skipped")]
     state = _state(drivers, executors, pods)
-    ran = [node for node in pods if node.kind == "Pod"] or [node for node in drivers if node.kind == "Pod"]
+    ran = [node for node in pods if node.kind == "Pod"]
+    if state is State.FAILED and not ran:
+        ran = [node for node in drivers if node.kind == "Pod"]
     nodes = [*drivers, *executors]
     name, rounds = _name(path)
     title = next((_title_of(node) for node in nodes if node.parameters.get("task")), name.rpartition(".")[2])

@@ -67,12 +67,12 @@ def check(content: Content, version: ServerVersion | None) -> list[str]:
             f" Kubernetes: {', '.join(_executor_keys(content.platform))} of every task. Leave `ttl` and `timeout` of a"
             f" whole run out of the profile, or {_upgrade(PIPELINE_CONFIG)}."
         ]
-    unknown = {".".join(path): since for path, since in EXECUTOR_FIELDS.items() if version < since}
-    used = [name for name in unknown if _uses(content.platform, tuple(name.split(".")))]
+    unknown = {path: since for path, since in EXECUTOR_FIELDS.items() if version < since}
+    used = {".".join(path): since for path, since in unknown.items() if _has(_executors(content.platform), path)}
     if used:
         raise UserError(
             f"{here} refuses every run of this pipeline, since it does not know {', '.join(used)} in the file's part"
-            f" for Kubernetes: leave that out of the profile, or {_upgrade(max(unknown[name] for name in used))}."
+            f" for Kubernetes: leave that out of the profile, or {_upgrade(max(used.values()))}."
         )
     return []
 
@@ -89,7 +89,8 @@ def _has_titles(spec: Mapping[str, Any]) -> bool:
 
 def _producers(part: Any) -> Iterator[str]:
     if isinstance(part, dict):
-        yield from (part[key] for key in ("producerTask",) if key in part)
+        if "producerTask" in part:
+            yield part["producerTask"]
         for one in part.values():
             yield from _producers(one)
     elif isinstance(part, list):
@@ -115,12 +116,7 @@ def _executor_keys(platform: Mapping[str, Any]) -> list[str]:
     return sorted({key for one in _executors(platform) for key in one})
 
 
-def _uses(part: Any, path: tuple[str, ...]) -> bool:
-    """Whether a value has the field somewhere below it that the path names."""
+def _has(part: Any, path: tuple[str, ...]) -> bool:
     if isinstance(part, list):
-        return any(_uses(one, path) for one in part)
-    if not isinstance(part, dict):
-        return False
-    if path[0] in part:
-        return len(path) == 1 or _uses(part[path[0]], path[1:])
-    return any(_uses(one, path) for one in part.values() if isinstance(one, dict))
+        return any(_has(one, path) for one in part)
+    return not path or (isinstance(part, dict) and path[0] in part and _has(part[path[0]], path[1:]))

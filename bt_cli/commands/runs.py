@@ -58,8 +58,7 @@ def runs(
         created = f"{one.created:%Y-%m-%d %H:%M}" if one.created else "-"
         cells = (one.name, one.strategy or "-", one.state.lower(), created, _duration(one.seconds), one.link)
         table.add_row(*map(Text, cells))
-    wide = Console(highlight=False, soft_wrap=True, width=1000)  # so that no link is cut off
-    wide.print(table)
+    _wide().print(table)
 
 
 def _show(api: "Api", name: str, as_json: bool, wait: bool) -> None:
@@ -78,9 +77,14 @@ def _show(api: "Api", name: str, as_json: bool, wait: bool) -> None:
         print_json(_plain(found.run) | {"tasks": tasks, "doubt": doubt, "failure": str(error or "")})
         return
     stdout().print(f"{found.run.name}  {found.run.link}", markup=False)
-    stdout().print(run_table(found.run, found.tasks, Text("…")))
+    (stdout() if stdout().is_terminal else _wide()).print(run_table(found.run, found.tasks, Text("…")), soft_wrap=False)
     for sentence in filter(None, (doubt, str(error or ""))):
         print_sentence(stdout(), Text(sentence))
+
+
+def _wide() -> Console:
+    """A console that cuts nothing off, such as a link."""
+    return Console(highlight=False, soft_wrap=True, width=1000)
 
 
 def _plain(record: "Run | Any") -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
@@ -96,14 +96,14 @@ class LiveView:
     def tell(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
-    def _table(self) -> Table | Text:
+    def _table(self) -> RenderableType:
         if self._snapshot is None:
             return Text("")
         room = max(self._console.height - MARGIN, 1)
         return run_table(self._snapshot.run, self._snapshot.tasks, self._spinner, room)
 
 
-def run_table(run: Run, tasks: Sequence[Task], busy: Spinner | Text, room: int | None = None) -> Table:
+def run_table(run: Run, tasks: Sequence[Task], busy: Spinner | Text, room: int | None = None) -> RenderableType:
     """A table of tasks and, below it, how far the run is.
 
     Args:
@@ -116,13 +116,12 @@ def run_table(run: Run, tasks: Sequence[Task], busy: Spinner | Text, room: int |
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
-    table.add_column(ratio=1)
+    table.add_column()  # gives way first where the terminal is narrow
     for task in _visible(tasks, len(tasks) if room is None else room):
         seconds = "" if task.seconds is None else _clock(task.seconds)
         message = Text("" if task.state.has_ended else task.message, style="dim", no_wrap=True, overflow="ellipsis")
         table.add_row(_MARKS.get(task.state, busy), Text(task.title), Text(task.state), Text(seconds), message)
-    table.add_row("", Text(_progress(run, tasks), style="dim"))
-    return table
+    return Group(table, Text(f"   {_progress(run, tasks)}", style="dim"))
 
 
 def _visible(tasks: Sequence[Task], room: int) -> list[Task]:

@@ -1,6 +1,7 @@
 """Kubeflow's API with state, for tests: `kfp_server_api`'s models check every request, answers are made of them.
 
-What it does is what the backend's source does (kubeflow/pipelines, backend/src/apiserver); no real one was at hand.
+What it does is what the backend's source does (kubeflow/pipelines 2.17.0, backend/src/apiserver). Where an answer would
+surprise a reader, a comment names the file.
 """
 
 import json
@@ -20,6 +21,7 @@ from urllib.parse import parse_qsl, urlsplit
 import kfp_server_api as kfp
 
 from tests.cluster.api_checks import CLIENT, Refused, Request, checked, checked_package, page
+from tests.cluster.fake_workflow import Ends, FakeWorkflow
 
 BEGINNING = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -55,6 +57,8 @@ class State:
     experiments: dict[str, Any] = field(default_factory=dict)
     runs: dict[str, Any] = field(default_factory=dict)
     schedules: dict[str, Any] = field(default_factory=dict)
+    #: Runs whose workflow was deleted: they stay as they were for ever.
+    lost: set[str] = field(default_factory=set)
 
 
 class ApiServer:
@@ -62,7 +66,13 @@ class ApiServer:
 
     Attributes:
         token: what a request has to carry; empty for nothing.
+        version: what it says it is; `unknown` for one that was built from a branch.
+        account: what it fills in where no service account is named.
         outcome: the state that runs end in. A run goes one state further whenever it is looked at.
+        ends: task key -> how it ends, where it does not just succeed.
+        stuck: whether a run stays in its second state, as long tasks do.
+        dashboard: whether it answers as behind the dashboard's server, which passes on v1beta1 and v2beta1 alone
+            (frontend/server/app.ts).
         faults: see `Fault`.
         requests: all so far.
     """
@@ -70,7 +80,12 @@ class ApiServer:
     def __init__(self) -> None:
         self.state = State()
         self.token = ""
+        self.version = "2.17.0"
+        self.account = "pipeline-runner"
         self.outcome = "SUCCEEDED"
+        self.ends: dict[str, Ends] = {}
+        self.stuck = False
+        self.dashboard = False
         self.faults: deque[Fault] = deque()
         self.requests: list[Request] = []
         self._clock = BEGINNING
@@ -123,7 +138,9 @@ class ApiServer:
         """
         if self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
             raise Refused(401, "Request header error: there is no user identity header.")
-        path = request.path.partition("/apis/v2beta1/")[2]
+        path = request.path.partition("/apis/")[2].removeprefix("v2beta1/") or request.path
+        if self.dashboard and path.startswith("v1alpha1/"):
+            raise Refused(404, f"Cannot GET {request.path}")
         for method, pattern, function in _ROUTES:
             found = re.fullmatch(pattern, path)
             if method == request.method and found:
@@ -134,6 +151,9 @@ class ApiServer:
     def now(self) -> datetime:
         self._clock += timedelta(seconds=1)
         return self._clock
+
+    def health(self, request: Request) -> Any:
+        return {"commit_sha": "unknown", "tag_name": self.version, "multi_user": False, "pipeline_store": "database"}
 
     # ------------------------------------------------------------------------------------------ pipelines
 
@@ -147,9 +167,17 @@ class ApiServer:
         body = checked("V2beta1Pipeline", request.json)
         if not body.name or any(one.name == body.name for one in self.state.pipelines.values()):
             raise Refused(409, f"Already exist error: the name {body.name} already exist")
+        if len(body.name) > 128:
+            raise Refused(500, "InternalServerError: Error 1406 (22001): Data too long for column 'Name' at row 1")
         body.pipeline_id, body.created_at = str(uuid.uuid4()), self.now()
         self.state.pipelines[body.pipeline_id] = body
         return body
+
+    def get_version(self, request: Request, pipeline_id: str, version_id: str) -> Any:
+        found = self.state.versions.get(version_id)
+        if found is None or found.pipeline_id != pipeline_id:
+            raise Refused(404, f"PipelineVersion {version_id} not found")
+        return found
 
     def versions_of(self, request: Request, pipeline_id: str) -> Any:
         if pipeline_id not in self.state.pipelines:
@@ -161,7 +189,9 @@ class ApiServer:
         head = f"Content-Type: {request.headers['Content-Type']}\r\n\r\n".encode()
         (part,) = message_from_bytes(head + request.body).get_payload()
         assert part.get_param("name", header="content-disposition") == "uploadfile"
-        spec = checked_package(part.get_payload(decode=True))
+        if not str(part.get_filename()).endswith((".yaml", ".yml", ".json")):
+            raise Refused(400, "Failed to create a pipeline version")  # server/util.go
+        whole = checked_package(part.get_payload(decode=True))
         query = request.query
         if query.get("pipelineid") not in self.state.pipelines:
             raise Refused(400, "Failed to create a pipeline version")
@@ -174,7 +204,7 @@ class ApiServer:
             name=query["name"],
             display_name=query["display_name"],
             created_at=self.now(),
-            pipeline_spec={"pipeline_spec": spec},
+            pipeline_spec=whole,
         )
         self.state.versions[made.pipeline_version_id] = made
         return made
@@ -209,23 +239,96 @@ class ApiServer:
             raise Refused(400, f"Unknown parameters {sorted(unknown)}")
 
     def create_run(self, request: Request) -> Any:
-        body = checked("V2beta1Run", request.json)
+        return self._add_run(checked("V2beta1Run", request.json))
+
+    def _add_run(self, body: Any) -> Any:
         self._check_run(body)
-        body.run_id, body.created_at, body.state = str(uuid.uuid4()), self.now(), "PENDING"
+        body.run_id, body.created_at = str(uuid.uuid4()), self.now()
+        self._enter(body, "PENDING")
+        body.service_account = body.service_account or self.account
         body.finished_at = datetime(1970, 1, 1, tzinfo=UTC)  # what the backend says of a run that goes on
         self.state.runs[body.run_id] = body
         return body
 
+    def _enter(self, run: Any, state: str) -> None:
+        """`error` stays empty, that of the run and those of its history (server/api_converter.go)."""
+        run.state = state
+        entered = kfp.V2beta1RuntimeStatus(update_time=self.now(), state=state)
+        run.state_history = [*(run.state_history or []), entered]
+
+    def start_scheduled(self, schedule_id: str, name: str) -> Any:
+        """A run as the schedule's controller starts it."""
+        owner = self.state.schedules[schedule_id]
+        made = kfp.V2beta1Run(
+            display_name=name,
+            experiment_id=owner.experiment_id,
+            recurring_run_id=schedule_id,
+            pipeline_version_reference=owner.pipeline_version_reference,
+            runtime_config=owner.runtime_config,
+        )
+        self._enter(self._add_run(made), "RUNNING")
+        return made
+
     def get_run(self, request: Request, run_id: str) -> Any:
+        run = self._run(run_id)
+        after = {"PENDING": "RUNNING", "RUNNING": self.outcome, "CANCELING": "FAILED"}.get(run.state)
+        if after is None or run_id in self.state.lost or (self.stuck and run.state == "RUNNING"):
+            return run
+        self._enter(run, after)
+        if after == self.outcome:
+            run.finished_at = run.created_at + timedelta(minutes=3, seconds=7)
+        return run
+
+    def _run(self, run_id: str) -> Any:
         run = self.state.runs.get(run_id)
         if run is None:
             raise Refused(404, f"Run {run_id} not found")
-        run.state = {"PENDING": "RUNNING", "RUNNING": self.outcome}.get(run.state, run.state)
-        if run.state == self.outcome:
-            run.finished_at = run.created_at + timedelta(minutes=3, seconds=7)
-            if run.state == "FAILED":
-                run.error = kfp.GoogleRpcStatus(code=13, message="the step 2.w ended with status 1")
         return run
+
+    def terminate_run(self, request: Request, run_id: str) -> None:
+        run = self._run(run_id)
+        if run.state not in ("PENDING", "RUNNING"):
+            raise Refused(400, f"Failed to terminate a run {run_id}. Row not found")  # storage/run_store.go
+        self._enter(run, "CANCELING")
+        if run_id in self.state.lost:
+            raise Refused(500, f"Failed to terminate run {run_id} due to error terminating its workflow")
+
+    def workflow(self, run_id: str) -> tuple[FakeWorkflow, str]:
+        """The workflow of a run, and its manifest; empty before anything has run."""
+        run = self._run(run_id)
+        built = FakeWorkflow(run.created_at)
+        if run.state == "PENDING":
+            return built, ""
+        version = self.state.versions[run.pipeline_version_reference.pipeline_version_id]
+        tasks = version.pipeline_spec["pipeline_spec"]["root"]["dag"]["tasks"]
+        left = dict(tasks)
+        phase = "Running" if run.state == "RUNNING" else run.state.capitalize()
+        if "" in self.ends:
+            built.fail_to_start(self.ends[""].message)
+            return built, built.manifest("Error")
+        failed = False
+        while left and not (failed and run.state == "RUNNING"):
+            key = next(one for one, task in left.items() if not set(task.get("dependentTasks", ())) & left.keys())
+            ends = Ends("Omitted") if failed else self.ends.get(key, Ends())
+            built.add(key, left.pop(key), ends)
+            failed = failed or ends.how in ("Failed", "Running", "Pending")
+        return built, built.manifest(phase)
+
+    def get_run_v1(self, request: Request, run_id: str) -> Any:
+        manifest = self.workflow(run_id)[1]
+        return {"run": {"id": run_id}, "pipeline_runtime": {"workflow_manifest": manifest} if manifest else {}}
+
+    def dashboard_log(self, request: Request) -> str:
+        return self.log(request, request.query["runid"], request.query["podname"])
+
+    def log(self, request: Request, run_id: str, pod: str) -> str:
+        """Status 200 has been sent before anything can go wrong (server/run_log_server.go)."""
+        if run_id in self.state.runs and run_id not in self.state.lost:
+            found = self.workflow(run_id)[0].logs.get(pod)
+            if found is not None:
+                return found
+        why = f"BadRequestError: Failed to read logs for run {run_id}: the specified key does not exist"
+        return json.dumps({"error_message": why, "error_details": why}, separators=(",", ":"))
 
     def list_runs(self, request: Request) -> Any:
         found = list(self.state.runs.values())
@@ -250,6 +353,7 @@ class ApiServer:
         if (body.trigger.periodic_schedule is None) == (cron is None):
             raise Refused(400, "One trigger is needed")
         body.recurring_run_id, body.created_at = str(uuid.uuid4()), self.now()
+        body.service_account = body.service_account or self.account  # template/template.go
         body.status = "ENABLED" if body.mode == "ENABLE" else "DISABLED"
         self.state.schedules[body.recurring_run_id] = body
         return body
@@ -260,8 +364,22 @@ class ApiServer:
         return page(request, found, kfp.V2beta1ListRecurringRunsResponse, "recurring_runs")
 
     def delete_schedule(self, request: Request, schedule_id: str) -> None:
+        """Kubernetes deletes the workflows that a schedule owns with it, unless they are orphaned."""
         if self.state.schedules.pop(schedule_id, None) is None:
             raise Refused(404, f"Job {schedule_id} not found")
+        knows = tuple(map(int, self.version.split(".")[:2])) >= (2, 16) if self.version[0].isdigit() else True
+        if knows and request.query.get("propagation_policy") == "ORPHAN":
+            return
+        self.state.lost |= {
+            key
+            for key, run in self.state.runs.items()
+            if run.recurring_run_id == schedule_id and run.state in ("PENDING", "RUNNING")
+        }
+
+    def get_schedule(self, request: Request, schedule_id: str) -> Any:
+        if schedule_id not in self.state.schedules:
+            raise Refused(404, f"Job {schedule_id} not found")
+        return self.state.schedules[schedule_id]
 
     def disable_schedule(self, request: Request, schedule_id: str) -> None:
         if schedule_id not in self.state.schedules:
@@ -270,18 +388,25 @@ class ApiServer:
 
 
 _ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
+    ("GET", "healthz", ApiServer.health),
     ("GET", r"pipelines/names/([^/]+)", ApiServer.pipeline_named),
     ("POST", "pipelines", ApiServer.create_pipeline),
     ("POST", "pipelines/upload_version", ApiServer.upload_version),
     ("GET", r"pipelines/([^/]+)/versions", ApiServer.versions_of),
+    ("GET", r"pipelines/([^/]+)/versions/([^/]+)", ApiServer.get_version),
     ("GET", "experiments", ApiServer.list_experiments),
     ("POST", "experiments", ApiServer.create_experiment),
     ("GET", "runs", ApiServer.list_runs),
     ("POST", "runs", ApiServer.create_run),
     ("GET", r"runs/([^/:]+)", ApiServer.get_run),
+    ("POST", r"runs/([^/:]+):terminate", ApiServer.terminate_run),
+    ("GET", r"v1beta1/runs/([^/:]+)", ApiServer.get_run_v1),
+    ("GET", ".*/k8s/pod/logs", ApiServer.dashboard_log),
+    ("GET", r"v1alpha1/runs/([^/]+)/nodes/([^/]+)/log", ApiServer.log),
     ("GET", "recurringruns", ApiServer.list_schedules),
     ("POST", "recurringruns", ApiServer.create_schedule),
     ("POST", r"recurringruns/([^/:]+):disable", ApiServer.disable_schedule),
+    ("GET", r"recurringruns/([^/:]+)", ApiServer.get_schedule),
     ("DELETE", r"recurringruns/([^/:]+)", ApiServer.delete_schedule),
 ]
 
@@ -324,6 +449,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(refused.status, json.dumps(content).encode())
             return
         if fault.cut == "after":
+            return
+        if isinstance(answer, str):
+            self._send(200, answer.encode(), "text/plain")
             return
         content = CLIENT.sanitize_for_serialization(answer) if answer is not None else {}
         self._send(200, json.dumps(content).encode())
