@@ -23,7 +23,7 @@ class Content:
     """What a compiled file holds.
 
     Attributes:
-        spec: the pipeline's specification.
+        spec: the pipeline's specification; empty where Kubeflow did not keep it.
         platform: the part for Kubernetes; empty where there is none.
     """
 
@@ -32,7 +32,12 @@ class Content:
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> "Content":
-        """The content as Kubeflow answers with it: both parts in one, or the specification alone."""
+        """The content as Kubeflow answers with it: both parts in one, or one alone.
+
+        The part for Kubernetes comes alone where an older version does not know all of it.
+        """
+        if "platforms" in answer:
+            return cls({}, _on_kubernetes(answer))
         if "pipeline_spec" not in answer:
             return cls(answer, {})
         return cls(answer["pipeline_spec"], _on_kubernetes(answer.get("platform_spec")))

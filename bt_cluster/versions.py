@@ -83,7 +83,7 @@ def _upgrade(version: ServerVersion) -> str:
 
 def _has_titles(spec: Mapping[str, Any]) -> bool:
     """Whether a task that hands something on has a title other than its key."""
-    dags = [part["dag"] for part in (spec["root"], *spec.get("components", {}).values()) if "dag" in part]
+    dags = [part["dag"] for part in (spec.get("root", {}), *spec.get("components", {}).values()) if "dag" in part]
     return any(_is_named(dag, producer) for dag in dags for producer in set(_producers(dag)))
 
 

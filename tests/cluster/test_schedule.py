@@ -41,7 +41,7 @@ def test_a_schedule_by_interval(server: ApiServer, bt: Bt, package: Path) -> Non
 def test_a_scheduled_strategy_reads_its_data_in_every_run(server: ApiServer, bt: Bt) -> None:
     assert bt("schedule", "--strategy", "p", "--task", "iris", *NIGHTLY).status == 0
     (version,) = server.state.versions.values()
-    tasks = version.pipeline_spec["pipeline_spec"]["root"]["dag"]["tasks"]
+    tasks = server.state.specs[version.pipeline_version_id]["root"]["dag"]["tasks"]
     assert not tasks["prepare-data"]["cachingOptions"].get("enableCache")
 
 

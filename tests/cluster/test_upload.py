@@ -41,7 +41,7 @@ def test_a_strategy_is_compiled_on_the_way(server: ApiServer, bt: Bt, tmp_path: 
     assert [bt("upload", *options).status for _ in range(2)] == [0, 0]
     (version,) = server.state.versions.values()
     assert re.fullmatch(r"p-[0-9a-f]{12}", version.name)
-    spec = version.pipeline_spec["pipeline_spec"]
+    spec = server.state.specs[version.pipeline_version_id]
     assert spec["root"]["inputDefinitions"]["parameters"]["task"]["defaultValue"] == "iris"
     assert {one["container"]["image"] for one in spec["deploymentSpec"]["executors"].values()} == {
         "registry/own-python:3"

@@ -90,6 +90,14 @@ def test_what_is_on_a_server_already_is_judged_too(server: ApiServer, bt: Bt, tm
     assert ended.sentence.endswith("leave that out of the profile, or use 2.16 or newer.")
 
 
+def test_a_version_that_an_old_server_answers_without_its_pipeline(server: ApiServer, bt: Bt, tmp_path: Path) -> None:
+    server.version = "2.16.1"
+    assert bt("upload", _compiled(tmp_path, SECRET + WHOLE_RUN)).status == 0
+    ended = bt("submit", "--name", "mine")
+    assert (ended.status, "silently ignores the file's whole part for Kubernetes" in ended.err) == (0, True)
+    assert bt("runs", "mine").status == 0
+
+
 def test_a_server_that_can_run_nothing_of_ours(server: ApiServer, bt: Bt, package: Path, tmp_path: Path) -> None:
     server.version = "2.5.0"
     compile_retrain(("p",), tmp_path / "retrain.yaml")
