@@ -10,7 +10,7 @@ from bt_cluster.logs import Failure, failure_of, log_of
 from bt_cluster.lost import lost
 from bt_cluster.package import Content, strategy_of
 from bt_cluster.runs import Run, find_run, run_of
-from bt_cluster.tasks import Task, failed_first, tasks_of
+from bt_cluster.tasks import Task, failed_first, tasks_of, without_waiting
 from bt_cluster.workflow import Workflow, workflow_of
 from bt_core.errors import BtError, UserError, WorldError
 from bt_core.retries import Pauses, try_again
@@ -68,8 +68,9 @@ class Followed:
             WorldError: when Kubeflow fails or cannot be reached.
         """
         answer = api.call(f"show the run {self.id}", api.runs.run_service_get_run, self.id)
-        workflow = workflow_of(api, self.id)
-        return Snapshot(run_of(api, answer, self.strategy), workflow, tasks_of(self.spec, workflow))
+        run, workflow = run_of(api, answer, self.strategy), workflow_of(api, self.id)
+        tasks = tasks_of(self.spec, workflow)
+        return Snapshot(run, workflow, without_waiting(tasks) if run.has_ended else tasks)
 
     def follow(self, api: Api, patience: float = PATIENCE) -> Iterator[Snapshot]:
         """The run again and again until it has ended; the last snapshot is that of its end.

@@ -11,7 +11,7 @@ import kfp_server_api as kfp
 from bt_cluster.api import PAGE, Api, equals
 from bt_cluster.package import strategy_of
 from bt_cluster.pipelines import Version, check_name, version_names
-from bt_core.errors import UserError
+from bt_core.errors import UserError, WorldError
 
 ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -116,12 +116,19 @@ def cancel(api: Api, run: Run) -> None:
     """End a run that goes on.
 
     Raises:
-        UserError: when it has ended already, or Kubeflow refuses the call.
-        WorldError: when Kubeflow fails or cannot be reached.
+        UserError: when it has ended or is being ended already, or Kubeflow refuses the call.
+        WorldError: when Kubeflow cannot end its workflow, or cannot be reached.
     """
     if run.has_ended:
         raise UserError(f"The run {run.name} has ended already, as {run.state.lower()}: there is nothing to cancel.")
-    api.call(f"cancel the run {run.name}", api.runs.run_service_terminate_run, run.id)
+    if run.state == "CANCELING":
+        raise UserError(f"The run {run.name} is being ended already: `bt runs {run.id}` shows when it has ended.")
+    terminate = api.runs.run_service_terminate_run
+    if api.call(f"cancel the run {run.name}", terminate, run.id, expected=(500,)) is None:
+        raise WorldError(
+            f"Kubeflow cannot end the workflow of the run {run.name} (500), which may be deleted; it lists the run as"
+            f" canceling from now on: see {run.link}."
+        )
 
 
 def newest_runs(api: Api, limit: int, experiment: str = "") -> list[Run]:

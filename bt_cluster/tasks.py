@@ -9,7 +9,7 @@ Groups of tasks are nodes around them, loops have an `iteration-item` for each r
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -83,6 +83,11 @@ def tasks_of(spec: Mapping[str, Any], workflow: Workflow | None) -> list[Task]:
         tasks += own or [task]
     known = {task.name for task in tasks}
     return tasks + [task for task in begun if task.name not in known]
+
+
+def without_waiting(tasks: Sequence[Task]) -> list[Task]:
+    """The tasks of a run that has ended, in which nothing waits any more."""
+    return [replace(task, state=State.SKIPPED) if task.state is State.WAITING else task for task in tasks]
 
 
 def failed_first(tasks: Sequence[Task]) -> Task | None:
@@ -161,7 +166,7 @@ def _task(path: str, by_path: Mapping[str, Sequence[Node]]) -> Task:
 
 def _state(drivers: Sequence[Node], executors: Sequence[Node], pods: Sequence[Node]) -> State:
     driver, executor = _phase(drivers), _phase(executors)
-    if executor in _FAILED or (not executor and driver in _FAILED):
+    if executor in _FAILED or (driver in _FAILED and executor in ("", *_SKIPPED)):
         return State.FAILED
     if executor in _SKIPPED or (not executor and driver in _SKIPPED):
         return State.SKIPPED
@@ -171,8 +176,9 @@ def _state(drivers: Sequence[Node], executors: Sequence[Node], pods: Sequence[No
 
 
 def _phase(nodes: Sequence[Node]) -> str:
-    """The phase of nodes of one path: that of the node around all attempts, where there is one."""
-    return next((node.phase for node in nodes if node.kind == "Retry"), nodes[-1].phase if nodes else "")
+    """The phase of nodes of one path: that of the last node around all attempts, where there is one."""
+    around = [node for node in nodes if node.kind == "Retry"] or list(nodes)
+    return around[-1].phase if around else ""
 
 
 def _title_of(node: Node) -> str:
@@ -183,7 +189,10 @@ def _title_of(node: Node) -> str:
 
 
 def _name(path: str) -> tuple[str, str]:
-    """The name of a task, `for-loop-1[2].score`, and the rounds of loops in it, ` [2]`; rounds count from one."""
+    """The name of a task, `for-loop-1[2].score`, and the rounds of loops in it, ` [2]`; rounds count from one.
+
+    The start of the whole pipeline is called `root`, as in its specification.
+    """
     parts: list[str] = []
     rounds = ""
     for part in path.split("."):
@@ -194,4 +203,4 @@ def _name(path: str) -> tuple[str, str]:
             rounds += f" {number}"
         elif part not in _FRAMES:
             parts.append(part)
-    return ".".join(parts), rounds
+    return ".".join(parts) or "root", rounds

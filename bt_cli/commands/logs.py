@@ -56,12 +56,18 @@ def logs(
         if len(pods) > 1:
             print(f"==> {one.title} ({pod})", flush=True)
         if log is None:
-            said = f" ({one.message})" if one.message else ""
-            stderr().print(
-                f"The log of {one.title} is not kept by Kubeflow: neither its pod nor the archive has it{said}."
-            )
+            stderr().print(f"There is no log of {one.title}: {_why_none(one)}.", markup=False)
             continue
         print(log, end="" if log.endswith("\n") else "\n", flush=True)
+
+
+def _why_none(task: "Task") -> str:
+    if not task.state.has_ended:
+        return (
+            "the task has not ended, and a Kubeflow for one user shows logs of running pods only at the address of its"
+            " dashboard"
+        )
+    return f"neither its pod nor the archive has one{f' ({task.message})' if task.message else ''}"
 
 
 def _named(tasks: Sequence["Task"], name: str) -> list["Task"]:

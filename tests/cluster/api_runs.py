@@ -106,12 +106,13 @@ class Runs(Backend):
         spec = self.state.specs[run.pipeline_version_reference.pipeline_version_id]
         tasks = spec["root"]["dag"]["tasks"]
         left = dict(tasks)
-        phase = "Running" if run.state == "RUNNING" else run.state.capitalize()
+        goes_on = run.state in ("RUNNING", "CANCELING")
+        phase = "Running" if goes_on else run.state.capitalize()
         if "" in self.ends:
             built.fail_to_start(self.ends[""].message)
             return built, built.manifest("Error")
         failed = False
-        while left and not (failed and run.state == "RUNNING"):
+        while left and not (failed and goes_on):
             key = next(one for one, task in left.items() if not set(task.get("dependentTasks", ())) & left.keys())
             ends = Ends("Omitted") if failed else self.ends.get(key, Ends())
             built.add(key, left.pop(key), ends)
@@ -122,17 +123,28 @@ class Runs(Backend):
         manifest = self.workflow(run_id)[1]
         return {"run": {"id": run_id}, "pipeline_runtime": {"workflow_manifest": manifest} if manifest else {}}
 
-    def dashboard_log(self, request: Request) -> str:
-        return self.log(request, request.query["runid"], request.query["podname"])
-
     def log(self, request: Request, run_id: str, pod: str) -> str:
         """Status 200 has been sent before anything can go wrong (server/run_log_server.go)."""
-        if run_id in self.state.runs and run_id not in self.state.lost:
-            found = self.workflow(run_id)[0].logs.get(pod)
-            if found is not None:
-                return found
+        found = self._log(run_id, pod)
+        if found is not None and (self.multi_user or pod not in self.workflow(run_id)[0].running):
+            return found
         why = f"BadRequestError: Failed to read logs for run {run_id}: the specified key does not exist"
         return json.dumps({"error_message": why, "error_details": why}, separators=(",", ":"))
+
+    def dashboard_log(self, request: Request) -> str:
+        """As frontend/server/handlers/pod-logs.ts."""
+        if not self.dashboard:
+            raise Refused(404, "404 page not found")
+        if "podname" not in request.query:
+            raise Refused(400, "podname argument is required")
+        found = self._log(request.query["runid"], request.query["podname"])
+        if found is None:
+            raise Refused(500, "Could not get main container logs: Error: pods not found")
+        return found
+
+    def _log(self, run_id: str, pod: str) -> str | None:
+        known = run_id in self.state.runs and run_id not in self.state.lost
+        return self.workflow(run_id)[0].logs.get(pod) if known else None
 
     def list_runs(self, request: Request) -> Any:
         found = list(self.state.runs.values())

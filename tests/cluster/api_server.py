@@ -47,8 +47,6 @@ class ApiServer(Pipelines, Schedules):
 
     Attributes:
         token: what a request has to carry; empty for nothing.
-        dashboard: whether it answers as behind the dashboard's server, which passes on v1beta1 and v2beta1 alone
-            (frontend/server/app.ts).
         faults: see `Fault`.
         requests: all so far.
     """
@@ -56,7 +54,6 @@ class ApiServer(Pipelines, Schedules):
     def __init__(self) -> None:
         super().__init__()
         self.token = ""
-        self.dashboard = False
         self.faults: deque[Fault] = deque()
         self.requests: list[Request] = []
         self._lock = threading.Lock()
@@ -119,7 +116,12 @@ class ApiServer(Pipelines, Schedules):
         raise Refused(404, f"Not Found: {request.method} {request.path}")
 
     def health(self, request: Request) -> Any:
-        return {"commit_sha": "unknown", "tag_name": self.version, "multi_user": False, "pipeline_store": "database"}
+        return {
+            "commit_sha": "unknown",
+            "tag_name": self.version,
+            "multi_user": self.multi_user,
+            "pipeline_store": "database",
+        }
 
 
 _ROUTES: list[tuple[str, str, Callable[..., Any]]] = [

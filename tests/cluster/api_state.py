@@ -34,6 +34,9 @@ class Backend:
         outcome: the state that runs end in. A run goes one state further whenever it is looked at.
         ends: task key -> how it ends, where it does not just succeed; "" for the start of the whole run.
         stuck: whether a run stays in its second state, as long tasks do.
+        multi_user: whether it serves several users.
+        dashboard: whether it answers as behind the dashboard's server, which passes on v1beta1 and v2beta1 alone
+            (frontend/server/app.ts).
     """
 
     state: State = field(default_factory=State)
@@ -42,6 +45,8 @@ class Backend:
     outcome: str = "SUCCEEDED"
     ends: dict[str, Ends] = field(default_factory=dict)
     stuck: bool = False
+    multi_user: bool = False
+    dashboard: bool = False
     _clock: datetime = BEGINNING
 
     def now(self) -> datetime:

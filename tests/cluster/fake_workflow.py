@@ -38,12 +38,13 @@ class FakeWorkflow:
 
     Attributes:
         nodes: by their ids.
-        logs: pod -> its log, where one is kept.
+        logs: pod -> its log, where one is kept; those of running pods are in `running` too.
     """
 
     clock: datetime
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
     logs: dict[str, str] = field(default_factory=dict)
+    running: set[str] = field(default_factory=set)
 
     def manifest(self, phase: str, message: str = "") -> str:
         content = {
@@ -73,11 +74,17 @@ class FakeWorkflow:
             pod = self._node(f"{path}.executor({number})", "Pod", _IMPL, how, message=ends.message)
             if ends.log is not None:
                 self.logs[pod] = ends.log
+            if how == "Running":
+                self.running.add(pod)
         self.clock += timedelta(seconds=10)
 
     def fail_to_start(self, message: str) -> None:
         """The first node of all fails without a pod, as where the service account does not exist."""
-        self._retried(".root-driver", "Pod", "system-dag-driver", "Error", {}, message)
+        for attempt in range(2):
+            for path in (f"({attempt}).root-driver", f"({attempt}).root-driver(0)"):
+                kind, why = ("Pod", message) if path.endswith(")") else ("Retry", "No more retries left")
+                self._node(path, kind, "system-dag-driver", "Error", message=why)
+            self._node(f"({attempt}).root", "Skipped", "root", "Omitted", message="omitted: depends condition not met")
 
     def _retried(
         self, path: str, kind: str, template: str, phase: str, inputs: Mapping[str, Any], message: str = ""

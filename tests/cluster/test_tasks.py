@@ -67,6 +67,16 @@ def test_nodes_around_attempts_decide() -> None:
     assert (task.state, task.ended, len(task.pods)) == (State.RUNNING, None, 2)
 
 
+def test_what_began_last_decides_where_a_whole_group_was_tried_again() -> None:
+    nodes = [
+        _node("(0).root(0).x", "Retry", EXECUTOR, "Failed", 1),
+        _node("(1).root(0).x", "Retry", EXECUTOR, "Succeeded", 20),
+        _node("(1).root(0).x(0).executor", "Pod", IMPL, "Succeeded", 21),
+    ]
+    (task,) = tasks_of({}, _workflow(nodes))
+    assert (task.name, task.state) == ("x", State.DONE)
+
+
 def test_an_exit_task_a_condition_and_what_a_failure_leaves_out() -> None:
     nodes = [
         *_executed(".root.exit-handler-1.onExit.tell", 30),

@@ -1,6 +1,7 @@
 """`bt submit --wait`, `bt runs RUN`, `bt logs` and `bt cancel`: what a person sees of a run and of its failure."""
 
 import json
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 
@@ -102,9 +103,14 @@ def test_a_failed_run_quotes_its_tasks_sentence_and_ends_in_its_status(
 
 def test_a_log_without_a_sentence_is_quoted_by_its_last_lines(server: ApiServer, bt: Bt, package: Path) -> None:
     log = "".join(f"line {number}\n" for number in range(9))
+    log += '"outputs": {\n}\n[KFP Executor 2026-11-27 04:24:12,567 INFO]: Wrote\n'
+    log += "F1127 04:26:27.870581      15 main.go:59] failed to execute component: exit status 1\n"
     ended = _failing(server, bt, package, Ends("Failed", log, "OOMKilled (exit code 137)"))
     assert ended.status == 1
-    assert "failed: OOMKilled (exit code 137); its log ends in: line 4 | line 5 |" in ended.err.splitlines()[-1]
+    assert (
+        "failed: OOMKilled (exit code 137); its log ends in: line 4 | line 5 | line 6 | line 7 | line 8: see"
+        in ended.err.splitlines()[-1]
+    )
 
 
 def test_a_pod_without_a_log_is_told_by_what_kubernetes_says_of_it(server: ApiServer, bt: Bt, package: Path) -> None:
@@ -118,6 +124,7 @@ def test_a_service_account_that_does_not_exist(server: ApiServer, bt: Bt, packag
     server.ends[""] = Ends(message='pods "x" is forbidden: serviceaccount "nobody" not found')
     ended = bt("submit", package, "--wait", "--service-account", "nobody")
     assert ended.status == 1
+    assert "The task `root` of the run " in ended.err
     assert 'serviceaccount "nobody" not found: see' in ended.err
 
 
@@ -169,7 +176,7 @@ def test_logs_of_all_tasks_where_none_failed(server: ApiServer, bt: Bt, package:
     ended = bt("logs", "mine")
     total = len(json.loads(bt("runs", "mine", "--json").out)["tasks"])
     assert ended.out.count("==> ") == total - 1
-    assert "is not kept by Kubeflow" in ended.err
+    assert "neither its pod nor the archive has one." in ended.err
 
 
 def test_cancel(server: ApiServer, bt: Bt, package: Path) -> None:
@@ -177,6 +184,7 @@ def test_cancel(server: ApiServer, bt: Bt, package: Path) -> None:
     ended = bt("cancel", "mine")
     (run,) = server.state.runs.values()
     assert (ended.status, run.state, ended.out) == (0, "CANCELING", _link(server) + "\n")
+    assert "is being ended already" in bt("cancel", "mine").sentence
     run.state = "FAILED"
     again = bt("cancel", run.run_id)
     assert (again.status, "has ended already, as failed" in again.sentence) == (2, True)
@@ -195,10 +203,11 @@ def test_a_name_that_two_runs_have(server: ApiServer, bt: Bt, package: Path) -> 
     assert "has no run `yours`" in bt("cancel", "yours").sentence
 
 
+@pytest.mark.parametrize("where", ["multi-user", "dashboard"])
 def test_a_run_whose_workflow_is_gone_is_said_to_be_doubtful(
-    server: ApiServer, bt: Bt, package: Path, monkeypatch: pytest.MonkeyPatch
+    where: str, server: ApiServer, bt: Bt, package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.stuck = True
+    server.stuck, server.multi_user, server.dashboard = True, where == "multi-user", where == "dashboard"
     server.ends = {SEARCH: Ends("Running")}
     bt("submit", package, "--name", "mine")
     assert json.loads(bt("runs", "mine", "--json").out)["doubt"] == ""
@@ -209,6 +218,32 @@ def test_a_run_whose_workflow_is_gone_is_said_to_be_doubtful(
     monkeypatch.setattr(follow, "DOUBT", 0.0)
     waited = bt("runs", "mine", "--wait")
     assert (waited.status, doubt in waited.err) == (1, True)
+    ended = bt("cancel", "mine")
+    assert (ended.status, "which may be deleted; it lists the run as canceling" in ended.sentence) == (1, True)
+
+
+def test_where_no_log_of_a_running_pod_can_be_read_nothing_is_claimed(server: ApiServer, bt: Bt, package: Path) -> None:
+    server.stuck = True
+    server.ends = {SEARCH: Ends("Running")}
+    bt("submit", package, "--name", "mine")
+    assert json.loads(bt("runs", "mine", "--json").out)["doubt"] == ""
+    ended = bt("logs", "mine", SEARCH)
+    assert (ended.status, ended.out) == (0, "")
+    assert "the task has not ended, and a Kubeflow for one user shows logs of running pods only" in ended.err
+    server.dashboard = True
+    assert bt("logs", "mine", SEARCH).out == "done\n"
+
+
+def test_a_run_that_is_being_ended_is_not_doubtful(server: ApiServer, bt: Bt, package: Path) -> None:
+    server.stuck = True
+    server.ends = {SEARCH: Ends("Running", log=None)}
+    bt("submit", package, "--name", "mine")
+    bt("runs", "mine")
+    (run,) = server.state.runs.values()
+    run.state = "CANCELING"
+    server.state.lost.add(run.run_id)  # so that it stays in this state
+    run.created_at = datetime.now(UTC)
+    assert json.loads(bt("runs", "mine", "--json").out)["doubt"] == ""
 
 
 def test_a_task_that_waits_for_a_node_is_not_doubtful(
