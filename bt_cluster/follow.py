@@ -111,6 +111,8 @@ def failure(api: Api, snapshot: Snapshot) -> BtError | None:
     run, workflow = snapshot.run, snapshot.workflow
     if not run.has_ended or run.state == "SUCCEEDED":
         return None
+    if run.state == "CANCELED":
+        return WorldError(f"The run {run.name} was canceled: see {run.link}.")
     task = failed_first(snapshot.tasks)
     if workflow is None or task is None:
         why = f" ({workflow.message})" if workflow and workflow.message else ""

@@ -175,6 +175,8 @@ def _with_strategies(api: Api, runs: list[Any]) -> list[Run]:
 def run_of(api: Api, run: Any, strategy: str) -> Run:
     """What a person reads of Kubeflow's record of a run."""
     state = str(run.state or "PENDING")
+    if state == "FAILED" and any(one.state == "CANCELING" for one in run.state_history or ()):
+        state = "CANCELED"  # the backend does not use its own word for this end
     finished = run.finished_at if run.finished_at and run.finished_at.year > 1970 else None  # 1970 while it runs
     seconds = None
     if run.created_at:

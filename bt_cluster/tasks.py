@@ -6,7 +6,6 @@ Groups of tasks are nodes around them, loops have an `iteration-item` for each r
 `onExit`.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ _DRIVER, _DAG_DRIVER, _IMPORTER = "system-container-driver", "system-dag-driver"
 _EXECUTOR = "system-container-executor"
 _FAILED, _SKIPPED = ("Failed", "Error"), ("Skipped", "Omitted")
 _ROUND = re.compile(r"^iteration-iterations\((\d+):.*\)$")
+_ROUNDS = re.compile(r"\[\d+\]")
 #: Parts of a path that Kubeflow puts in and no pipeline names.
 _FRAMES = ("", "root", "onExit", "iteration-item")
 
@@ -79,8 +79,8 @@ def tasks_of(spec: Mapping[str, Any], workflow: Workflow | None) -> list[Task]:
         return begun
     tasks: list[Task] = []
     for task in _planned(spec, spec["root"].get("dag", {}), ""):
-        own = [one for one in begun if re.sub(r"\[\d+\]", "", one.name) == task.name]
-        tasks += own or [task]
+        own = [one for one in begun if _ROUNDS.sub("", one.name) == task.name]
+        tasks += [replace(one, title=_titled(task.title, one.name)) for one in own] or [task]
     known = {task.name for task in tasks}
     return tasks + [task for task in begun if task.name not in known]
 
@@ -103,7 +103,7 @@ def _planned(spec: Mapping[str, Any], dag: Mapping[str, Any], group: str) -> Ite
         if "dag" in inner:
             yield from _planned(spec, inner["dag"], f"{name}.")
         else:
-            yield Task(name, _title(task, key))
+            yield Task(name, str(task.get("taskInfo", {}).get("name") or key))
 
 
 def _in_order(tasks: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -115,10 +115,6 @@ def _in_order(tasks: Mapping[str, Any]) -> list[tuple[str, Any]]:
         for key in ready or list(left):
             ordered[key] = left.pop(key)
     return list(ordered.items())
-
-
-def _title(task: Mapping[str, Any], key: str) -> str:
-    return str(task.get("taskInfo", {}).get("name") or key)
 
 
 def _begun(workflow: Workflow) -> Iterator[Task]:
@@ -147,20 +143,17 @@ def _task(path: str, by_path: Mapping[str, Sequence[Node]]) -> Task:
     pods = [node for node in pods or executors if node.kind in ("Pod", "Skipped")]
     state = _state(drivers, executors, pods)
     ran = [node for node in pods if node.kind == "Pod"]
-    if state is State.FAILED and not ran:
-        ran = [node for node in drivers if node.kind == "Pod"]
+    looked = ran or [node for node in drivers if node.kind == "Pod"]
     nodes = [*drivers, *executors]
-    name, rounds = _name(path)
-    title = next((_title_of(node) for node in nodes if node.parameters.get("task")), name.rpartition(".")[2])
-    ends = [node.ended for node in nodes if node.ended]
+    name = _name(path)
     return Task(
         name,
-        title + rounds,
+        _titled(_ROUNDS.sub("", name.rpartition(".")[2]), name),
         state,
         min((node.started for node in nodes if node.started), default=None),
-        max(ends, default=None) if state.has_ended else None,
-        tuple(node.pod for node in ran),
-        next((node.message for node in reversed(ran) if node.message), ""),
+        max((node.ended for node in nodes if node.ended), default=None) if state.has_ended else None,
+        tuple(node.pod for node in (looked if state is State.FAILED else ran)),
+        looked[-1].message if looked else "",
     )
 
 
@@ -181,26 +174,21 @@ def _phase(nodes: Sequence[Node]) -> str:
     return around[-1].phase if around else ""
 
 
-def _title_of(node: Node) -> str:
-    try:
-        return _title(json.loads(node.parameters["task"]), _name(node.path.removesuffix("-driver"))[0])
-    except ValueError:
-        return node.path.rpartition(".")[2]
-
-
-def _name(path: str) -> tuple[str, str]:
-    """The name of a task, `for-loop-1[2].score`, and the rounds of loops in it, ` [2]`; rounds count from one.
+def _name(path: str) -> str:
+    """The name of a task, `for-loop-1[2].score`; rounds of loops count from one.
 
     The start of the whole pipeline is called `root`, as in its specification.
     """
     parts: list[str] = []
-    rounds = ""
     for part in path.split("."):
         found = _ROUND.match(part)
         if found:
-            number = f"[{int(found[1]) + 1}]"
-            parts[-1] += number
-            rounds += f" {number}"
+            parts[-1] += f"[{int(found[1]) + 1}]"
         elif part not in _FRAMES:
             parts.append(part)
-    return ".".join(parts) or "root", rounds
+    return ".".join(parts) or "root"
+
+
+def _titled(title: str, name: str) -> str:
+    """The title of a task with the rounds of the loops that it lies in, `score [2]`."""
+    return " ".join([title, *_ROUNDS.findall(name)])

@@ -35,7 +35,6 @@ class Node:
         phase: Argo's word for its state.
         pod: name of its pod, where it is one.
         message: why it is in that state, where Argo says so.
-        parameters: its inputs.
     """
 
     path: str
@@ -46,7 +45,6 @@ class Node:
     message: str
     started: datetime | None
     ended: datetime | None
-    parameters: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,6 @@ def read_workflow(content: Mapping[str, Any]) -> Workflow:
 
 def _node(workflow: str, node: Mapping[str, Any], old_names: bool) -> Node:
     template = str(node.get("templateName", ""))
-    inputs = (node.get("inputs") or {}).get("parameters") or ()
     return Node(
         path=_ATTEMPT.sub("", str(node["name"]).removeprefix(workflow)),
         kind=str(node["type"]),
@@ -100,7 +97,6 @@ def _node(workflow: str, node: Mapping[str, Any], old_names: bool) -> Node:
         message=str(node.get("message", "")),
         started=_time(node.get("startedAt")),
         ended=_time(node.get("finishedAt")),
-        parameters={one["name"]: str(one.get("value", "")) for one in inputs},
     )
 
 

@@ -61,7 +61,7 @@ def watch(api: Api, run: Followed) -> None:
 
 
 class PlainView:
-    """A line whenever a task's state changes."""
+    """A line whenever a task's state changes, but for those that are left out."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -71,10 +71,10 @@ class PlainView:
         return nullcontext()
 
     def tell(self, snapshot: Snapshot) -> None:
-        ended = sum(task.state.has_ended for task in snapshot.tasks)
+        ended = _ended(snapshot.tasks)
         for task in snapshot.tasks:
             told = task.state, "" if task.state.has_ended else task.message
-            if task.state is State.WAITING or self._states.get(task.name) == told:
+            if task.state in (State.WAITING, State.SKIPPED) or self._states.get(task.name) == told:
                 continue
             self._states[task.name] = told
             self._console.print(f"[{ended}/{len(snapshot.tasks)}] {task.title}: {_words(task)}", markup=False)
@@ -118,7 +118,7 @@ def run_table(run: Run, tasks: Sequence[Task], busy: Spinner | Text, room: int |
     table.add_column(justify="right", no_wrap=True)
     table.add_column()  # gives way first where the terminal is narrow
     for task in _visible(tasks, len(tasks) if room is None else room):
-        seconds = "" if task.seconds is None else _clock(task.seconds)
+        seconds = "" if task.seconds is None or task.state is State.SKIPPED else _clock(task.seconds)
         message = Text("" if task.state.has_ended else task.message, style="dim", no_wrap=True, overflow="ellipsis")
         table.add_row(_MARKS.get(task.state, busy), Text(task.title), Text(task.state), Text(seconds), message)
     return Group(table, Text(f"   {_progress(run, tasks)}", style="dim"))
@@ -132,17 +132,22 @@ def _visible(tasks: Sequence[Task], room: int) -> list[Task]:
 
 
 def _progress(run: Run, tasks: Sequence[Task]) -> str:
-    ended = sum(task.state.has_ended for task in tasks)
-    cached = sum(task.state is State.CACHED for task in tasks)
-    parts = [run.state.lower(), f"{ended} of {len(tasks)} tasks", f"{cached} from the cache" if cached else ""]
-    return ", ".join([*filter(None, parts), _clock(run.seconds or 0.0)])
+    parts = [run.state.lower(), f"{_ended(tasks)} of {len(tasks)} tasks"]
+    for state, words in ((State.CACHED, "from the cache"), (State.SKIPPED, "skipped")):
+        number = sum(task.state is state for task in tasks)
+        parts += [f"{number} {words}"] if number else []
+    return ", ".join([*parts, _clock(run.seconds or 0.0)])
+
+
+def _ended(tasks: Sequence[Task]) -> int:
+    return sum(task.state.has_ended and task.state is not State.SKIPPED for task in tasks)
 
 
 def _words(task: Task) -> str:
     if not task.state.has_ended:
         return f"{task.state} ({task.message})" if task.message else f"{task.state} ..."
     words = "taken from the cache" if task.state is State.CACHED else str(task.state)
-    return words if task.state is State.SKIPPED else f"{words} after {_clock(task.seconds or 0.0)}"
+    return f"{words} after {_clock(task.seconds or 0.0)}"
 
 
 def _clock(seconds: float) -> str:

@@ -115,7 +115,8 @@ class Runs(Backend):
         while left and not (failed and goes_on):
             key = next(one for one, task in left.items() if not set(task.get("dependentTasks", ())) & left.keys())
             ends = Ends("Omitted") if failed else self.ends.get(key, Ends())
-            built.add(key, left.pop(key), ends)
+            left.pop(key)
+            built.add(key, ends)
             failed = failed or ends.how in ("Failed", "Running", "Pending")
         return built, built.manifest(phase)
 

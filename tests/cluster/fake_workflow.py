@@ -5,7 +5,6 @@ every template is tried again, so that there is a node `x` around all attempts o
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -53,17 +52,16 @@ class FakeWorkflow:
         }
         return json.dumps(content)
 
-    def add(self, key: str, task: Mapping[str, Any], ends: Ends, group: str = ".root") -> None:
-        """Add a task that has begun, `group` being the path of the nodes around it."""
-        path = f"{group}.{key}"
+    def add(self, key: str, ends: Ends) -> None:
+        """Add a task of the root that has begun."""
+        path = f".root.{key}"
         if ends.how == "Omitted":
             for part in ("-driver", ""):
                 self._node(path + part, "Skipped", _EXECUTOR if not part else "system-container-driver", "Omitted")
             return
-        inputs = {"parameters": [{"name": "task", "value": json.dumps(task)}]}
-        self._retried(f"{path}-driver", "Pod", "system-container-driver", "Succeeded", inputs)
+        self._retried(f"{path}-driver", "Pod", "system-container-driver", "Succeeded")
         phase = {"Cached": "Succeeded", "Pending": "Running"}.get(ends.how, ends.how)
-        self._retried(path, "DAG", _EXECUTOR, phase, {})
+        self._retried(path, "DAG", _EXECUTOR, phase)
         if ends.how == "Cached":
             self._node(f"{path}.executor", "Skipped", _IMPL, "Skipped")
             return
@@ -83,24 +81,14 @@ class FakeWorkflow:
         for attempt in range(2):
             for path in (f"({attempt}).root-driver", f"({attempt}).root-driver(0)"):
                 kind, why = ("Pod", message) if path.endswith(")") else ("Retry", "No more retries left")
-                self._node(path, kind, "system-dag-driver", "Error", message=why)
+                self._node(path, kind, "system-dag-driver", "Error", why)
             self._node(f"({attempt}).root", "Skipped", "root", "Omitted", message="omitted: depends condition not met")
 
-    def _retried(
-        self, path: str, kind: str, template: str, phase: str, inputs: Mapping[str, Any], message: str = ""
-    ) -> None:
-        self._node(path, "Retry", template, phase, inputs, message)
-        self._node(f"{path}(0)", kind, template, phase, inputs, message)
+    def _retried(self, path: str, kind: str, template: str, phase: str) -> None:
+        self._node(path, "Retry", template, phase)
+        self._node(f"{path}(0)", kind, template, phase)
 
-    def _node(
-        self,
-        path: str,
-        kind: str,
-        template: str,
-        phase: str,
-        inputs: Mapping[str, Any] | None = None,
-        message: str = "",
-    ) -> str:
+    def _node(self, path: str, kind: str, template: str, phase: str, message: str = "") -> str:
         """Add a node; the answer is the name that a pod of it has."""
         number = len(self.nodes) + 1000
         is_open = phase in ("Running", "Pending")
@@ -115,6 +103,5 @@ class FakeWorkflow:
             "message": message,
             "startedAt": f"{self.clock:%Y-%m-%dT%H:%M:%SZ}",
             "finishedAt": ended,
-            "inputs": inputs or {},
         }
         return f"{NAME}-{template}-{number}"

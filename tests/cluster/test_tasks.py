@@ -49,7 +49,7 @@ def test_the_rounds_of_a_loop_are_tasks_of_their_own() -> None:
     rounds = ".root.for-loop-1.iteration-iterations({number}:{number}).iteration-item.part"
     nodes = _executed(rounds.format(number=1), 10) + _executed(rounds.format(number=0), 20, "Failed")
     first, second, last = tasks_of(LOOP, _workflow(nodes))
-    assert (first.name, first.title, first.state) == ("for-loop-1[2].part", "part [2]", State.DONE)
+    assert (first.name, first.title, first.state) == ("for-loop-1[2].part", "a part [2]", State.DONE)
     assert (second.name, second.state, last.state) == ("for-loop-1[1].part", State.FAILED, State.WAITING)
     assert failed_first([first, second, last]) is second
 

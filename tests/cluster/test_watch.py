@@ -95,6 +95,7 @@ def test_a_failed_run_quotes_its_tasks_sentence_and_ends_in_its_status(
     log = f"loading\nbt-error 1: an earlier try\nbt-error {status}: {SENTENCE}\nF1126 launcher: exit status 1\n"
     ended = _failing(server, bt, package, Ends("Failed", log, "Error (exit code 1)"))
     assert ended.status == status
+    assert "skipped" not in ended.err, "what a failure leaves out is not told task by task"
     title = _title(bt, SEARCH)
     wanted = f"bt: The task `{title}` of the run mine failed: {SENTENCE.rstrip('.')}: see {_link(server)}."
     assert ended.err.splitlines()[-1] == wanted
@@ -187,7 +188,17 @@ def test_cancel(server: ApiServer, bt: Bt, package: Path) -> None:
     assert "is being ended already" in bt("cancel", "mine").sentence
     run.state = "FAILED"
     again = bt("cancel", run.run_id)
-    assert (again.status, "has ended already, as failed" in again.sentence) == (2, True)
+    assert (again.status, "has ended already, as canceled" in again.sentence) == (2, True)
+
+
+def test_a_canceled_run_did_not_fail(server: ApiServer, bt: Bt, package: Path) -> None:
+    bt("submit", package, "--name", "mine")
+    bt("cancel", "mine")
+    ended = bt("runs", "mine", "--wait")
+    assert (ended.status, ended.err.splitlines()[-1]) == (1, f"bt: The run mine was canceled: see {_link(server)}.")
+    (run,) = server.state.runs.values()
+    assert run.state == "FAILED", "as the backend calls it"
+    assert json.loads(bt("runs", "--json").out)[0]["state"] == "CANCELED"
 
 
 def test_a_name_that_two_runs_have(server: ApiServer, bt: Bt, package: Path) -> None:
