@@ -5,6 +5,7 @@ and asks the server for its health five times before it says that a token is wro
 """
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +29,8 @@ _RETRY = urllib3.Retry(
 )
 
 PAGE = 100
+#: In the words of the API server and of its database, both of which come with status 500.
+_TOO_LONG = re.compile("length cannot exceed|too long")
 
 
 class Api:
@@ -124,7 +127,7 @@ class Api:
             return UserError(f"{where} cannot {doing}, since it exists already (409{said}): choose another name.")
         if 400 <= (status or 0) < 500:
             return UserError(f"{where} cannot {doing} ({status}{said}): {advice}.")
-        if status and "too long" in said:  # the database's own words, which come with status 500
+        if status and _TOO_LONG.search(str(error.body)):
             return UserError(f"{where} cannot {doing} ({status}{said}): choose shorter names.")
         if status:
             return WorldError(f"{where} failed to {doing} ({status}{said}): try again later.")

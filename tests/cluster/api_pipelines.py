@@ -24,7 +24,7 @@ class Pipelines(Backend):
         if not body.name or any(one.name == body.name for one in self.state.pipelines.values()):
             raise Refused(409, f"Already exist error: the name {body.name} already exist")
         if len(body.name) > 128:
-            raise Refused(500, "InternalServerError: Error 1406 (22001): Data too long for column 'Name' at row 1")
+            raise Refused(500, "InternalServerError: Invalid input error: Pipeline.Name length cannot exceed 128")
         body.pipeline_id, body.created_at = str(uuid.uuid4()), self.now()
         self.state.pipelines[body.pipeline_id] = body
         return body

@@ -36,6 +36,9 @@ class Runs(Backend):
             raise Refused(404, "Failed to find the experiment")
         if not body.display_name:
             raise Refused(400, "The name is empty")
+        if len(body.display_name) > 255:
+            why = "Error 1406 (22001): Data too long for column 'DisplayName' at row 1"
+            raise Refused(500, f"Failed to store run {body.display_name} to table: {why}")
         root = self.state.specs[used.pipeline_version_id]["root"]
         known = root.get("inputDefinitions", {}).get("parameters", {})
         unknown = (body.runtime_config.parameters or {}).keys() - known.keys()

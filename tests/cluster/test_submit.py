@@ -75,6 +75,14 @@ def test_bad_input(arguments: list[str], sentence: str, server: ApiServer, bt: B
     assert not server.state.runs
 
 
+def test_names_that_are_too_long(server: ApiServer, bt: Bt, package: Path) -> None:
+    ended = bt("submit", package, "--name", "x" * 300)
+    assert (ended.status, ended.sentence.endswith("): choose shorter names.")) == (2, True)
+    ended = bt("submit", package, "--experiment", "x" * 129)
+    assert "The name of the experiment has 129 characters, and Kubeflow takes 128" in ended.sentence
+    assert not server.state.runs
+
+
 def test_a_file_and_a_version_are_one_too_many(server: ApiServer, bt: Bt, package: Path) -> None:
     assert "Name one of them" in bt("submit", package, "--version", "p-1").sentence
     assert not server.state.versions

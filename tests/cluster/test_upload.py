@@ -137,7 +137,7 @@ def test_a_name_that_is_too_long_for_the_database_is_not_tried_again(
     monkeypatch.setattr("bt_cluster.pipelines.LONGEST_NAME", 1000)  # a database with another limit than ours
     ended = bt("upload", "--strategy", "p", "--pipeline", "x" * 129)
     assert ended.status == 2
-    assert ended.sentence.endswith("Data too long for column 'Name' at row 1): choose shorter names.")
+    assert ended.sentence.endswith("Pipeline.Name length cannot exceed 128): choose shorter names.")
 
 
 @pytest.mark.parametrize(
