@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Bt
-from tests.cluster.api_server import ApiServer, Fault
+from tests.cluster.kubeflow.server import ApiServer, Fault
 
 NIGHTLY = ("--cron", "0 0 2 * * *")
 

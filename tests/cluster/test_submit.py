@@ -10,7 +10,7 @@ from bt_cluster.connection import HOST, Connection
 from bt_cluster.follow import Followed
 from bt_core.errors import WorldError
 from tests.cli.conftest import Bt
-from tests.cluster.api_server import ApiServer, Fault
+from tests.cluster.kubeflow.server import ApiServer, Fault
 
 
 def test_a_run_of_a_file(server: ApiServer, bt: Bt, package: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from bt_cluster.package import read_package
 from tests.cli.conftest import Bt
-from tests.cluster.api_server import ApiServer, Fault
+from tests.cluster.kubeflow.server import ApiServer, Fault
 
 
 def _versions(server: ApiServer) -> list[str]:

@@ -8,7 +8,7 @@ from bt_pipelines.better_together import Options
 from bt_pipelines.compile import compile_retrain, compile_strategy
 from bt_pipelines.pods.profile import read_profile
 from tests.cli.conftest import Bt
-from tests.cluster.api_server import ApiServer, Fault
+from tests.cluster.kubeflow.server import ApiServer, Fault
 
 SECRET = "secrets: [{name: s3, env: {AWS_ACCESS_KEY_ID: key}}]\n"
 FOLDER = "model_cache: {claim: models, sub_path: team}\n"

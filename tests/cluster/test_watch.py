@@ -13,8 +13,8 @@ from bt_cluster import follow, lost
 from bt_cluster.api import Api
 from bt_cluster.connection import HOST, Connection
 from tests.cli.conftest import Bt, Outcome
-from tests.cluster.api_server import ApiServer, Fault
-from tests.cluster.fake_workflow import Ends
+from tests.cluster.kubeflow.server import ApiServer, Fault
+from tests.cluster.kubeflow.workflow import Ends
 
 SEARCH = "prompt-search"
 SENTENCE = "The task `triage` has no metric: name one in triage.py."

@@ -15,9 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from tests.cluster.api_checks import CLIENT, Refused, Request
-from tests.cluster.api_pipelines import Pipelines
-from tests.cluster.api_schedules import Schedules
+from tests.cluster.kubeflow.checks import CLIENT, Refused, Request
+from tests.cluster.kubeflow.pipelines import Pipelines
+from tests.cluster.kubeflow.schedules import Schedules
 
 
 @dataclass(frozen=True)

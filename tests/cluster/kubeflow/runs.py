@@ -7,9 +7,9 @@ from typing import Any
 
 import kfp_server_api as kfp
 
-from tests.cluster.api_checks import Refused, Request, checked, page
-from tests.cluster.api_state import Backend
-from tests.cluster.fake_workflow import Ends, FakeWorkflow
+from tests.cluster.kubeflow.checks import Refused, Request, checked, page
+from tests.cluster.kubeflow.state import Backend
+from tests.cluster.kubeflow.workflow import Ends, FakeWorkflow
 
 
 class Runs(Backend):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.cluster.fake_workflow import Ends
+from tests.cluster.kubeflow.workflow import Ends
 
 BEGINNING = datetime(2026, 11, 1, 12, tzinfo=UTC)
 

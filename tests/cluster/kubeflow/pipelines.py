@@ -6,8 +6,8 @@ from typing import Any
 
 import kfp_server_api as kfp
 
-from tests.cluster.api_checks import Refused, Request, checked, checked_package, page
-from tests.cluster.api_state import Backend
+from tests.cluster.kubeflow.checks import Refused, Request, checked, checked_package, page
+from tests.cluster.kubeflow.state import Backend
 
 
 class Pipelines(Backend):

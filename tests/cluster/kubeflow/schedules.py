@@ -5,8 +5,8 @@ from typing import Any
 
 import kfp_server_api as kfp
 
-from tests.cluster.api_checks import Refused, Request, checked, page
-from tests.cluster.api_runs import Runs
+from tests.cluster.kubeflow.checks import Refused, Request, checked, page
+from tests.cluster.kubeflow.runs import Runs
 
 
 class Schedules(Runs):
