@@ -78,14 +78,16 @@ def test_the_live_table(server: ApiServer, bt: Bt, package: Path) -> None:
     bt("submit", package, "--name", "mine")
     api = Api(Connection.find(environment={HOST: server.url}))
     run = follow.Followed.find(api, "mine")
-    console = Console(file=StringIO(), force_terminal=True, width=100, height=7)
-    view = LiveView(console)
+    out = StringIO()
+    view = LiveView(Console(file=out, force_terminal=True, color_system=None, width=100, height=6))
     with view.show():
         view.tell(run.look(api))
-    shown = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "running" in shown
-    assert "tasks" in shown
-    assert max(map(len, shown.splitlines())) < 400
+    first, second, third, progress = out.getvalue().rstrip("\x1b[?25h\n").splitlines()[-4:]
+    total = len(run.look(api).tasks)
+    assert "prepare data" in first
+    assert "bootstrap traces" in second
+    assert ("prompt search" in third, " running " in third) == (True, True)
+    assert f"running, 2 of {total} tasks, " in progress, "tasks that wait make room for those that have begun"
 
 
 @pytest.mark.parametrize("status", [1, 2])
