@@ -11,11 +11,13 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from bt_cli.commands.cancel import cancel
 from bt_cli.commands.check import check
 from bt_cli.commands.compare import compare
 from bt_cli.commands.compile import compile_command
 from bt_cli.commands.estimate import estimate
 from bt_cli.commands.init import init
+from bt_cli.commands.logs import logs
 from bt_cli.commands.mlflow import mlflow
 from bt_cli.commands.open import open_runs
 from bt_cli.commands.predict import predict
@@ -70,6 +72,8 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "submit": submit,
         "schedule": schedule,
         "runs": runs,
+        "logs": logs,
+        "cancel": cancel,
     },
 }
 for heading, commands in COMMANDS.items():

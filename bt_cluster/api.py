@@ -5,7 +5,8 @@ and asks the server for its health five times before it says that a token is wro
 """
 
 import json
-from collections.abc import Callable, Collection
+import re
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,6 +29,8 @@ _RETRY = urllib3.Retry(
 )
 
 PAGE = 100
+#: In the words of the API server and of its database, both of which come with status 500.
+_TOO_LONG = re.compile("length cannot exceed|too long")
 
 
 class Api:
@@ -39,7 +42,7 @@ class Api:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        client = _Client(_configuration(connection))
+        self._client = client = _Client(_configuration(connection))
         self.pipelines = kfp.PipelineServiceApi(client)
         self.uploads = kfp.PipelineUploadServiceApi(client)
         self.experiments = kfp.ExperimentServiceApi(client)
@@ -47,7 +50,13 @@ class Api:
         self.recurring_runs = kfp.RecurringRunServiceApi(client)
 
     def call(
-        self, doing: str, function: Callable[..., Any], *args: Any, expected: Collection[int] = (), **kwargs: Any
+        self,
+        doing: str,
+        function: Callable[..., Any],
+        *args: Any,
+        expected: Collection[int] = (),
+        advice: str = "correct what it names",
+        **kwargs: Any,
     ) -> Any:
         """Call a function of a service.
 
@@ -55,6 +64,7 @@ class Api:
             doing: the purpose, as the sentence names it after "Kubeflow cannot".
             function: a method of one of the services.
             expected: statuses that are no error here. The answer is None then.
+            advice: what to do where Kubeflow calls the request itself wrong (400).
 
         Raises:
             UserError: when Kubeflow refuses the call.
@@ -67,7 +77,7 @@ class Api:
         except kfp.ApiException as error:
             if error.status in expected:
                 return None
-            raise self._refused(doing, error) from None
+            raise self._refused(doing, error, advice) from None
         except HTTPError as error:
             raise self._unreached(doing, error) from None
 
@@ -82,7 +92,26 @@ class Api:
             if not token:
                 return items
 
-    def _refused(self, doing: str, error: kfp.ApiException) -> BtError:
+    def text(self, doing: str, path: str, expected: Collection[int] = (), **query: str) -> str | None:
+        """What a path of the server answers, for what `kfp_server_api` has no function for; None as in `call`.
+
+        Raises:
+            UserError, WorldError: as in `call`.
+        """
+        found: str | None = self.call(doing, self._client.read, path, query, expected=expected)
+        return found
+
+    def document(self, doing: str, path: str, expected: Collection[int] = ()) -> Any:
+        """The JSON value that a path of the server answers; None as in `call`.
+
+        Raises:
+            UserError: as in `call`, and when the answer is no JSON.
+            WorldError: as in `call`.
+        """
+        found = self.text(doing, path, expected)
+        return None if found is None else self._client.parsed(found)
+
+    def _refused(self, doing: str, error: kfp.ApiException, advice: str) -> BtError:
         where, status, said = f"Kubeflow at {self.connection.host}", error.status, _said(error)
         if status == 401:
             token = "the token that it was sent" if self.connection.token else "requests without a token"
@@ -97,7 +126,9 @@ class Api:
         if status == 409:
             return UserError(f"{where} cannot {doing}, since it exists already (409{said}): choose another name.")
         if 400 <= (status or 0) < 500:
-            return UserError(f"{where} cannot {doing} ({status}{said}): correct what it names.")
+            return UserError(f"{where} cannot {doing} ({status}{said}): {advice}.")
+        if status and _TOO_LONG.search(str(error.body)):
+            return UserError(f"{where} cannot {doing} ({status}{said}): choose shorter names.")
         if status:
             return WorldError(f"{where} failed to {doing} ({status}{said}): try again later.")
         return self._untrusted(doing, str(error.reason))
@@ -134,14 +165,33 @@ class _Client(kfp.ApiClient):
     """An API client that refuses answers other than JSON, such as a login page, which comes with status 200."""
 
     def deserialize(self, response: Any, response_type: Any) -> Any:
+        if response_type == "bytes":
+            return response.data
+        self.parsed(response.data)
+        return super().deserialize(response, response_type)
+
+    def parsed(self, text: str) -> Any:
+        """The JSON value of an answer."""
         try:
-            json.loads(response.data or "null")
+            return json.loads(text or "null")
         except ValueError:
             raise UserError(
                 f"{self.configuration.host} answers with a page that is not the API's, perhaps a login: check --host"
                 f" (https://.../pipeline where Kubeflow's dashboard is in front), and set {TOKEN}."
             ) from None
-        return super().deserialize(response, response_type)
+
+    def read(self, path: str, query: Mapping[str, str], _request_timeout: tuple[float, float]) -> str:
+        """The text that a path answers."""
+        found: bytes = self.call_api(
+            path,
+            "GET",
+            query_params=list(query.items()),
+            response_type="bytes",
+            auth_settings=["Bearer"],
+            _return_http_data_only=True,
+            _request_timeout=_request_timeout,
+        )
+        return found.decode(errors="replace")
 
 
 def _configuration(connection: Connection) -> kfp.Configuration:

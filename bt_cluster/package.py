@@ -9,12 +9,44 @@ from pathlib import Path
 from typing import Any
 
 from bt_core.errors import ConfigError
-from bt_core.yaml_text import BrokenYaml, first_document
+from bt_core.yaml_text import BrokenYaml, documents
 
-#: Largest pipeline that Kubeflow's database takes, in bytes.
-MOST_BYTES = 1_000_000
+#: Largest file that Kubeflow takes, in bytes (`MaxFileLength` in backend/src/apiserver/common/const.go).
+MOST_BYTES = 32 << 20
 _PREFIX = "better-together-"
+_TITLE = "BetterTogether "
 _DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a compiled file holds.
+
+    Attributes:
+        spec: the pipeline's specification; empty where Kubeflow did not keep it.
+        platform: the part for Kubernetes; empty where there is none.
+    """
+
+    spec: Mapping[str, Any]
+    platform: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> "Content":
+        """The content as Kubeflow answers with it: both parts in one, or one alone.
+
+        The part for Kubernetes comes alone where an older version does not know all of it.
+        """
+        if "platforms" in answer:
+            return cls({}, _on_kubernetes(answer))
+        if "pipeline_spec" not in answer:
+            return cls(answer, {})
+        return cls(answer["pipeline_spec"], _on_kubernetes(answer.get("platform_spec")))
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Name -> Kubeflow's type."""
+        found = self.spec.get("root", {}).get("inputDefinitions", {}).get("parameters", {})
+        return {name: str(one.get("parameterType", "STRING")) for name, one in found.items()}
 
 
 @dataclass(frozen=True)
@@ -24,12 +56,12 @@ class Package:
     Attributes:
         path: the file.
         version: name of the version: the strategy and the start of the file's sha256, `p-w-p-3f9a0c1d2e4b`.
-        parameters: name -> Kubeflow's type.
+        content: what the file holds.
     """
 
     path: Path
     version: str
-    parameters: Mapping[str, str]
+    content: Content
 
 
 def read_package(path: Path) -> Package:
@@ -46,32 +78,38 @@ def read_package(path: Path) -> Package:
             f"The pipeline file {path} has {len(content):,} bytes, and Kubeflow takes {MOST_BYTES:,}: name fewer seeds"
             " or strategies."
         )
-    spec = _first_document(path, content)
-    slug = str(spec["pipelineInfo"]["name"]).removeprefix(_PREFIX)
-    version = f"{slug}-{hashlib.sha256(content).hexdigest()[:_DIGITS]}"
-    return Package(path, version, parameters_of(spec))
+    spec, *others = _documents(path, content)
+    version = f"{_slug(spec['pipelineInfo'])}-{hashlib.sha256(content).hexdigest()[:_DIGITS]}"
+    return Package(path, version, Content(spec, _on_kubernetes(others[0] if others else None)))
 
 
-def _first_document(path: Path, content: bytes) -> dict[str, Any]:
+def _slug(info: Mapping[str, Any]) -> str:
+    """`p-w-p`, `sweep` or `retrain`, from the pipeline's title `BetterTogether p -> w -> p`; else from its name."""
+    title = str(info.get("displayName", ""))
+    if not title.startswith(_TITLE):
+        return str(info["name"]).removeprefix(_PREFIX)
+    what = title.removeprefix(_TITLE)
+    return "retrain" if what.startswith("retraining ") else what.replace(" -> ", "-")
+
+
+def _documents(path: Path, content: bytes) -> list[Any]:
     try:
-        found = first_document(content.decode())
+        found = documents(content.decode())
     except (BrokenYaml, UnicodeDecodeError):
-        found = None
-    if not isinstance(found, dict) or not _is_pipeline(found):
+        found = []
+    if not found or not isinstance(found[0], dict) or not _is_pipeline(found[0]):
         raise ConfigError(f"{path} holds no compiled pipeline: write one with `bt compile`.")
     return found
+
+
+def _on_kubernetes(platform: Any) -> Mapping[str, Any]:
+    platforms = platform.get("platforms") if isinstance(platform, dict) else None
+    return (platforms or {}).get("kubernetes") or {}
 
 
 def _is_pipeline(found: Mapping[str, Any]) -> bool:
     parts = (found.get(name) for name in ("pipelineInfo", "root", "deploymentSpec"))
     return all(isinstance(part, dict) for part in parts) and "name" in found["pipelineInfo"]
-
-
-def parameters_of(spec: Mapping[str, Any]) -> dict[str, str]:
-    """Name -> Kubeflow's type of every parameter of a pipeline's specification."""
-    whole = spec.get("pipeline_spec", spec)  # Kubeflow answers with the platform's part beside it
-    found = whole.get("root", {}).get("inputDefinitions", {}).get("parameters", {})
-    return {name: str(one.get("parameterType", "STRING")) for name, one in found.items()}
 
 
 def strategy_of(version: str) -> str:

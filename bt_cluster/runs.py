@@ -1,29 +1,31 @@
-"""Runs on Kubeflow: start one, wait for its end, list the newest."""
+"""Runs on Kubeflow: start one, find one, end one, list the newest."""
 
-import time
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import kfp_server_api as kfp
 
 from bt_cluster.api import PAGE, Api, equals
 from bt_cluster.package import strategy_of
-from bt_cluster.pipelines import Version, version_names
+from bt_cluster.pipelines import Version, check_name, version_names
 from bt_core.errors import UserError, WorldError
-from bt_core.retries import Pauses, try_again
 
 ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 15.0
-#: Seconds that Kubeflow may fail or be unreachable while a run is waited for, since the run goes on meanwhile.
-PATIENCE = 300.0
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a person reads of a run. Times are in UTC; `seconds` is the time from its start to its end, or until now."""
+    """What a person reads of a run.
+
+    Attributes:
+        created: in UTC.
+        seconds: from its start to its end, or until now.
+        schedule: id of the schedule that started it; empty for none.
+    """
 
     id: str
     name: str
@@ -32,16 +34,22 @@ class Run:
     created: datetime | None
     seconds: float | None
     link: str
-    error: str = ""
+    schedule: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in ENDED
 
 
 def experiment_id(api: Api, name: str) -> str:
     """The id of an experiment; a missing one is created.
 
     Raises:
+        ConfigError: when the name is too long.
         UserError: when Kubeflow refuses the call.
         WorldError: when Kubeflow fails or cannot be reached.
     """
+    check_name("experiment", name)
     found = find_experiment(api, name)
     if found is None:
         body = kfp.V2beta1Experiment(display_name=name, namespace=api.connection.namespace or None)
@@ -78,28 +86,49 @@ def submit(
         service_account=service_account or None,
     )
     made = api.call(f"start the run {name}", api.runs.run_service_create_run, body)
-    return _run(api, made, strategy_of(version.name))
+    return run_of(api, made, strategy_of(version.name))
 
 
-def wait(api: Api, run: Run, patience: float = PATIENCE) -> Run:
-    """Wait until the run has ended.
+def find_run(api: Api, run: str) -> Any:
+    """Kubeflow's own record of a run, by its id or its name.
 
     Raises:
-        UserError: when Kubeflow refuses the call.
-        WorldError: when the run did not succeed, or Kubeflow failed or could not be reached for `patience` seconds.
+        UserError: when there is no such run, several have the name, or Kubeflow refuses the call.
+        WorldError: when Kubeflow fails or cannot be reached.
     """
-    ask = partial(api.call, f"show the run {run.name}", api.runs.run_service_get_run, run.id)
-    pause = _FIRST_PAUSE
-    while run.state not in ENDED:
-        time.sleep(pause)
-        pause = min(1.5 * pause, _LONGEST_PAUSE)
-        pauses = Pauses(pause, _LONGEST_PAUSE)
-        answer = try_again(ask, lambda error: isinstance(error, WorldError), pauses, seconds=patience)
-        run = _run(api, answer, run.strategy)
-    if run.state != "SUCCEEDED":
-        why = f" ({run.error})" if run.error else ""
-        raise WorldError(f"The run {run.name} has ended as {run.state.lower()}{why}: see {run.link}.")
-    return run
+    found = []
+    if _ID.fullmatch(run):
+        one = api.call(f"look for the run {run}", api.runs.run_service_get_run, run, expected=(404,))
+        found = [] if one is None else [one]
+    if not found:
+        listing = api.runs.run_service_list_runs
+        same: dict[str, Any] = {"filter": equals("display_name", run), "namespace": api.connection.namespace}
+        found = api.call(f"look for the run {run}", listing, sort_by="created_at desc", **same).runs or []
+    if not found:
+        raise UserError(f"Kubeflow at {api.connection.host} has no run `{run}`: `bt runs` lists them.")
+    if len(found) > 1:
+        ids = ", ".join(one.run_id for one in found[:5])
+        raise UserError(f"Several runs are called `{run}`: name one of them by its id ({ids}; the newest first).")
+    return found[0]
+
+
+def cancel(api: Api, run: Run) -> None:
+    """End a run that goes on.
+
+    Raises:
+        UserError: when it has ended or is being ended already, or Kubeflow refuses the call.
+        WorldError: when Kubeflow cannot end its workflow, or cannot be reached.
+    """
+    if run.has_ended:
+        raise UserError(f"The run {run.name} has ended already, as {run.state.lower()}: there is nothing to cancel.")
+    if run.state == "CANCELING":
+        raise UserError(f"The run {run.name} is being ended already: `bt runs {run.id}` shows when it has ended.")
+    terminate = api.runs.run_service_terminate_run
+    if api.call(f"cancel the run {run.name}", terminate, run.id, expected=(500,)) is None:
+        raise WorldError(
+            f"Kubeflow cannot end the workflow of the run {run.name} (500), which may be deleted; it lists the run as"
+            f" canceling from now on: see {run.link}."
+        )
 
 
 def newest_runs(api: Api, limit: int, experiment: str = "") -> list[Run]:
@@ -134,21 +163,24 @@ def _with_strategies(api: Api, runs: list[Any]) -> list[Run]:
     for run in runs:
         used = run.pipeline_version_reference
         if used is None or not used.pipeline_id:
-            listed.append(_run(api, run, ""))
+            listed.append(run_of(api, run, ""))
             continue
         if used.pipeline_id not in names:
             names[used.pipeline_id] = version_names(api, used.pipeline_id)
         version = names[used.pipeline_id].get(used.pipeline_version_id, "")
-        listed.append(_run(api, run, strategy_of(version)))
+        listed.append(run_of(api, run, strategy_of(version)))
     return listed
 
 
-def _run(api: Api, run: Any, strategy: str) -> Run:
+def run_of(api: Api, run: Any, strategy: str) -> Run:
+    """What a person reads of Kubeflow's record of a run."""
     state = str(run.state or "PENDING")
+    if state == "FAILED" and any(one.state == "CANCELING" for one in run.state_history or ()):
+        state = "CANCELED"  # the backend does not use its own word for this end
     finished = run.finished_at if run.finished_at and run.finished_at.year > 1970 else None  # 1970 while it runs
     seconds = None
     if run.created_at:
         seconds = ((finished or datetime.now(UTC)) - run.created_at).total_seconds()
-    error = str(run.error.message or "") if run.error else ""
     link = api.connection.run_link(run.run_id)
-    return Run(run.run_id, run.display_name, strategy, state, run.created_at, seconds, link, error)
+    schedule = run.recurring_run_id or ""
+    return Run(run.run_id, run.display_name, strategy, state, run.created_at, seconds, link, schedule)

@@ -2,9 +2,14 @@
 
 The new one is created and enabled before the old one is deleted, so that no run is missed when something fails between
 the two. Both exist then; the error says so, and the same call again deletes the old one.
+
+A schedule owns its runs: Kubernetes deletes the workflow of a running run together with its schedule, unless the
+deletion asks to orphan them, which Kubeflow Pipelines knows since 2.16 (`DeleteJob` in
+backend/src/apiserver/resource/resource_manager.go).
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +19,12 @@ from pydantic import TypeAdapter, ValidationError
 from bt_cluster.api import Api, equals
 from bt_cluster.cron import Cron
 from bt_cluster.pipelines import Version
+from bt_cluster.versions import ORPHAN, ServerVersion
 from bt_core.errors import BtError, ConfigError, UserError, WorldError
 from bt_pipelines.pods.values import Seconds
+
+#: The accounts that Kubeflow fills in where none is named: its own, and the one of a multi-user installation.
+_DEFAULT_ACCOUNTS = ("pipeline-runner", "default-editor")
 
 
 @dataclass(frozen=True)
@@ -79,27 +88,35 @@ def parse_interval(text: str) -> int:
         raise ConfigError(f"The interval `{text}` is no time: write one above zero, such as 30m, 12h or 7d.") from None
 
 
-def put(api: Api, schedule: Schedule) -> Kept:
-    """Make this the only schedule of its name.
+def put(api: Api, schedule: Schedule, end_runs: bool = False) -> Kept:
+    """Make this the only schedule of its name. The running runs of those that it replaces go on.
+
+    Args:
+        api, schedule: where, and what.
+        end_runs: whether running runs may be ended by a Kubeflow that cannot delete a schedule without them.
 
     Raises:
-        UserError: when Kubeflow refuses the call; an older schedule then goes on.
+        UserError: when Kubeflow refuses the call, or would end runs that may not be ended; an older schedule then goes
+            on.
         WorldError: when Kubeflow fails or cannot be reached; the sentence says which schedules go on.
     """
     there = named(api, schedule.experiment, schedule.name)
-    same = [one for one in there if _content(one) == _content(schedule.body) and one.status == "ENABLED"]
-    kept = str(same[0].recurring_run_id) if same else _create(api, schedule, bool(there))
-    old = [one for one in there if one.recurring_run_id != kept]
-    for one in old:
+    kept, made = _twin(there, _content(schedule.body)), None
+    if kept is None:
+        check_runs(api, there, schedule.version.server, end_runs)
+        made = _create(api, schedule, bool(there))
+        kept = _twin(there, _content(made)) or made  # an older one is the same where Kubeflow filled in an account
+    old = [one for one in there if one is not kept]
+    for one in old if kept is made or made is None else [*old, made]:
         try:
             remove(api, one)
         except BtError as error:
             raise WorldError(
-                f"The schedule `{schedule.name}` runs as requested now ({kept}), but the one it replaces"
-                f" ({one.recurring_run_id}) still exists, and both start runs: {error} Give the same command again to"
-                " delete the old one."
+                f"The schedule `{schedule.name}` runs as requested now ({kept.recurring_run_id}), but the one it"
+                f" replaces ({one.recurring_run_id}) still exists, and both start runs: {error} Give the same command"
+                " again to delete the old one."
             ) from None
-    return Kept(kept, not same, len(old))
+    return Kept(str(kept.recurring_run_id), kept is made, len(old))
 
 
 def named(api: Api, experiment: str, name: str) -> list[Any]:
@@ -121,13 +138,37 @@ def existing(api: Api, experiment: str | None, name: str) -> list[Any]:
     return found
 
 
+def check_runs(api: Api, schedules: Sequence[Any], server: ServerVersion | None, end_runs: bool) -> None:
+    """Refuse to delete schedules whose running runs Kubeflow would end with them, unless those may be ended.
+
+    Raises:
+        UserError: names the runs.
+    """
+    if server is None or server >= ORPHAN or end_runs:
+        return
+    going_on = [run.display_name for one in schedules for run in _running(api, one)]
+    if going_on:
+        raise UserError(
+            f"Kubeflow Pipelines {server[0]}.{server[1]} ends the running runs of a schedule together with it"
+            f" ({', '.join(going_on)}): wait until they have ended, or say --yes to end them."
+        )
+
+
+def _running(api: Api, schedule: Any) -> list[Any]:
+    own = {"operation": "EQUALS", "key": "recurring_run_id", "string_value": schedule.recurring_run_id}
+    alive = {"operation": "IN", "key": "state", "string_values": {"values": ["PENDING", "RUNNING"]}}
+    chosen = {"experiment_id": schedule.experiment_id, "filter": json.dumps({"predicates": [own, alive]})}
+    return api.every("list runs", api.runs.run_service_list_runs, "runs", **chosen)
+
+
 def remove(api: Api, schedule: Any) -> None:
-    """Delete a schedule, and with it the workflows of its runs that are going on (docs/kubeflow.md).
+    """Delete a schedule. Its running runs go on, except on a Kubeflow that ends them (`check_runs`).
 
     A schedule that does not exist any more is no error.
     """
     delete = api.recurring_runs.recurring_run_service_delete_recurring_run
-    api.call(f"delete the schedule {schedule.display_name}", delete, schedule.recurring_run_id, expected=(404,))
+    doing = f"delete the schedule {schedule.display_name}"
+    api.call(doing, delete, schedule.recurring_run_id, propagation_policy="ORPHAN", expected=(404,))
 
 
 def disable(api: Api, schedule: Any) -> None:
@@ -136,19 +177,26 @@ def disable(api: Api, schedule: Any) -> None:
     api.call(f"disable the schedule {schedule.display_name}", stop, schedule.recurring_run_id)
 
 
-def _create(api: Api, schedule: Schedule, is_change: bool) -> str:
+def _create(api: Api, schedule: Schedule, is_change: bool) -> Any:
     doing = f"create the schedule {schedule.name}"
     try:
-        made = api.call(doing, api.recurring_runs.recurring_run_service_create_recurring_run, schedule.body)
+        return api.call(doing, api.recurring_runs.recurring_run_service_create_recurring_run, schedule.body)
     except BtError as error:
         if not is_change:
             raise
         raise type(error)(f"{error} The existing schedule goes on unchanged.") from None
-    return str(made.recurring_run_id)
+
+
+def _twin(there: Sequence[Any], content: tuple[Any, ...]) -> Any:
+    """The schedule that is enabled and starts the same runs; None where there is none."""
+    return next((one for one in there if one.status == "ENABLED" and _content(one) == content), None)
 
 
 def _content(schedule: Any) -> tuple[Any, ...]:
-    """The parts that make two schedules equal. Kubeflow fills in the others, such as times and ids."""
+    """The parts that make two schedules equal. Kubeflow fills in the others, such as times and ids.
+
+    Where no account was named, Kubeflow answers with the one that it filled in.
+    """
     trigger, used = schedule.trigger, schedule.pipeline_version_reference
     return (
         used and used.pipeline_version_id,
@@ -157,5 +205,5 @@ def _content(schedule: Any) -> tuple[Any, ...]:
         str((trigger and trigger.periodic_schedule and trigger.periodic_schedule.interval_second) or ""),
         bool(schedule.no_catchup),
         int(schedule.max_concurrency or 1),
-        schedule.service_account or "",
+        "" if schedule.service_account in _DEFAULT_ACCOUNTS else schedule.service_account or "",
     )

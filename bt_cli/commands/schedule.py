@@ -34,7 +34,11 @@ Disable = Annotated[
     bool,
     typer.Option("--disable", help="Pause the schedule; scheduling it again resumes it."),
 ]
-Delete = Annotated[bool, typer.Option("--delete", help="Delete the schedule; the runs that it started stay.")]
+Delete = Annotated[bool, typer.Option("--delete", help="Delete the schedule; the runs that it started go on.")]
+Yes = Annotated[
+    bool,
+    typer.Option("--yes", help="End running runs, where Kubeflow is older than 2.16 and cannot spare them."),
+]
 
 
 def schedule(
@@ -56,6 +60,7 @@ def schedule(
     service_account: cluster.ServiceAccount = "",
     disable: Disable = False,
     delete: Delete = False,
+    yes: Yes = False,
     host: cluster.Host = None,
     namespace: cluster.Namespace = None,
     ca_file: cluster.CaFile = None,
@@ -75,7 +80,7 @@ def schedule(
     if disable or delete:
         if cron or every or source.is_given or (disable and delete):
             raise ConfigError("--disable and --delete stand alone, with --name and --experiment: leave the rest out.")
-        _end(cluster.connect(host, namespace, ca_file, token_file), experiment, name, delete)
+        _end(cluster.connect(host, namespace, ca_file, token_file), experiment, name, delete, yes)
         return
     when = _when(cron, every)
     api = cluster.connect(host, namespace, ca_file, token_file)
@@ -85,7 +90,7 @@ def schedule(
     chosen = cluster.arguments(used, parameters)
     place = runs.experiment_id(api, experiment)
     wanted = schedules.Schedule(name, used, place, when, chosen, catch_up, at_once, service_account)
-    _tell(api, wanted, schedules.put(api, wanted))
+    _tell(api, wanted, schedules.put(api, wanted, end_runs=yes))
 
 
 def _tell(api: "Api", wanted: "Schedule", kept: "Kept") -> None:
@@ -114,10 +119,14 @@ def _words(when: "Cron | int") -> str:
     return f"{when.words}.\nNext, in UTC: {times} (unless Kubeflow's CRON_SCHEDULE_TIMEZONE is another)."
 
 
-def _end(api: "Api", experiment: str, name: str, delete: bool) -> None:
+def _end(api: "Api", experiment: str, name: str, delete: bool, yes: bool) -> None:
     from bt_cluster import runs, schedules
+    from bt_cluster.versions import server_version
 
-    for one in schedules.existing(api, runs.find_experiment(api, experiment), name):
+    found = schedules.existing(api, runs.find_experiment(api, experiment), name)
+    if delete:
+        schedules.check_runs(api, found, server_version(api), end_runs=yes)
+    for one in found:
         if delete:
             schedules.remove(api, one)
         else:

@@ -22,7 +22,7 @@ def submit(
     experiment: cluster.Experiment = cluster.DEFAULT_NAME,
     name: Annotated[str, typer.Option(metavar="NAME", help="Name of the run.", show_default="VERSION TIME")] = "",
     service_account: cluster.ServiceAccount = "",
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until the run ends, and fail if it fails.")] = False,
+    wait: cluster.Wait = False,
     host: cluster.Host = None,
     namespace: cluster.Namespace = None,
     ca_file: cluster.CaFile = None,
@@ -31,6 +31,7 @@ def submit(
     """Start a run on Kubeflow and print its address.
 
     Runs a compiled file, a strategy that is compiled on the way, or a version that is on Kubeflow already.
+    With --wait it shows the tasks; Ctrl-C then leaves the run going on.
 
     Examples:
       bt submit pipeline.yaml --param seed=1
@@ -47,5 +48,7 @@ def submit(
     stderr().print(f"Started the run {title}.", markup=False)
     print(run.link, flush=True)
     if wait:
-        runs.wait(api, run)
-        stderr().print(f"The run {title} has succeeded.", markup=False)
+        from bt_cli.view.cluster_run import watch
+        from bt_cluster.follow import Followed
+
+        watch(api, Followed(run.id, run.strategy, used.content.spec))

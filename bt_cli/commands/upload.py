@@ -30,7 +30,7 @@ def upload(
     from bt_cluster import pipelines
 
     with source.package() as package:
-        version = pipelines.upload(api, package, pipeline)
+        version = cluster.warned(pipelines.upload(api, package, pipeline))
     named = f"{version.name} of the pipeline {pipeline}"
     done = f"Uploaded {named}." if version.is_new else f"{named} is there already, with this very content."
     stderr().print(done, markup=False)

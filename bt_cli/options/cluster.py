@@ -13,7 +13,7 @@ from bt_cli.options.common import CLUSTER
 from bt_cli.options.settings import gather
 from bt_cluster import DEFAULT_NAME as DEFAULT_NAME
 from bt_cluster.connection import CA_FILE, HOST, NAMESPACE, TOKEN, TOKEN_FILE
-from bt_core.errors import ConfigError
+from bt_core.errors import ConfigError, warn
 from bt_core.strategy import parse_strategy
 
 if TYPE_CHECKING:
@@ -86,6 +86,16 @@ TokenFile = Annotated[
     Path | None,
     _connection("FILE", f"File with a token; {TOKEN} may hold the token itself.", TOKEN_FILE),
 ]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run, by its id or by a name that no other run has.")]
+OptionalRunName = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RUN",
+        help="Show this one's tasks, by its id or by a name that no other run has.",
+        show_default="list all",
+    ),
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Show the run until it ends, and fail if it fails.")]
 Pipeline = Annotated[str, typer.Option(metavar="NAME", help="Name of the pipeline on Kubeflow.")]
 VersionName = Annotated[
     str,
@@ -171,11 +181,18 @@ class Source:
         from bt_cluster.pipelines import find_version, upload
 
         if not self.is_given:
-            return find_version(api, pipeline, version)
+            return warned(find_version(api, pipeline, version))
         if version:
             raise ConfigError("Name one of them: a pipeline to upload, or the --version that is on Kubeflow already.")
         with self.package() as package:
-            return upload(api, package, pipeline)
+            return warned(upload(api, package, pipeline))
+
+
+def warned(version: "Version") -> "Version":
+    """The same version, after its warnings were printed."""
+    for sentence in version.warnings:
+        warn(sentence)
+    return version
 
 
 def connect(host: str | None, namespace: str | None, ca_file: Path | None, token_file: Path | None) -> "Api":
@@ -194,4 +211,4 @@ def arguments(version: "Version", assignments: list[str] | None) -> dict[str, An
     """The arguments of a run of a version, read from `name=value` texts."""
     from bt_cluster.package import read_arguments
 
-    return read_arguments(assignments or [], version.parameters)
+    return read_arguments(assignments or [], version.content.parameters)

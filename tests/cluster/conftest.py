@@ -7,7 +7,7 @@ import pytest
 
 from bt_cluster import connection
 from tests.cli.conftest import bt as bt
-from tests.cluster.api_server import ApiServer
+from tests.cluster.kubeflow.server import ApiServer
 
 #: What a developer's machine may have set and a test must not see.
 FOREIGN = (

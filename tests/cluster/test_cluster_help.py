@@ -5,7 +5,7 @@ import pytest
 from tests.cli.conftest import Bt
 from tests.cli.conftest import bt as bt
 
-COMMANDS = ("upload", "submit", "schedule", "runs")
+COMMANDS = ("upload", "submit", "schedule", "runs", "logs", "cancel")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -18,7 +18,12 @@ def test_every_command_has_an_example(command: str, bt: Bt) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_kubeflow_is_named(command: str, bt: Bt, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KF_PIPELINES_ENDPOINT", raising=False)
-    options = {"upload": ["--strategy", "p"], "schedule": ["--every", "1h"]}.get(command, [])
+    options = {
+        "upload": ["--strategy", "p"],
+        "schedule": ["--every", "1h"],
+        "logs": ["mine"],
+        "cancel": ["mine"],
+    }.get(command, [])
     ended = bt(command, *options)
     assert (ended.status, ended.out) == (2, "")
     assert ended.sentence.startswith("No Kubeflow is named: give --host or set KF_PIPELINES_ENDPOINT")

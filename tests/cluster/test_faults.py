@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from bt_cluster.connection import Connection
 from bt_core.errors import ConfigError
 from tests.cli.conftest import Bt
-from tests.cluster.api_server import ApiServer, Fault
+from tests.cluster.kubeflow.server import ApiServer, Fault
 
 COMMANDS = {
     "upload": ("upload", "{package}"),

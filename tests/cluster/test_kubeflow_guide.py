@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from bt_pipelines.pods import pod_settings, profile
 from tests.cli.conftest import Bt
-from tests.cluster.api_server import ApiServer
+from tests.cluster.kubeflow.server import ApiServer
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = (DOCS / "kubeflow.md").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Bt
-from tests.cluster.api_server import ApiServer, Fault
+from tests.cluster.kubeflow.server import ApiServer, Fault
 
 NIGHTLY = ("--cron", "0 0 2 * * *")
 
@@ -41,7 +41,7 @@ def test_a_schedule_by_interval(server: ApiServer, bt: Bt, package: Path) -> Non
 def test_a_scheduled_strategy_reads_its_data_in_every_run(server: ApiServer, bt: Bt) -> None:
     assert bt("schedule", "--strategy", "p", "--task", "iris", *NIGHTLY).status == 0
     (version,) = server.state.versions.values()
-    tasks = version.pipeline_spec["pipeline_spec"]["root"]["dag"]["tasks"]
+    tasks = server.state.specs[version.pipeline_version_id]["root"]["dag"]["tasks"]
     assert not tasks["prepare-data"]["cachingOptions"].get("enableCache")
 
 
@@ -108,6 +108,67 @@ def test_a_creation_that_was_cut_short_is_found_by_the_next_call(server: ApiServ
     assert "it may have done so: look before you try again" in ended.sentence
     assert bt("schedule", package, "--every", "1h").status == 0
     assert _only(server).trigger.periodic_schedule.interval_second == "3600"
+
+
+@pytest.mark.parametrize("account", ["pipeline-runner", "default-editor", "chosen-by-the-administrator"])
+def test_the_account_that_kubeflow_fills_in_is_no_change(
+    account: str, server: ApiServer, bt: Bt, package: Path
+) -> None:
+    server.account = account
+    first, second = bt("schedule", package, *NIGHTLY), bt("schedule", package, *NIGHTLY)
+    assert _only(server).service_account == account
+    assert (second.status, second.out, second.err) == (
+        0,
+        first.out.replace(" runs p", " runs already, as wanted, p"),
+        "",
+    )
+    assert bt("schedule", package, *NIGHTLY, "--service-account", "trainer").err == "Replaced 1 older one.\n"
+    assert bt("schedule", package, *NIGHTLY).err == "Replaced 1 older one.\n"
+
+
+def _running(server: ApiServer, bt: Bt, package: Path) -> str:
+    """The id of a run that the nightly schedule has started."""
+    bt("schedule", package, *NIGHTLY)
+    return str(server.start_scheduled(_only(server).recurring_run_id, "nightly-1").run_id)
+
+
+@pytest.mark.parametrize("arguments", [["{package}", "--every", "1h"], ["--delete"]], ids=["replaced", "deleted"])
+@pytest.mark.parametrize("version", ["2.17.0", "2.16.1", "unknown"])
+def test_running_runs_go_on_without_their_schedule(
+    version: str, arguments: list[str], server: ApiServer, bt: Bt, package: Path
+) -> None:
+    server.version = version
+    run = _running(server, bt, package)
+    assert bt("schedule", *(one.format(package=package) for one in arguments)).status == 0
+    assert not server.state.lost
+    assert bt("runs", run, "--wait").status == 0
+
+
+@pytest.mark.parametrize("arguments", [["{package}", "--every", "1h"], ["--delete"]], ids=["replaced", "deleted"])
+def test_an_older_kubeflow_ends_them_and_is_asked_to_only_with_yes(
+    arguments: list[str], server: ApiServer, bt: Bt, package: Path
+) -> None:
+    server.version = "2.15.0"
+    run = _running(server, bt, package)
+    old = _only(server)
+    command = ["schedule", *(one.format(package=package) for one in arguments)]
+    ended = bt(*command)
+    assert (ended.status, ended.out, _only(server)) == (2, "", old)
+    assert ended.sentence == (
+        "Kubeflow Pipelines 2.15 ends the running runs of a schedule together with it (nightly-1): wait until they have"
+        " ended, or say --yes to end them."
+    )
+    assert bt("schedule", package, *NIGHTLY).status == 0, "the same settings end nothing"
+    assert bt(*command, "--yes").status == 0
+    assert server.state.lost == {run}
+
+
+def test_an_older_kubeflow_without_running_runs_is_not_asked(server: ApiServer, bt: Bt, package: Path) -> None:
+    server.version = "2.15.0"
+    _running(server, bt, package)
+    for run in server.state.runs.values():
+        run.state = "SUCCEEDED"
+    assert bt("schedule", package, "--every", "1h").status == 0
 
 
 def test_disable_and_delete(server: ApiServer, bt: Bt, package: Path) -> None:

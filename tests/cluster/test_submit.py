@@ -1,17 +1,16 @@
 """`bt submit` and `bt runs`: start a run, wait for it, list what ran."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bt_cluster.api import Api
 from bt_cluster.connection import HOST, Connection
-from bt_cluster.runs import newest_runs, wait
+from bt_cluster.follow import Followed
 from bt_core.errors import WorldError
 from tests.cli.conftest import Bt
-from tests.cluster.api_server import ApiServer, Fault
+from tests.cluster.kubeflow.server import ApiServer, Fault
 
 
 def test_a_run_of_a_file(server: ApiServer, bt: Bt, package: Path) -> None:
@@ -36,7 +35,7 @@ def test_a_run_of_what_is_there(server: ApiServer, bt: Bt, package: Path) -> Non
         server.state.versions[one.pipeline_version_reference.pipeline_version_id] for one in server.state.runs.values()
     ]
     assert [one.name.rpartition("-")[0] for one in named] == ["p", "p-w"], "the newest, then the one that was named"
-    assert [one.service_account for one in server.state.runs.values()] == ["trainer", None]
+    assert [one.service_account for one in server.state.runs.values()] == ["trainer", "pipeline-runner"]
     assert len(server.state.experiments) == 1
 
 
@@ -52,20 +51,10 @@ def test_waiting_goes_on_over_an_outage_and_not_without_end(server: ApiServer, b
     server.faults.append(Fault("GET", "/runs/", status=500, times=3))
     assert bt("submit", package, "--wait").status == 0
     api = Api(Connection.find(environment={HOST: server.url}))
-    (run,) = newest_runs(api, 1)
+    (run,) = server.state.runs
     server.faults.append(Fault("GET", "/runs/", status=500))
     with pytest.raises(WorldError, match=r"failed to show the run .* \(500"):
-        wait(api, replace(run, state="RUNNING"), patience=0.0)
-
-
-def test_waiting_for_a_run_that_fails(server: ApiServer, bt: Bt, package: Path) -> None:
-    server.outcome = "FAILED"
-    ended = bt("submit", package, "--wait", "--name", "mine")
-    (run,) = server.state.runs
-    link = f"{server.url}/#/runs/details/{run}"
-    assert (ended.status, ended.out) == (1, link + "\n")
-    why = "The run mine has ended as failed (the step 2.w ended with status 1): see "
-    assert ended.err.splitlines()[-1] == f"bt: {why}{link}."
+        list(Followed(run, "p", {}).follow(api, patience=0.0))
 
 
 @pytest.mark.parametrize(
@@ -83,6 +72,14 @@ def test_bad_input(arguments: list[str], sentence: str, server: ApiServer, bt: B
     ended = bt("submit", *arguments)
     assert (ended.status, ended.out) == (2, "")
     assert sentence in ended.sentence
+    assert not server.state.runs
+
+
+def test_names_that_are_too_long(server: ApiServer, bt: Bt, package: Path) -> None:
+    ended = bt("submit", package, "--name", "x" * 300)
+    assert (ended.status, ended.sentence.endswith("): choose shorter names.")) == (2, True)
+    ended = bt("submit", package, "--experiment", "x" * 129)
+    assert "The name of the experiment has 129 characters, and Kubeflow takes 128" in ended.sentence
     assert not server.state.runs
 
 

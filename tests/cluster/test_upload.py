@@ -1,13 +1,15 @@
 """`bt upload`: a version named by strategy and content, uploaded once."""
 
 import hashlib
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from bt_cluster.package import read_package
 from tests.cli.conftest import Bt
-from tests.cluster.api_server import ApiServer, Fault
+from tests.cluster.kubeflow.server import ApiServer, Fault
 
 
 def _versions(server: ApiServer) -> list[str]:
@@ -39,7 +41,7 @@ def test_a_strategy_is_compiled_on_the_way(server: ApiServer, bt: Bt, tmp_path: 
     assert [bt("upload", *options).status for _ in range(2)] == [0, 0]
     (version,) = server.state.versions.values()
     assert re.fullmatch(r"p-[0-9a-f]{12}", version.name)
-    spec = version.pipeline_spec["pipeline_spec"]
+    spec = server.state.specs[version.pipeline_version_id]
     assert spec["root"]["inputDefinitions"]["parameters"]["task"]["defaultValue"] == "iris"
     assert {one["container"]["image"] for one in spec["deploymentSpec"]["executors"].values()} == {
         "registry/own-python:3"
@@ -74,8 +76,9 @@ def test_a_version_that_appears_between_looking_and_uploading(server: ApiServer,
         (["broken.yaml"], "broken.yaml holds no compiled pipeline"),
         (["nameless.yaml"], "nameless.yaml holds no compiled pipeline"),
         (["empty.yaml"], "empty.yaml holds no compiled pipeline"),
-        (["large.yaml"], "has 1,000,001 bytes"),
+        (["large.yaml"], "has 33,554,433 bytes, and Kubeflow takes 33,554,432"),
         ([], "Name what to upload"),
+        (["--strategy", "p", "--pipeline", "x" * 129], "The name of the pipeline has 129 characters"),
         (["text.yaml", "--strategy", "p"], "Name one of them"),
         (["text.yaml", "--task", "iris", "--profile", "x.yaml"], "--task, --profile is used when"),
         (["--strategy", "p", "--profile", "gone.yaml"], "gone.yaml does not exist"),
@@ -88,6 +91,7 @@ def test_a_version_that_appears_between_looking_and_uploading(server: ApiServer,
         "no-root",
         "large",
         "nothing",
+        "long-name",
         "both",
         "compiled",
         "no-profile",
@@ -98,8 +102,57 @@ def test_bad_input(arguments: list[str], sentence: str, server: ApiServer, bt: B
     (tmp_path / "broken.yaml").write_text("a: [\n")
     (tmp_path / "nameless.yaml").write_text("{pipelineInfo: {}, root: {}, deploymentSpec: {}}\n")
     (tmp_path / "empty.yaml").write_text("{pipelineInfo: {name: a}, root: , deploymentSpec: {}}\n")
-    (tmp_path / "large.yaml").write_text("x" * 1_000_001)
+    (tmp_path / "large.yaml").write_text("x" * ((32 << 20) + 1))
     ended = bt("upload", *arguments)
     assert (ended.status, ended.out) == (2, "")
     assert sentence in ended.sentence
     assert not server.requests
+
+
+def test_a_file_of_any_name_is_sent_under_one_that_kubeflow_takes(
+    server: ApiServer, bt: Bt, package: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "pipeline.txt").write_bytes(package.read_bytes())
+    assert bt("upload", "pipeline.txt").status == 0
+    (sent,) = server.sent("POST", "upload_version")
+    assert b'filename="pipeline.yaml"' in sent.body
+
+
+def test_a_large_sweep_is_taken(server: ApiServer, bt: Bt, package: Path, tmp_path: Path) -> None:
+    padded = package.read_text() + "# " + "x" * 1_500_000 + "\n"
+    (tmp_path / "large.yaml").write_text(padded)
+    assert bt("upload", "large.yaml").status == 0
+
+
+def test_an_upload_without_rights_is_told_apart_by_nobody(server: ApiServer, bt: Bt, package: Path) -> None:
+    server.faults.append(Fault("POST", "upload_version", status=400))
+    ended = bt("upload", package)
+    assert ended.status == 2
+    assert "ask for permission to create pipelines in that namespace, or compile the file again" in ended.sentence
+
+
+def test_a_name_that_is_too_long_for_the_database_is_not_tried_again(
+    server: ApiServer, bt: Bt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bt_cluster.pipelines.LONGEST_NAME", 1000)  # a database with another limit than ours
+    ended = bt("upload", "--strategy", "p", "--pipeline", "x" * 129)
+    assert ended.status == 2
+    assert ended.sentence.endswith("Pipeline.Name length cannot exceed 128): choose shorter names.")
+
+
+@pytest.mark.parametrize(
+    ("title", "slug"),
+    [
+        ("BetterTogether p -> w -> p", "p-w-p"),
+        ("BetterTogether sweep", "sweep"),
+        ("BetterTogether retraining p -> w", "retrain"),
+        ("", "hand-made"),
+        ("Somebody's own", "hand-made"),
+    ],
+    ids=["strategy", "sweep", "retraining", "no-title", "another-title"],
+)
+def test_the_slug_comes_from_the_title(title: str, slug: str, tmp_path: Path) -> None:
+    info = {"name": "better-together-hand-made"} | ({"displayName": title} if title else {})
+    path = tmp_path / "pipeline.json"
+    path.write_text(json.dumps({"pipelineInfo": info, "root": {}, "deploymentSpec": {}}))
+    assert read_package(path).version.rpartition("-")[0] == slug

@@ -83,7 +83,7 @@ def _check_model(model: Any, value: Any, where: str) -> None:
 
 
 def checked_package(content: bytes) -> dict[str, Any]:
-    """A compiled file as the backend reads it: both documents through their schemas."""
+    """A compiled file as the backend keeps it: both documents, read through their schemas."""
     try:
         pipeline, *platform = yaml.load_all(content, Loader=yaml.CSafeLoader)
         json_format.ParseDict(pipeline, pipeline_spec_pb2.PipelineSpec())
@@ -93,7 +93,8 @@ def checked_package(content: bytes) -> dict[str, Any]:
                 json_format.ParseDict(executor, kubernetes_executor_config_pb2.KubernetesExecutorConfig())
     except (json_format.ParseError, ValueError, KeyError, TypeError) as error:
         raise Refused(400, f"invalid pipeline spec: {error}") from None
-    return dict(pipeline)
+    parts = {"pipeline_spec": pipeline}
+    return parts | {"platform_spec": platform[0]} if platform else parts
 
 
 def page(request: Request, items: list[Any], response: Callable[..., Any], name: str) -> Any:
@@ -101,9 +102,10 @@ def page(request: Request, items: list[Any], response: Callable[..., Any], name:
     query = request.query
     for predicate in json.loads(query.get("filter") or "{}").get("predicates", []):
         wanted = checked("V2beta1Predicate", predicate)
-        if wanted.operation != "EQUALS":
+        if wanted.operation not in ("EQUALS", "IN"):
             raise Refused(400, f"Unknown operation {wanted.operation}")
-        items = [one for one in items if getattr(one, wanted.key) == wanted.string_value]
+        values = wanted.string_values.values if wanted.operation == "IN" else [wanted.string_value]
+        items = [one for one in items if getattr(one, wanted.key) in values]
     key, _, order = query.get("sort_by", "created_at").partition(" ")
     items = sorted(items, key=lambda one: getattr(one, key), reverse=order == "desc")
     start, size = int(query.get("page_token") or 0), int(query.get("page_size") or 20)
