@@ -157,8 +157,9 @@ def parent_of(
 ) -> Any:
     """The parent run (an `mlflow.entities.Run`); a missing one is created.
 
-    A task whose run the orchestrator created (`adopted`) has the ancestor that the orchestrator gave it, if any. Between
-    the two lies a run for each exit handler, condition and nested pipeline. None when nothing names the pipeline run.
+    A task whose run the orchestrator created (`adopted`) has the ancestor that the orchestrator gave it, if any.
+    Between the two lies a run for each exit handler, condition and nested pipeline. None when nothing names the
+    pipeline run.
     """
     if adopted is not None:
         ancestor = None
