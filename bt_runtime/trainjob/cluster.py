@@ -1,6 +1,7 @@
 """The requests to Kubernetes' API that a TrainJob takes, through Kubeflow's SDK, which is imported here alone."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -32,6 +33,8 @@ def new_client(settings: TrainJobConfig) -> Any:
         raise ConfigError(
             "`w.mode` is trainjob, but Kubeflow's SDK is not installed: pip install 'bettertogether-kfp[trainjob]'."
         ) from None
+    # It warns, with headers and JSON, where the account may not read a config map that nothing here needs.
+    logging.getLogger("kubeflow.trainer").setLevel(logging.ERROR)
     with api_errors("no Kubernetes API was reached"):
         return TrainerClient(KubernetesBackendConfig(namespace=settings.namespace or None))
 
@@ -152,8 +155,8 @@ def _reason(error: BaseException) -> str:
     found: BaseException | None = error
     while found is not None:
         if type(found).__module__.startswith("urllib3"):
-            pool = getattr(found, "pool", None)
-            where = f"at {pool.host}:{pool.port} " if pool is not None else ""
+            place = getattr(found, "conn", None) or getattr(found, "pool", None)
+            where = f"at {place.host}:{place.port} " if place is not None else ""
             return f"the Kubernetes API {where}does not answer"
         status = getattr(found, "status", None)
         if isinstance(status, int):  # an ApiException
