@@ -17,11 +17,13 @@ from kubeflow_trainer_api import models
 from bt_core.config import EngineConfig, LoraConfig, TrainJobConfig, resolve_config
 from bt_core.engine.base import Message, TrainingRow
 from bt_core.engine.cache_keys import training_key
+from bt_core.engine.training import node
 from bt_core.engine.training.job import TrainingJob
 from bt_core.engine.training.train import train_adapter
-from bt_core.errors import ConfigError, ModelError, TrainingError
+from bt_core.errors import ConfigError, ModelError, TrainingError, one_sentence
 from bt_core.models import BaseModel
 from bt_runtime.trainjob import TrainJobs, remote_training
+from bt_tracking.server import free_port
 from tests.runtime.kubernetes_api import ROOT, Cluster, client, serve
 from tests.s3 import Server
 
@@ -125,6 +127,31 @@ def test_a_node_that_is_begun_again_does_not_repeat_a_failure(tmp_path: Path) ->
     command = [sys.executable, "-W", "ignore", "-m", "bt_core.engine.training.node", "1", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "said"),
+    [
+        ("raise SystemExit(3)", 3, ""),
+        ("import os; os.kill(os.getpid(), 9)", 1, "bt-error 1: A training process was ended"),
+    ],
+)
+def test_a_worker_that_leaves_no_failure_is_begun_again(
+    code: str,
+    status: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "dying.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr("bt_core.engine.training.processes.WORKER", "dying")
+    monkeypatch.setenv("PET_MASTER_PORT", str(free_port(preferred=0)))
+    with pytest.raises(SystemExit) as raised, one_sentence():
+        sys.exit(node.main(str(tmp_path), 1))
+    assert raised.value.code == status
+    assert said in capsys.readouterr().err
 
 
 def test_a_job_without_an_adapter_is_a_failure(cluster: Cluster, tiny_model: BaseModel, tmp_path: Path) -> None:

@@ -11,19 +11,29 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as launch
 
 from bt_core.engine.training.processes import FAILURE, launch_arguments, share_with_group
-from bt_core.errors import one_sentence
+from bt_core.errors import TrainingError, one_sentence
 from bt_core.storage import Store, is_remote, under
 
 
 def main(exchange: str, processes: int) -> int:
-    """Run the workers of this node; returns the exit status."""
+    """Run the workers of this node; returns the exit status.
+
+    Raises:
+        TrainingError: when one of them was killed.
+    """
     if _has_failed(exchange):  # on another node, before this one was begun again
         return 0
     try:
         launch(launch_arguments(exchange, processes))
     except ChildFailedError as error:
+        if _has_failed(exchange):
+            return 0
         _, failure = error.get_first_failure()
-        return 0 if _has_failed(exchange) else max(1, failure.exitcode)
+        if failure.exitcode < 0:
+            raise TrainingError(
+                f"A training process was ended by the signal {-failure.exitcode}, as with 9 when memory runs out."
+            ) from None
+        return failure.exitcode
     finally:
         if not is_remote(exchange):
             share_with_group(Path(exchange))
