@@ -61,6 +61,7 @@ class Cluster:
         ends: whether a job that ran, or did not, is then Complete or Failed.
         keeps_patches: whether this Trainer knows `runtimePatches`, as since 2.2.
         refuses: the answer to a creation, if it is to fail.
+        hiccups: how many questions after a job's creation fail, as while the API server is begun again.
         pod_status: of every pod, where no command is run.
         jobs, looked_at, deleted: jobs by name, and the names that were read and deleted.
         log, previous: lines of the log of node 0, and of its container before a restart.
@@ -71,6 +72,7 @@ class Cluster:
     ends: bool = True
     keeps_patches: bool = True
     refuses: tuple[int, dict[str, Any]] | None = None
+    hiccups: int = 0
     pod_status: dict[str, Any] = field(default_factory=lambda: {"phase": "Succeeded"})
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     dry_runs: list[dict[str, Any]] = field(default_factory=list)
@@ -141,6 +143,9 @@ class Cluster:
 
     def answer(self, path: str, options: dict[str, str]) -> tuple[int, Any]:
         """The answer to a GET request."""
+        if self.jobs and self.hiccups:
+            self.hiccups -= 1
+            return 503, "upstream connect error"
         if path == f"{GROUP}/clustertrainingruntimes/torch-distributed":
             return 200, RUNTIME
         if job := re.fullmatch(rf"{GROUP}/namespaces/team/trainjobs/(\w+)", path):

@@ -161,6 +161,13 @@ def test_missing_rights_are_told_in_the_apis_words(cluster: Cluster, tmp_path: P
     assert fail(cluster, tmp_path) == f"Kubeflow Trainer: the TrainJob in runtime torch-distributed failed ({message})."
 
 
+def test_an_api_that_is_away_for_a_moment_ends_no_training(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.ends, cluster.hiccups = True, 2
+    jobs = TrainJobs(TrainJobConfig(share=str(tmp_path)), client(cluster.url), seconds=0.01)
+    assert jobs.run(str(tmp_path), 1).endswith("ended as Complete")
+    assert cluster.hiccups == 0
+
+
 def test_no_answer_is_told_without_the_clients_words(cluster: Cluster, tmp_path: Path) -> None:
     said = fail(Cluster(url="http://127.0.0.1:9"), tmp_path)
     assert said.endswith(
