@@ -33,7 +33,7 @@ def main(exchange: str, processes: int) -> int:
             raise TrainingError(
                 f"A training process was ended by the signal {-failure.exitcode}, as with 9 when memory runs out."
             ) from None
-        return failure.exitcode
+        return int(failure.exitcode)
     finally:
         if not is_remote(exchange):
             share_with_group(Path(exchange))
