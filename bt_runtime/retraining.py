@@ -28,6 +28,8 @@ from bt_tracking.retraining.outcome import FAILED, OUTCOME_TAG, REASON_TAG
 WEBHOOK_VARIABLE = "BT_WEBHOOK_URL"
 #: Outcomes of a retraining. Superseded: the challenger won, but another run had changed the champion meanwhile.
 PROMOTED, KEPT, SUPERSEDED, STOPPED = "promoted", "kept", "superseded", "stopped"
+#: Words for the end of a run that went well: of Kubeflow's metadata store, of its API and of `kfp.local`.
+_GOOD_STATES = frozenset({"COMPLETE", "CACHED", "SUCCEEDED"})
 _WEBHOOK_SECONDS = 10.0
 
 
@@ -150,16 +152,35 @@ def _tags(
 def end(task: str, state: str, message: str) -> StageReport:
     """The exit handler: record how the run ended, and tell the webhook if there is one.
 
+    Args:
+        task: the task's name, for the webhook.
+        state: how the run ended, in the orchestrator's word; it decides only where no outcome is recorded.
+        message: why it failed; Kubeflow leaves it empty (`backend/src/v2/driver/resolve.go` of kubeflow/pipelines).
+
     Raises:
         TrackingError: when MLflow does not answer; the webhook has been told by then.
     """
-    started, is_failed = time.time(), state != "SUCCEEDED"
-    news = {"task": task, "state": state, "outcome": FAILED if is_failed else "", "reason": message}
+    started, failure = time.time(), _failure(state, message)
+    news = {"task": task, "state": state, "outcome": FAILED if failure else "", "reason": failure}
     try:
-        news |= outcome.close_run(message or "A task failed." if is_failed else None)
+        news |= outcome.close_run(failure)
     finally:
         _tell(os.environ.get(WEBHOOK_VARIABLE, ""), news)
     return StageReport("outcome", "outcome", params=news, started=started, ended=time.time())
+
+
+def _failure(state: str, message: str) -> str:
+    """Why a run without a recorded outcome counts as failed; empty where its state is good."""
+    if state in _GOOD_STATES:
+        return ""
+    if message:
+        return message
+    if state == "FAILED":
+        return "A task failed before the retraining came to an outcome: the log of that task says why."
+    return (
+        "The run ended before the retraining came to an outcome: a task failed, was stopped or could not start"
+        f" (Kubeflow's last state of the run is {state or 'empty'})."
+    )
 
 
 def _tell(address: str, news: Mapping[str, str]) -> None:

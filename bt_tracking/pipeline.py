@@ -125,11 +125,26 @@ def fail_parent(sentence: str, *, retry_seconds: float | None = None) -> str | N
     with _open_parent("the failure of the pipeline run", retry_seconds) as parent:
         if parent is None:
             return None
-        note = f"**Failed:** {sentence}\n\n{parent.run.data.tags.get(content.NOTE_TAG, '')}".strip()
-        content.log_note(parent.client, parent.run, note)
+        failure, note = f"**Failed:** {sentence}", parent.run.data.tags.get(content.NOTE_TAG, "")
+        if not note.startswith(failure):
+            content.log_note(parent.client, parent.run, f"{failure}\n\n{note}".strip())
         if parent.is_ours:
             parent.client.set_terminated(parent.id, "FAILED")
         return parent.id
+
+
+def parent_tags(recording: str, *, retry_seconds: float | None = None) -> dict[str, str]:
+    """The tags of the pipeline run's parent; empty when tracking is off or nothing names the pipeline run.
+
+    Args:
+        recording: what they are read for, as the sentence of an error names it.
+        retry_seconds: how long to wait for a server that does not answer.
+
+    Raises:
+        TrackingError: when the server does not answer or refuses.
+    """
+    with _open_parent(recording, retry_seconds) as parent:
+        return dict(parent.run.data.tags) if parent else {}
 
 
 def run_name(task: str, strategy: str, seed: int | None) -> str:

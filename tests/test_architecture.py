@@ -66,7 +66,7 @@ OWNERS = {
         "bt_runner/kfp_internals.py",
     ),
     "kfp_server_api": ("bt_cluster/*.py",),
-    "kubeflow": ("bt_runtime/trainjob.py",),
+    "kubeflow": ("bt_runtime/trainjob/cluster.py",),
     "cronsim": ("bt_cluster/cron.py",),
     "typer": ("bt_cli/*.py",),
     "rich": ("bt_cli/*.py",),

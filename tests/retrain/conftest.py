@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from tests.core.conftest import embedded_model, tiny_engine, tiny_folder, tiny_model
-from tests.tracking.conftest import empty_store, environment, remote, server, store
+from tests.tracking.conftest import empty_store, environment, family, remote, server, store
 
 __all__ = [
     "embedded_model",
     "empty_store",
     "environment",
+    "family",
     "remote",
     "server",
     "store",

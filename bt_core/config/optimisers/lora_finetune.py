@@ -31,6 +31,13 @@ class LoraConfig(Section):
     processes: int = Field(
         1, ge=1, description="processes that share a step, each on a GPU of its own (docs/training.md)"
     )
+    nodes: int = Field(
+        1,
+        ge=1,
+        # Left out where there is one, so that programs and keys of adapters stay those of earlier releases.
+        exclude_if=lambda nodes: bool(nodes == 1),
+        description="pods of a TrainJob that share a step, with `processes` in each",
+    )
     mode: Literal["pod", "trainjob"] = Field(
         "pod", description="train in the step's own pod, or in a TrainJob of Kubeflow Trainer (`trainjob.*`)"
     )
@@ -51,12 +58,24 @@ class LoraConfig(Section):
     )
     adapters: Literal["shared", "per_predictor"] = Field("shared", description="one adapter, or one per predictor")
 
+    @property
+    def world_size(self) -> int:
+        """All processes that share a step."""
+        return self.nodes * self.processes
+
     @model_validator(mode="after")
     def _divisible(self) -> "LoraConfig":
-        together = self.processes * max(1, self.micro_batch)
+        together = self.world_size * max(1, self.micro_batch)
         if self.batch_size % together:
-            problem = f"of {self.batch_size}, which is no multiple of `processes` times `micro_batch` ({together})"
+            factors = "`nodes` times `processes`" if self.nodes > 1 else "`processes`"
+            problem = f"of {self.batch_size}, which is no multiple of {factors} times `micro_batch` ({together})"
             raise PydanticCustomError(PLAIN, f"has a `batch_size` {problem}")  # the value would be the whole section
+        return self
+
+    @model_validator(mode="after")
+    def _nodes_of_a_job(self) -> "LoraConfig":
+        if self.nodes > 1 and self.mode != "trainjob":
+            raise PydanticCustomError(PLAIN, f"has {self.nodes} `nodes`, which only `mode: trainjob` has")
         return self
 
 

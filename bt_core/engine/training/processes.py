@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,20 +20,30 @@ from bt_core.errors import BtError, ModelError, TrainingError, UserError
 
 #: What lies in the exchange folder: the job, the adapter's entry in its cache, checkpoints, and `failure-<rank>.json`.
 JOB_FILE, RESULT, CHECKPOINTS, FAILURE = "job.json", "result", "checkpoints", "failure"
+LAUNCHER = "torch.distributed.run"
 WORKER = "bt_core.engine.training.worker"
+NODE = "bt_core.engine.training.node"
+
+#: Rights in an exchange folder on a shared volume: what is made in a folder belongs to the folder's group.
+_SHARED_FOLDER, _SHARED_FILE = 0o2775, 0o664
 
 
-def launch_command(exchange: str, processes: int, standalone: bool) -> list[str]:
-    """The arguments with which Python starts the workers, by torch's launcher.
+def launch_arguments(exchange: str, processes: int) -> list[str]:
+    """The arguments of torch's launcher that start the workers of one machine.
 
     Args:
         exchange: the exchange folder, or s3://bucket/prefix.
         processes: how many to start on this machine.
-        standalone: whether they are all on this machine; on a cluster, Kubeflow Trainer's variables say where the
-            others are.
     """
-    where = ["--standalone"] if standalone else []
-    return ["-m", "torch.distributed.run", *where, f"--nproc-per-node={processes}", "-m", WORKER, exchange]
+    return [f"--nproc-per-node={processes}", "-m", WORKER, exchange]
+
+
+def node_command(exchange: str, processes: int) -> list[str]:
+    """The arguments with which Python starts the workers of a TrainJob's node; the others are as above.
+
+    Where the other nodes are, the launcher learns from the variables that Kubeflow Trainer sets.
+    """
+    return ["-m", NODE, str(processes), exchange]
 
 
 def train_in_processes(job: TrainingJob, plan: MemoryPlan, folder: Path, checkpoints: Path) -> Curve:
@@ -50,7 +61,7 @@ def train_in_processes(job: TrainingJob, plan: MemoryPlan, folder: Path, checkpo
         checkpoints.mkdir(parents=True, exist_ok=True)
         (exchange / CHECKPOINTS).symlink_to(checkpoints.resolve())
         done = subprocess.run(
-            [sys.executable, *launch_command(scratch, count, standalone=True)],
+            [sys.executable, "-m", LAUNCHER, "--standalone", *launch_arguments(scratch, count)],
             # The workers are ours too: no folder here may hide our packages.
             env={"OMP_NUM_THREADS": threads} | os.environ | {"PYTHONSAFEPATH": "1"},
             check=False,
@@ -73,12 +84,34 @@ def collect_adapter(exchange: Path, folder: Path, ending: str) -> Curve:
     if curve is not None:
         (folder / CURVE_FILE).unlink()
         return replace(curve, cached=False)
+    raise_failure(exchange)
+    raise TrainingError(f"{ending} and left no adapter: their own output above says why.")
+
+
+def raise_failure(exchange: Path) -> None:
+    """Raise the failure that a worker left in the exchange folder, if one did.
+
+    Raises:
+        MemoryError, BtError: as `train_in_processes` does.
+    """
     for path in sorted(exchange.glob(f"{FAILURE}-*.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["memory"]:
             raise MemoryError
         raise _failure(record["exit_status"], record["sentence"])
-    raise TrainingError(f"{ending} and left no adapter: their own output above says why.")
+
+
+def share_with_group(folder: Path) -> None:
+    """Let the group of an exchange folder read and write all that is ours in it.
+
+    Pods of one training may have different users, but they are all in group 0.
+    """
+    for place, folders, files in os.walk(folder):
+        rights = {place: _SHARED_FOLDER} | {f"{place}/{name}": _SHARED_FILE for name in files}
+        rights |= {f"{place}/{name}": _SHARED_FOLDER for name in folders}
+        for path, mode in rights.items():
+            with suppress(OSError):  # it belongs to another user, who has shared it, or is gone
+                Path(path).chmod(mode)
 
 
 def _failure(exit_status: int, sentence: str) -> BtError:

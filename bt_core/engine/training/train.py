@@ -27,7 +27,7 @@ from bt_core.engine.training.packing import IGNORED, Price, packs
 from bt_core.engine.training.processes import train_in_processes
 from bt_core.engine.training.quantized import load_quantized
 from bt_core.engine.training.rows import Collator, encode
-from bt_core.engine.training.trainer import CompletionTrainer, Progress, arguments
+from bt_core.engine.training.trainer import CompletionTrainer, arguments, progress
 from bt_core.errors import ModelError, TrainingError, first_line
 from bt_core.models import BaseModel
 from bt_core.shared_files import share
@@ -64,7 +64,7 @@ def try_memory_plans(job: TrainingJob, train: Callable[[MemoryPlan], Curve]) -> 
         TrainingError: when even one sequence at a time is too much.
     """
     failure: BaseException | None = None
-    for plan in memory_plans(job.settings.batch_size // job.settings.processes, job.settings.micro_batch):
+    for plan in memory_plans(job.settings.batch_size // job.settings.world_size, job.settings.micro_batch):
         try:
             return train(plan)
         except (RuntimeError, MemoryError) as error:
@@ -100,7 +100,7 @@ def train_here(job: TrainingJob, plan: MemoryPlan, folder: Path, checkpoints: Pa
         train_dataset=data,
         eval_dataset=val or None,
         data_collator=Collator(padding(tokenizer), price),
-        callbacks=[Progress(job.label), Checkpoints(job.settings.checkpoint_steps, resumed)],
+        callbacks=[progress(job.label), Checkpoints(job.settings.checkpoint_steps, resumed)],
     )
     history = _history(trainer, job.settings, resumed)
     if trainer.is_world_process_zero():

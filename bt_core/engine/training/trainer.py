@@ -1,6 +1,8 @@
 """transformers' Trainer, set up to learn completions: its loss, its arguments and its progress bar."""
 
+import os
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -10,11 +12,20 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from bt_core.config import LoraConfig
 from bt_core.engine.training.job import MemoryPlan
 from bt_core.engine.training.packing import IGNORED
+
+#: The variable by which Trainer says where progress is reported to, when its feature gate `TrainJobStatus` is on
+#: (kubeflow/trainer: `pkg/runtime/framework/plugins/trainjobstatus/trainjobstatus.go`). Transformers' callback reports.
+_KUBEFLOW = "KUBEFLOW_TRAINER_SERVER_URL"
+#: The variable by which Trainer's torch runtime numbers the nodes of a TrainJob.
+_NODE = "PET_NODE_RANK"
+#: Seconds between two lines about the progress.
+_LINE_SECONDS = 5.0
 
 
 class EpochOrder(LengthGroupedSampler):
@@ -79,7 +90,7 @@ def arguments(
         output_dir=str(folder),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=plan.micro_batch,
-        gradient_accumulation_steps=settings.batch_size // settings.processes // plan.micro_batch,
+        gradient_accumulation_steps=settings.batch_size // settings.world_size // plan.micro_batch,
         per_device_eval_batch_size=plan.micro_batch,
         learning_rate=settings.learning_rate,
         train_sampling_strategy="group_by_length",
@@ -95,11 +106,11 @@ def arguments(
         logging_nan_inf_filter=False,
         bf16=mixed,
         use_cpu=device == "cpu",
-        ddp_backend="gloo" if device == "cpu" and settings.processes > 1 else None,
-        ddp_find_unused_parameters=False if settings.processes > 1 else None,
+        ddp_backend="gloo" if device == "cpu" and settings.world_size > 1 else None,
+        ddp_find_unused_parameters=False if settings.world_size > 1 else None,
         dataloader_pin_memory=device != "cpu",
         disable_tqdm=True,
-        report_to="none",
+        report_to="kubeflow" if _KUBEFLOW in os.environ and "kubeflow" in INTEGRATION_TO_CALLBACK else "none",
         seed=seed,
         data_seed=seed,
         **_checkpointing(plan.checkpointing),
@@ -116,7 +127,32 @@ def _checkpointing(on: bool) -> dict[str, Any]:
     return {name: on, f"{name}_kwargs": {"use_reentrant": False} if on else None}
 
 
-class Progress(TrainerCallback):
+def progress(label: str) -> TrainerCallback:
+    """What shows how far the training is: a bar, or lines in a TrainJob, since Kubernetes logs only whole lines."""
+    return ProgressLines(label) if _NODE in os.environ else ProgressBar(label)
+
+
+class ProgressLines(TrainerCallback):
+    """A line every few seconds: step, loss, and the time that is left."""
+
+    def __init__(self, label: str) -> None:
+        self.label, self.began, self.first, self.told = label, 0.0, 0, 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.began, self.first = time.monotonic(), state.global_step  # not 0 after a checkpoint
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        if not logs or "loss" not in logs or not state.is_world_process_zero:
+            return
+        now, step, last = time.monotonic(), state.global_step, state.max_steps
+        if now - self.told < _LINE_SECONDS and step < last:
+            return
+        self.told = now
+        left = (now - self.began) / (step - self.first) * (last - step)
+        print(f"{self.label}: step {step} of {last}, loss {logs['loss']:.4f}, {left:.0f} s left", flush=True)
+
+
+class ProgressBar(TrainerCallback):
     """One progress bar in the style of the other steps."""
 
     def __init__(self, label: str) -> None:

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,7 +21,7 @@ from bt_core.engine.training.adapter_cache import AdapterCache
 from bt_core.engine.training.job import load_job
 from bt_core.engine.training.processes import CHECKPOINTS, FAILURE, JOB_FILE, RESULT
 from bt_core.engine.training.train import train_here
-from bt_core.errors import BtError
+from bt_core.errors import BtError, TrainingError, one_sentence
 from bt_core.storage import Store, is_remote, under
 
 
@@ -29,7 +30,7 @@ def main(exchange: str) -> int:
     rank = int(os.environ.get("RANK", "0"))
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    with _local_folder(exchange) as folder:
+    with one_sentence(), _local_folder(exchange) as folder:
         try:
             job, plan = load_job(folder / JOB_FILE)
             adapter = folder / "trained"
@@ -41,10 +42,25 @@ def main(exchange: str) -> int:
             if not memory and not isinstance(error, BtError):
                 raise
             status = error.exit_status if isinstance(error, BtError) else 1
-            record = {"memory": memory, "exit_status": status, "sentence": str(error)}
-            (folder / f"{FAILURE}-{rank}.json").write_text(json.dumps(record), encoding="utf-8")
+            _leave_failure({"memory": memory, "exit_status": status, "sentence": str(error)}, folder, rank)
             return status
+        except PermissionError as error:
+            raise _no_right(error) from None
     return 0
+
+
+def _leave_failure(record: dict[str, Any], folder: Path, rank: int) -> None:
+    try:
+        (folder / f"{FAILURE}-{rank}.json").write_text(json.dumps(record), encoding="utf-8")
+    except PermissionError as error:
+        raise _no_right(error) from None
+
+
+def _no_right(error: PermissionError) -> TrainingError:
+    return TrainingError(
+        f"{error.filename} cannot be written by the user {os.getuid()} of the training pod: make the shared folder"
+        " writable for a group of that user."
+    )
 
 
 @contextmanager

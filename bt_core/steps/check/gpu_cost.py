@@ -70,7 +70,7 @@ def gpu_cost(overrides: Mapping[str, Any], strategy: Strategy, card: Card) -> Gp
     need = None
     if "w" in strategy:
         length, answer = _longest(report.runs)
-        plan = memory_plans(config.w.batch_size // config.w.processes, config.w.micro_batch)[0]
+        plan = memory_plans(config.w.batch_size // config.w.world_size, config.w.micro_batch)[0]
         need = training_need(base, config.w, plan, length, answer, NUMBER)
     return GpuCost(
         format_strategy(strategy), stage_costs(strategy, config, report.measured, parameters(base), card), need

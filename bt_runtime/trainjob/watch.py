@@ -1,0 +1,96 @@
+"""Waiting for a TrainJob's end, without waiting for what will never end."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bt_core.config import TrainJobConfig
+from bt_core.errors import TrainingError
+from bt_runtime.trainjob.cluster import Cluster
+from bt_runtime.trainjob.faults import find_fault, find_wait
+from bt_runtime.trainjob.pod_log import PodLog, last_words
+
+COMPLETE, FAILED, SUSPENDED = "Complete", "Failed", "Suspended"
+
+
+class PodFault(TrainingError):
+    """A pod of the TrainJob will not do its work; the worker in it may have left a sentence that says more."""
+
+
+class Watch:
+    """Looks at one TrainJob again and again.
+
+    Args:
+        cluster: where it runs.
+        name: of the TrainJob.
+        settings: `trainjob.*`.
+        seconds: how long to wait between two looks.
+    """
+
+    def __init__(self, cluster: Cluster, name: str, settings: TrainJobConfig, seconds: float) -> None:
+        self.cluster, self.name, self.settings, self.seconds = cluster, name, settings, seconds
+        self.log = PodLog(cluster)
+        self._waiting: dict[str, float] = {}
+        self._told = ""
+
+    def wait(self) -> str:
+        """Show the job's log until it ends; returns how it ended, as the beginning of a sentence.
+
+        Raises:
+            PodFault: when a pod ended with an error, cannot start, or does not start for `trainjob.pending_seconds`.
+            TrainingError: when the job is deleted, or has not ended after `trainjob.timeout`.
+        """
+        started = time.monotonic()
+        while time.monotonic() - started < self.settings.timeout:
+            job = self.cluster.job(self.name)
+            if job is None:
+                said = last_words(self.log.last)
+                raise TrainingError(f"The TrainJob {self.name} was deleted by somebody else before it ended{said}.")
+            pods = self.cluster.pods(self.name)
+            self.log.show(pods)
+            conditions = _conditions(job)
+            if COMPLETE in conditions:
+                return f"The TrainJob {self.name} ended as {COMPLETE}"
+            self._check(pods)
+            if FAILED in conditions:
+                return f"The TrainJob {self.name} ended as {FAILED} ({conditions[FAILED] or 'without a message'})"
+            if SUSPENDED not in conditions:  # a job in a queue, of Kueue for example, may wait as long as it likes
+                self._check_waits(pods)
+            time.sleep(self.seconds)
+        raise TrainingError(
+            f"The TrainJob {self.name} has not ended within `trainjob.timeout`, {self.settings.timeout} s, and was"
+            " deleted: set a longer time, or see its output above."
+        )
+
+    def _check(self, pods: Sequence[Mapping[str, Any]]) -> None:
+        for pod in pods:
+            fault = find_fault(pod)
+            if fault is not None:
+                advice = f": {fault.advice}" if fault.advice else ""
+                said = self.log.last_words(fault)
+                raise PodFault(f"The TrainJob {self.name} was stopped: {fault.sentence}{said}{advice}.")
+
+    def _check_waits(self, pods: Sequence[Mapping[str, Any]]) -> None:
+        """Say at once what is waited for, and give up after a while."""
+        waits = {pod["metadata"]["name"]: wait for pod in pods if (wait := find_wait(pod))}
+        if not pods:
+            waits = {"": "no pod was created (`kubectl describe jobset` says why)"}
+        now = time.monotonic()
+        self._waiting = {pod: self._waiting.get(pod, now) for pod in waits}
+        told = "; ".join(waits.values())
+        if told and told != self._told:
+            print(f"The TrainJob {self.name} waits: {told}", flush=True)
+        self._told = told
+        patience = self.settings.pending_seconds
+        for pod, since in self._waiting.items():
+            if now - since >= patience:
+                raise PodFault(
+                    f"The TrainJob {self.name} was stopped, since after {patience} s (`trainjob.pending_seconds`)"
+                    f" {waits[pod]}."
+                )
+
+
+def _conditions(job: Mapping[str, Any]) -> dict[str, str]:
+    """The job's conditions that hold, with their messages."""
+    found = job.get("status", {}).get("conditions", [])
+    return {condition["type"]: condition.get("message", "") for condition in found if condition["status"] == "True"}
