@@ -1,23 +1,62 @@
 """The estimated size of a workflow against those of a real Kubeflow, and sweeps that fit or are refused."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bt_core.errors import ConfigError
 from bt_core.steps.sweep.tree import DEFAULT_SEEDS, DEFAULT_STRATEGIES
+from bt_core.strategy import parse_strategy
 from bt_pipelines.better_together import Options
 from bt_pipelines.compile import compile_strategy, compile_sweep
-from bt_pipelines.pods.profile import read_profile
-from bt_pipelines.workflow_size import WorkflowSize, task_starts
+from bt_pipelines.pods.profile import Profile, read_profile
+from bt_pipelines.workflow_size import WorkflowSize, nodes_size, task_starts
 from tests.backend.compiled_file import CompiledFile
 
+#: What the pods asked for when the sizes below were seen.
+SMALL = Profile.model_validate(
+    {
+        "tracking_uri": "http://127.0.0.1:5005",
+        "component_defaults": False,
+        "model_cache": {"claim": "models", "path": "/models"},
+        "every_stage": {"cpu": {"request": "400m"}, "memory": {"request": "500Mi"}, "env": {"OMP_NUM_THREADS": "1"}},
+    }
+)
 GPU = Options(profile=read_profile(Path(__file__).parents[2] / "docs" / "profiles" / "gpu.yaml"))
 
 
 def _size(path: Path) -> WorkflowSize:
     pipeline, platform = CompiledFile.documents(path)
     return WorkflowSize.of(pipeline, platform)
+
+
+#: Seen on Kubeflow 2.17.0: bytes that the tasks were started with, and the packed bytes of the workflow's nodes. The
+#: first two are sweeps of an earlier release, whose tasks were started with 4.5 to 5.6 KB each.
+SEEN = {"72 long tasks": ([5_050] * 72, 500_000), "30 long tasks": ([5_050] * 30, 220_000)}
+
+
+@pytest.mark.parametrize(("starts", "packed"), SEEN.values(), ids=SEEN)
+def test_the_nodes_are_as_large_as_they_were_seen_to_be(starts: list[int], packed: int) -> None:
+    assert nodes_size(starts) == pytest.approx(packed, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("steps", "seeds", "spec", "packed"),
+    [(("p",), (), 32_570, 14_596), ("p; w; p -> w", (0, 1), 68_502, 68_076)],
+    ids=["p", "three arms, two seeds"],
+)
+def test_a_compiled_file_is_as_large_as_it_was_seen_to_be(
+    steps: Any, seeds: tuple[int, ...], spec: int, packed: int, tmp_path: Path
+) -> None:
+    options, path = Options(image="registry/bettertogether-python:t2-cpu", profile=SMALL), tmp_path / "p.yaml"
+    if seeds:
+        compile_sweep([parse_strategy(arm) for arm in steps.split(";")], seeds, path, options)
+    else:
+        compile_strategy(steps, path, options)
+    size = _size(path)
+    assert size.spec == pytest.approx(spec, rel=0.25)
+    assert size.nodes == pytest.approx(packed, rel=0.2)
 
 
 def test_the_default_sweep_needs_little_of_what_argo_takes(tmp_path: Path) -> None:
