@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -29,6 +30,12 @@ _QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+
+
+#: Methods that may be called again with the same values: what is there already stays.
+_MERGING = ("log_batch", "log_inputs", "set_tag")
+#: How databases tell that another process has written the same at the same time.
+_UNIQUE = re.compile(r"unique constraint|duplicate key|duplicate entry", re.IGNORECASE)
 
 
 class UnreachableError(Exception):
@@ -58,10 +65,13 @@ class RetryingClient:
             with _LIMITS.held(self._seconds_left):
                 return function(*args, **kwargs)
 
+        def is_worth_it(error: Exception) -> bool:
+            return _is_transient(error) or (function.__name__ in _MERGING and _is_simultaneous(error))
+
         try:
-            return try_again(attempt, _is_transient, _PAUSES, seconds=budget, warn=_warn)
+            return try_again(attempt, is_worth_it, _PAUSES, seconds=budget, warn=_warn)
         except Exception as error:
-            if not _is_transient(error):
+            if not is_worth_it(error):
                 raise
             self._seconds_left = 0.0
             raise UnreachableError(_innermost_cause(error)) from error
@@ -167,6 +177,14 @@ def _is_transient(error: Exception) -> bool:
         return status in (408, 429) or (status >= 500 and status != 501)
     package = type(error).__module__.split(".")[0]
     return package in _NETWORK_PACKAGES or isinstance(error, ConnectionError | TimeoutError)
+
+
+def _is_simultaneous(error: Exception) -> bool:
+    """Whether another process wrote the same at the same time, as the seeds of a sweep do that begin together.
+
+    MLflow looks whether a parameter is there before it writes it, and the database refuses the second of two writers.
+    """
+    return _UNIQUE.search(str(error)) is not None
 
 
 def _innermost_cause(error: Exception) -> str:

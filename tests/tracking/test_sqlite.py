@@ -55,3 +55,47 @@ def test_a_new_store_has_the_tables_that_mlflow_makes(tmp_path: Path) -> None:
 
     assert len(tables[0]) > 100
     assert tables[0] == tables[1]
+
+
+LOG_PARAMETERS = """
+import sys
+from bt_tracking import content
+from bt_tracking.connection import RetryingClient
+from bt_tracking.settings import TrackingSettings
+
+client = RetryingClient(TrackingSettings(sys.argv[1]))
+run = client.get_run(sys.argv[2])
+print("ready", flush=True)
+for line in sys.stdin:
+    content.log_params(client, run, {f"{line.strip()}/{number}": "the same" for number in range(90)})
+    print("done", flush=True)
+"""
+
+
+def test_processes_that_log_the_same_parameters_at_once_all_succeed(tmp_path: Path) -> None:
+    uri = local_store(tmp_path / "store")
+    run = RetryingClient(TrackingSettings(uri)).create_run("0").info.run_id
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", LOG_PARAMETERS, uri, run],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for round_ in range(8):
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write(f"round{round_}\n")
+            process.stdin.flush()
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "done\n"
+    for process in processes:
+        process.communicate()
+    assert [process.returncode for process in processes] == [0] * 4
+    assert len(RetryingClient(TrackingSettings(uri)).get_run(run).data.params) == 8 * 90
