@@ -32,10 +32,10 @@ READ = [
     ("kfp.local.orchestrator.dag_orchestrator:run_dag", "report_tasks", "258e7341b58f5b0c"),
     (
         "kfp.local.orchestrator.orchestrator_utils:OrchestratorUtils.make_task_arguments",
-        "_label_and_title",
+        "Surroundings",
         "17a94f18a28c54d0",
     ),
-    ("kfp.local.orchestrator.enhanced_dag_orchestrator:execute_task", "run_loops_in_sequence", "652a78d0084c9a8f"),
+    ("kfp.local.orchestrator.enhanced_dag_orchestrator:execute_task", "report_tasks", "652a78d0084c9a8f"),
     (
         "kfp.local.orchestrator.enhanced_dag_orchestrator:_run_parallel_for_task",
         "run_loops_in_sequence",
@@ -73,7 +73,9 @@ def _function(address: str) -> FunctionType:
 def _line_of(name: str) -> int:
     """Where the part of ours begins in its file."""
     lines = (ROOT / "bt_runner" / "kfp_internals.py").read_text().splitlines()
-    return next(n for n, line in enumerate(lines, 1) if line.startswith((f"{name} =", f"def {name}(")))
+    return next(
+        n for n, line in enumerate(lines, 1) if line.startswith((f"{name} =", f"def {name}(", f"class {name}:"))
+    )
 
 
 def _command(component: Any) -> list[str]:
