@@ -31,8 +31,8 @@ def test_commands_run_in_their_order(server: ApiServer, bt: Bt, tmp_path: Path) 
         ended = bt(*arguments)
         assert (program, ended.status, command) == ("bt", 0, command), ended.err
     versions = [one.name.rpartition("-")[0] for one in server.state.versions.values()]
-    assert versions == ["p-w", "p-w-p", "p-w", "retrain"], "the scheduled one reads its data again"
-    assert [one.state for one in server.state.runs.values()] == ["SUCCEEDED"]
+    assert versions == ["p-w", "p-w-p", "sweep", "p-w", "retrain"], "the scheduled one reads its data again"
+    assert [one.state for one in server.state.runs.values()] == ["SUCCEEDED", "SUCCEEDED"]
     (left,) = server.state.schedules.values()
     assert (left.display_name, left.trigger.cron_schedule.cron) == ("triage-retrain", "0 0 3 * * SUN")
 
