@@ -22,7 +22,7 @@ PROFILES = Path(__file__).parents[2] / "docs" / "profiles"
 STRATEGY = ("p", "w")
 #: Folders of the components that load the model, among those of the strategy.
 MODEL_STAGES = {"bootstrap-traces", "bootstrap-traces-2", "prompt-search", "lora-finetune", "evaluate"}
-LIGHT_STAGES = {"prepare-data", "select-program", "select-program-2", "register"}
+LIGHT_STAGES = {"prepare-data"}
 
 
 def _profile(folder: Path, text: str) -> Profile:
@@ -94,7 +94,13 @@ def test_resources_of_a_stage_win_over_those_of_model_stages(gpu: Compiled) -> N
     memory = {"resourceMemoryRequest": "16Gi", "resourceMemoryLimit": "16Gi"}
     assert asked("evaluate") == {"resourceCpuRequest": "4", **memory}
     assert asked("lora-finetune")["resourceMemoryLimit"] == "24Gi"
-    assert asked("select-program") == {"resourceCpuRequest": "500m", "resourceMemoryRequest": "1Gi"}
+    own = component_defaults("prepare_data")
+    assert own.cpu is not None
+    assert own.memory is not None
+    assert asked("prepare-data") == {
+        "resourceCpuRequest": own.cpu.request,
+        "resourceMemoryRequest": own.memory.request,
+    }
 
 
 def test_every_pod_gets_image_cache_secrets_and_labels(gpu: Compiled) -> None:
@@ -144,7 +150,8 @@ def test_what_older_backends_refuse_is_only_there_when_asked_for(
 
 def test_times_and_retries(gpu: Compiled) -> None:
     limits = {name: pod.active_deadline_seconds for name, pod in gpu.pods.items()}
-    assert (limits["lora-finetune"], limits["prompt-search"], limits["select-program"]) == (21600, 14400, 1800)
+    own = component_defaults("prepare_data").timeout
+    assert (limits["lora-finetune"], limits["prompt-search"], limits["prepare-data"]) == (21600, 14400, own)
     policies = {name: task["retryPolicy"] for name, task in gpu.tasks.items()}
     waits = {"backoffDuration": "120s", "backoffFactor": 2.0, "backoffMaxDuration": "315360000s"}
     assert policies["lora-finetune"] == {"maxRetryCount": 3, **waits}
@@ -209,7 +216,7 @@ def test_options_win_over_the_profile(tmp_path: Path) -> None:
     assert [one["value"] for one in container["env"]] == ["option:2", "http://option"]
     accelerator = container["resources"]["accelerator"]
     assert (accelerator["resourceType"], accelerator["resourceCount"]) == ("amd.com/gpu", "2")
-    assert "resources" not in compiled.containers["register"]
+    assert "resources" not in compiled.containers["prepare-data"]
     assert not compiled.tasks["prepare-data"]["cachingOptions"].get("enableCache")
 
 
