@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from bt_core.errors import DataError
 from bt_core.records import StageReport, dump_report, load_report
 
-#: The param of a report that carries the id of its MLflow run to the `register` component.
+#: The param of a report that carries the id of its MLflow run to result.json.
 RUN_ID = "mlflow_run_id"
 
 # Kubeflow pastes the elements of a list parameter into JSON without escaping them, so a report may hold no quote and no
@@ -16,22 +16,21 @@ RUN_ID = "mlflow_run_id"
 _COMMON = b"""
 {"params": {"threshold": 1.0, "attempts": 1, "temperature": 1.0, "candidates": 6, "max_demos": 3, "racing": "exact",
 "racing_risk": 0.05, "racing_step": 3, "task": "", "seed": 0, "model": "smollm2-135m-instruct", "model_revision": "",
-"data/test": "",
-"data/train": "", "data/val": "", "arm": "p -> w -> p", "examples": "", "outcomes": ["", ""], "program_uri": "minio://
-mlpipeline/v2/artifacts/better-together-sweep/lora-finetune/optimised", "results_uri": "minio://mlpipeline/v2/artifacts
-/better-together-sweep/score-program/results", "adapters": "shared", "alpha": 32, "batch_size": 8,
-"checkpoint_steps": 0, "dropout": 0.0, "epochs": 3, "force": false, "headroom_samples": 0, "holdout": 0.15,
-"learning_rate": 0.0002, "micro_batch": 0, "min_headroom": 0.02, "min_traces": 4, "mlflow_run_id": null, "mode": "pod",
-"processes": 1, "quantize": "none", "rank": 16, "sft_prompt": "vanilla", "target_modules": ["q_proj", "k_proj",
-"v_proj", "o_proj"]}, "scores": [1.0, 0.0, 1.0, 1.0, 0.0, 0.0], "metrics": {"rows/test": 150.0, "rows/train": 60.0,
-"rows/val": 60.0, "test/score": 0.5, "test/rows": 150.0, "cost/prompt_tokens_per_example": ,
+"data/test": "", "data/train": "", "data/val": "", "arm": "p -> w -> p", "examples": "", "outcomes": ["", ""],
+"program_uri": "minio://mlpipeline/v2/artifacts/better-together/lora-finetune/optimised", "adapters": "shared",
+"alpha": 32, "batch_size": 8, "checkpoint_steps": 0, "dropout": 0.0, "epochs": 3, "force": false, "headroom_samples":
+0, "holdout": 0.15, "learning_rate": 0.0002, "micro_batch": 0, "min_headroom": 0.02, "min_traces": 4, "mlflow_run_id":
+null, "mode": "pod", "processes": 1, "quantize": "none", "rank": 16, "sft_prompt": "vanilla", "target_modules":
+["q_proj", "k_proj", "v_proj", "o_proj"]}, "scores": [1.0, 0.0, 1.0, 1.0, 0.0, 0.0], "metrics": {"rows/test": 150.0,
+"rows/train": 60.0, "rows/val": 60.0, "test/score": 0.5, "test/rows": 150.0, "cost/prompt_tokens_per_example": ,
 "cost/completion_tokens_per_example": , "search/candidates": 7.0, "search/chosen": 1.0, "search/demos": 3.0,
-"search/saved": 0.0, "train/best_epoch": 3.0, "train/cached": 0.0, "train/score": 0.4, "train/seconds": ,
-"train/tokens": , "traces/kept": 30.0, "traces/total": 60.0, "val/score": 0.5, "val/score_before": 0.4}, "note": "",
-"scores": [], "series": {"train/loss": [[1, 0.5], [2, 0.4]], "train/val_loss": [[1, ]]}, "stage": "s0.p.w.score",
-"kind": "bootstrap", "kind": "p", "kind": "score", "kind": "w", "series": {}, "started": 17, "ended": 17, "usage":
-{"cached_calls": 0, "calls": 240, "completion_tokens": 0, "computed_prompt_tokens": 0, "prompt_tokens": 0, "seconds":
-0.0}, "warnings": [" is not in MLflow, its task's log says why; the run goes on."], "warnings": []}
+"search/saved": 0.0, "select/best": 0.5, "select/new": 1.0, "train/best_epoch": 3.0, "train/cached": 0.0,
+"train/score": 0.4, "train/seconds": , "train/tokens": , "shard/rows": 3.0, "traces/kept": 30.0, "traces/total": 60.0,
+"val/score": 0.5, "val/score_before": 0.4}, "note": "", "scores": [], "series": {"train/loss": [[1, 0.5], [2, 0.4]],
+"train/val_loss": [[1, ]]}, "stage": "evaluate.final.1of2", "stage": "score", "kind": "shard", "kind": "bootstrap",
+"kind": "p", "kind": "score", "kind": "w", "series": {}, "started": 17, "ended": 17, "usage": {"cached_calls": 0,
+"calls": 240, "completion_tokens": 0, "computed_prompt_tokens": 0, "prompt_tokens": 0, "seconds": 0.0}, "warnings": ["
+is not in MLflow, its task's log says why; the run goes on."], "warnings": []}
 """
 
 

@@ -191,7 +191,7 @@ def test_component_bodies_reach_no_module_level_name(path: Path) -> None:
 
 
 def test_there_are_components() -> None:
-    assert {path.parent.name for path in COMPONENTS} >= {"prepare_data", "bootstrap_traces", "evaluate", "register"}
+    assert {path.parent.name for path in COMPONENTS} >= {"prepare_data", "bootstrap_traces", "evaluate", "score_arms"}
 
 
 def test_every_folder_has_its_layers() -> None:

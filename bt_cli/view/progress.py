@@ -143,14 +143,14 @@ def _warnings(event: TaskEnded) -> tuple[str, ...]:
 
 
 def _figures(event: TaskEnded) -> str:
-    """The main figures of a task that just ended; of a task of several stages, those of its steps."""
+    """The main figures of a task that just ended; of a task of several stages, those of steps and of test scores."""
     if not event.ok or not event.has_report:
         return ""
     first, *more = event.reports
-    if not more:
+    if not more or first.kind == "evaluate":
         return _stage_figures(first)
-    steps = [report for report in (first, *more) if report.kind in step_kinds()]
-    return "; ".join(f"{step.stage}: {_stage_figures(step)}" for step in steps)
+    told = [report for report in (first, *more) if report.kind == "score" or report.kind in step_kinds()]
+    return "; ".join(f"{report.params.get('arm', report.stage)}: {_stage_figures(report)}" for report in told)
 
 
 def _stage_figures(report: StageReport) -> str:

@@ -72,5 +72,5 @@ def read_config(text: str) -> Config:
     except json.JSONDecodeError:
         value = None
     if not isinstance(value, dict):
-        raise ConfigError("The step's `config` input is not a JSON object: pass the `config` output of prepare_data.")
+        raise ConfigError("The configuration of a step is not a JSON object: pass a folder that prepare_data wrote.")
     return resolve_config(value)

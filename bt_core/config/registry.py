@@ -19,7 +19,7 @@ GROUP = "bt_steps"
 
 #: Kinds of the other stages, which reports, labels and lineages tell from step kinds by their names alone.
 _STAGES = (
-    *("prepare", "bootstrap", "shard", "select", "evaluate", "register", "score", "compare", "report"),
+    *("prepare", "bootstrap", "shard", "evaluate", "register", "score", "compare", "report"),
     *("fresh", "drift", "challenge", "promote", "outcome", "start", "vanilla"),
 )
 

@@ -18,7 +18,7 @@ class WinnerStep(Part):
     """A step behind the shipped program."""
 
     kind: str = Field(description="letter of the step")
-    stage: str = Field(description="label of the step, such as `s0.p.w`")
+    stage: str = Field(description="label of the step, such as `2.w`")
     seed: int = Field(description="seed of the step")
     val_before: float | None = Field(description="validation score before the step; null if not measured")
     val_after: float | None = Field(description="validation score after the step; null if not measured")

@@ -40,7 +40,8 @@ def read_stage_reports(path: Path) -> list[StageReport]:
         DataError: when the file or a report in it cannot be read.
     """
     try:
-        return [load_report(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: JSON may hold U+2028
+        return [load_report(line) for line in lines if line]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path} holds no stage reports of this release ({error}): run the task that wrote it again."

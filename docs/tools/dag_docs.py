@@ -23,16 +23,8 @@ from bt_runtime.images import DEFAULT_IMAGE
 STRATEGY = ("p", "w", "p")
 
 WIDTH, HEIGHT, COLUMN, ROW, LEFT, TOP = 156, 56, 212, 96, 60, 30
-#: Input -> how its line is drawn. Train and val go to every step and are not drawn.
-LINES = {
-    "program": "program",
-    "incumbent": "program",
-    "challenger": "program",
-    "vanilla": "program",
-    "results": "rows",
-    "traces": "rows",
-    "test": "test",
-}
+#: Input -> how its line is drawn. The rows to learn from go to every step and are not drawn.
+LINES = {"program": "program", "traces": "rows", "test": "test"}
 
 STYLE = """
 text { font: 13px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1d2430 }
@@ -85,14 +77,14 @@ class Box:
 
 
 def boxes(tasks: Mapping[str, Any]) -> dict[str, Box]:
-    """A box for every task: each step is a row (bootstrap, optimise, select), the other tasks are around them."""
+    """A box for every task: each step is a row (bootstrap, optimise), the other tasks are above and below them."""
     last = sum("bootstrap" in name for name in tasks) + 1
-    fixed = {"prepare-data": (1, 0), "evaluate": (2, last), "register": (3, last)}
+    fixed = {"prepare-data": (1, 0), "evaluate": (1, last)}
     boxes_by_task = {}
     for name, task in tasks.items():
         title = task["taskInfo"]["name"]
         step = re.match(r"(\d+)\.(\w+)", title)
-        column, row = fixed[name] if step is None else ({"bootstrap": 0, "select": 2}.get(step[2], 1), int(step[1]))
+        column, row = fixed[name] if step is None else (int(step[2] != "bootstrap"), int(step[1]))
         boxes_by_task[name] = Box(title, step[2] if step else name, column, row)
     return boxes_by_task
 
@@ -105,13 +97,12 @@ def edges(tasks: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
                 yield origin["taskOutputArtifact"]["producerTask"], name, key
 
 
-def route(start: Box, end: Box, key: str) -> str:
+def route(start: Box, end: Box) -> str:
     """The path of a line between two boxes."""
     if start.row == end.row:
         return f"M{start.x + WIDTH},{start.y + HEIGHT // 2} H{end.x - 8}"
     if end.row - start.row > 1:  # around the steps
-        out = 12 if key == "test" else 0
-        return f"M{start.x},{start.y + 20 + out} H{LEFT - 36 + out} V{end.y + 34 - out} H{end.x - 8}"
+        return f"M{start.x},{start.y + 32} H{LEFT - 24} V{end.y + 22} H{end.x - 8}"
     if start.column == end.column:
         return f"M{start.x + WIDTH // 2},{start.y + HEIGHT} V{end.y - 8}"
     side = 1 if end.column > start.column else -1
@@ -124,7 +115,7 @@ def route(start: Box, end: Box, key: str) -> str:
 def picture(tasks: Mapping[str, Any]) -> str:
     """The whole drawing."""
     placed = boxes(tasks)
-    width = LEFT + 3 * COLUMN + WIDTH + 36
+    width = LEFT + 2 * COLUMN + WIDTH + 36
     height = TOP + max(box.row for box in placed.values()) * ROW + HEIGHT + 24
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
@@ -133,7 +124,7 @@ def picture(tasks: Mapping[str, Any]) -> str:
         f"<style>{STYLE}</style>",
         *(_marker(kind) for kind in ("program", "test")),
         f'<rect class="paper" width="{width}" height="{height}" rx="10"/>',
-        *(_line(route(placed[start], placed[end], key), LINES[key]) for start, end, key in edges(tasks)),
+        *(_line(route(placed[start], placed[end]), LINES[key]) for start, end, key in edges(tasks)),
         *(_box(box) for box in placed.values()),
         *_words(placed),
         "</svg>",
@@ -162,16 +153,15 @@ def _box(box: Box) -> str:
 
 
 def _words(placed: Mapping[str, Box]) -> Iterator[str]:
-    """The names of the two lines to the evaluation, and the legend."""
+    """The name of the line around the steps, and the legend."""
     end = placed["evaluate"]
     yield f'<text class="quiet" x="{LEFT}" y="{end.y + 14}">test split, sealed until here</text>'
-    yield f'<text class="quiet" x="{LEFT}" y="{end.y + 51}">vanilla program</text>'
-    x, y = LEFT + 3 * COLUMN + 4, TOP + 16
-    legend = (("program", "a program directory"), ("rows", "traces, results"), ("test", "the test split"))
+    x, y = LEFT + 2 * COLUMN + 4, TOP + 16
+    legend = (("program", "a program directory"), ("rows", "traces"), ("test", "the test split"))
     for number, (kind, meaning) in enumerate(legend):
         yield _line(f"M{x},{y + number * 24 - 4} h26", kind)
         yield f'<text class="quiet" x="{x + 44}" y="{y + number * 24}">{meaning}</text>'
-    for number, words in enumerate(("Not drawn: train and val,", "which go to every step;", "reports to register.")):
+    for number, words in enumerate(("Not drawn: train and val,", "which go to every step.")):
         yield f'<text class="quiet" x="{x}" y="{y + 84 + number * 18}">{words}</text>'
 
 

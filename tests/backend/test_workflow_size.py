@@ -7,7 +7,7 @@ import pytest
 
 from bt_core.errors import ConfigError
 from bt_core.steps.sweep.tree import DEFAULT_SEEDS, DEFAULT_STRATEGIES
-from bt_core.strategy import parse_strategy
+from bt_core.strategy import format_strategy, parse_strategy
 from bt_pipelines.better_together import Options
 from bt_pipelines.compile import compile_strategy, compile_sweep
 from bt_pipelines.pods.profile import Profile, read_profile
@@ -43,8 +43,12 @@ def test_the_nodes_are_as_large_as_they_were_seen_to_be(starts: list[int], packe
 
 @pytest.mark.parametrize(
     ("steps", "seeds", "spec", "packed"),
-    [(("p",), (), 32_570, 14_596), ("p; w; p -> w", (0, 1), 68_502, 68_076)],
-    ids=["p", "three arms, two seeds"],
+    [
+        (("p",), (), 32_570, 14_596),
+        ("p; w; p -> w", (0, 1), 68_502, 68_076),
+        ("; ".join(map(format_strategy, DEFAULT_STRATEGIES)), DEFAULT_SEEDS, 92_253, 219_164),
+    ],
+    ids=["p", "three arms, two seeds", "the default sweep"],
 )
 def test_a_compiled_file_is_as_large_as_it_was_seen_to_be(
     steps: Any, seeds: tuple[int, ...], spec: int, packed: int, tmp_path: Path

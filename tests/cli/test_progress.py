@@ -85,7 +85,6 @@ def test_a_task_of_several_stages_tells_of_its_steps() -> None:
     stages = [
         StageReport("1.bootstrap", "bootstrap", warnings=("Few traces.",)),
         StageReport("1.p", "p", metrics=metrics, usage=Usage(calls=7)),
-        StageReport("1.select", "select", metrics={"val/score": 0.5}),
         StageReport("2.w", "w", metrics=metrics, warnings=("It skipped.",)),
     ]
     display.tell(TaskEnded("optimise", "one pod", ok=True, seconds=1, parameters={"Output": write_report(*stages)}))
@@ -94,6 +93,28 @@ def test_a_task_of_several_stages_tells_of_its_steps() -> None:
         "warning: Few traces.",
         "warning: It skipped.",
     ]
+
+
+def _told(*stages: StageReport) -> str:
+    """What is said of a task of these stages, after its time."""
+    file = io.StringIO()
+    ended = TaskEnded("task", "task", ok=True, seconds=1, parameters={"Output": write_report(*stages)})
+    PlainProgress(Console(file=file, width=200), 1).tell(ended)
+    return file.getvalue().removeprefix("[0/1] task: done after 1.0 s, ").strip()
+
+
+def test_the_evaluation_tells_its_scores_though_the_result_is_a_stage_of_its_task() -> None:
+    scores = {"test/vanilla": 0.25, "test/final": 0.75, "test/difference": 0.5}
+    evaluated = StageReport("evaluate", "evaluate", metrics=scores, usage=Usage(calls=16))
+    result = StageReport("register", "register", metrics={"test/difference": 0.5})
+    assert _told(evaluated, result) == "test 0.250 -> 0.750, 16 LM calls"
+
+
+def test_a_task_that_scores_several_arms_tells_of_each() -> None:
+    scores = {"vanilla": 0.25, "p -> w": 0.5}
+    stages = [StageReport("score", "score", {"arm": arm}, {"test/score": score}) for arm, score in scores.items()]
+    assert _told(*stages) == "vanilla: test 0.250; p -> w: test 0.500"
+    assert _told(stages[0]) == "test 0.250"
 
 
 def test_a_long_table_keeps_the_task_at_work_in_sight() -> None:

@@ -151,8 +151,8 @@ def _bytes(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_person_sees_progress_and_a_table(runs: tuple[Run, Run]) -> None:
-    assert "[1/6] prepare data ..." in runs[1].err
-    assert "[6/6] register result: done" in runs[1].err
+    assert "[1/4] prepare data ..." in runs[1].err
+    assert "[4/4] evaluate on the test split: done" in runs[1].err
     assert "tests.core.toy:task: w (seed 0)" in runs[1].out
     assert "the final program is" in runs[1].out
     assert "  bt predict two/program thing=" in runs[1].out.replace("'", "")

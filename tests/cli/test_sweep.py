@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from bt_cli.options.sweep import SWEEP_DEFAULTS
 from bt_core.engine.response_cache import CACHE_VARIABLE
 from bt_core.formats.sweep import Sweep as SweepFile
 from bt_core.program import program_sha256
@@ -109,6 +110,28 @@ def test_the_winner_is_shipped(sweep: Sweep) -> None:
     )
 
 
+def test_a_single_run_of_the_winners_arm_and_seed_makes_the_same_program(
+    sweep: Sweep, tiny_folder: Path, tmp_path: Path
+) -> None:
+    winner = sweep.content["winner"]
+    defaults = (f"{name}={value}" for name, value in SWEEP_DEFAULTS.items())
+    given = (*SETTINGS, *defaults, "select=last", f"data_seed={SEEDS[0]}")
+    settings = [part for setting in given for part in ("--set", setting)]
+    named = ["--task", "tests.core.toy:task", "--strategy", winner["arm"], "--seed", str(winner["seed"])]
+    command = [str(BT), "run", *named, "--model", str(tiny_folder), *settings, "--out", "single"]
+    process = _start(tmp_path, command)
+    _, noted = process.communicate()
+    assert process.returncode == 0, noted
+    single = tmp_path / "single"
+    assert _bytes(single / "program") == _bytes(sweep.folder / "program")
+    scored = {row["example"]: row["score"] for row in read_jsonl(sweep.folder / "results.jsonl")}
+    assert {row["example"]: row["final"]["score"] for row in read_jsonl(single / "results.jsonl")} == scored
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_changed_rows_are_those_of_the_two_results(sweep: Sweep) -> None:
     before, after = (read_jsonl(sweep.folder / name) for name in ("scores/vanilla-seed0.jsonl", "results.jsonl"))
     gained = [new["row"] for old, new in zip(before, after, strict=True) if new["score"] > old["score"]]
@@ -125,7 +148,7 @@ def test_a_person_gets_a_table_a_verdict_and_a_report(sweep: Sweep) -> None:
     assert html.lower().startswith("<!doctype html>")
     assert "tests.core.toy:task" in html
     assert "tests.core.toy:task" in markdown
-    assert "[18/18] report sweep: done" in sweep.err
+    assert "[13/13] report sweep: done" in sweep.err
 
 
 def test_a_finished_sweep_is_shown_and_not_run_again(sweep: Sweep, tiny_folder: Path) -> None:
@@ -156,7 +179,9 @@ def test_mlflow_compares_the_arms_by_their_tag(sweep: Sweep) -> None:
     assert sweep.content["verdict"]["sentence"] in parent.data.tags["mlflow.note.content"]
     assert {file.path for file in client.list_artifacts(parent.info.run_id)} >= {"report.html", "sweep.json"}
     stages = [run.data.tags["stage"] for run in runs]
-    assert len(set(stages)) == len(stages) == 1 + 18 - 3, "a run for each task but the importers, and the parent"
+    scores = len(SEEDS) * len(ARMS) + 1
+    tasks = 13 - 1 - len(SEEDS)
+    assert len(set(stages)) == len(stages) == 1 + tasks + scores, "the parent, all tasks but the importer, each score"
     scored = {
         (run.data.tags["strategy"], run.data.tags["seed"]): run for run in runs if run.data.tags["kind"] == "score"
     }
@@ -176,10 +201,10 @@ def test_mlflow_compares_the_arms_by_their_tag(sweep: Sweep) -> None:
 def test_a_killed_sweep_goes_on_and_ends_with_the_same_figures(
     draw: int, sweep: Sweep, tiny_folder: Path, tmp_path: Path
 ) -> None:
-    last = random.Random(draw).randint(3, 16)  # of the 18 tasks
+    last = random.Random(draw).randint(3, 11)  # of the 13 tasks
     process = _start(tmp_path, _command(tiny_folder, "sweep"))
     assert process.stderr is not None
-    next(line for line in process.stderr if line.startswith(f"[{last}/18]"))
+    next(line for line in process.stderr if line.startswith(f"[{last}/13]"))
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not (tmp_path / "sweep" / "sweep.json").exists()

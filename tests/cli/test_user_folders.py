@@ -96,7 +96,7 @@ def test_tasks_in_fresh_interpreters(project: Path, tiny_folder: Path) -> None:
     config = {"p": {"candidates": 1, "max_demos": 1}, "select": "last"}
     tasks = _started(project, sys.executable, "-P", "-c", COLD, tiny_folder, json.dumps(config)).split()
     assert tasks[0] == "prepare-data"
-    assert tasks[-1] == "register"
+    assert tasks[-1] == "evaluate"
 
 
 def test_the_commands_that_only_look(project: Path) -> None:

@@ -10,12 +10,13 @@ from bt_core.program import Program, read_program
 from bt_core.records import StageReport, Trace, read_traces
 from bt_core.steps.bootstrap import bootstrap
 from bt_core.steps.evaluate import evaluate
+from bt_core.steps.handover import hand_over, stage_reports
 from bt_core.steps.optimise.gepa_search import gepa_search
 from bt_core.steps.optimise.lora_finetune import lora_finetune
 from bt_core.steps.optimise.mipro_search import mipro_search
 from bt_core.steps.optimise.prompt_search import prompt_search
 from bt_core.steps.prepare import prepare
-from bt_core.steps.select import select
+from bt_core.steps.select import Selection, select
 
 
 @dataclass
@@ -64,9 +65,12 @@ class Flow:
     def m(self, program: str = "vanilla", traces: str = "traces", out: str = "m") -> Program:
         return self._optimise(mipro_search, program, traces, out)
 
-    def select(self, incumbent: str, challenger: str, out: str = "best") -> StageReport:
-        folders = (self.folder / incumbent, self.folder / challenger)
-        return select(*folders, self.config, "select", self.folder / out)
+    def select(self, program: str, optimised: str) -> Selection:
+        """Keep the best program so far beside the one that a step made of `program`."""
+        start, result = self.folder / program, self.folder / optimised
+        selection = select(start, result, self.config)
+        hand_over(result, stage_reports(start), selection.best)
+        return selection
 
     def evaluate(self, program: str, out: str = "results.jsonl") -> StageReport:
         folders = (self.folder / "vanilla", self.folder / program, self._rows("test"))

@@ -52,7 +52,7 @@ SETTINGS = {
     "w": {"epochs": 1, "min_traces": 1, "rank": 2},
     "select": "last",
 }
-STAGES = ["prepare", "1.bootstrap", "1.p", "1.select", "2.bootstrap", "2.w", "2.select", "evaluate", "register"]
+STAGES = ["prepare", "1.bootstrap", "1.p", "2.bootstrap", "2.w", "evaluate", "register"]
 #: The user's code in the working directory of an image, where Python looks first.
 IN_WORKING_DIRECTORY = f"""
 FROM {IMAGE}
@@ -167,7 +167,7 @@ def test_the_embedded_model_is_in_the_image(stack: Stack) -> None:
 
 
 def test_every_stage_left_its_outputs(stack: Stack, done: LocalRun) -> None:
-    stages = [task.report.stage for task in done.tasks.values()]
+    stages = [report.stage for task in done.tasks.values() for report in task.reports]
     assert sorted(stages) == sorted(STAGES)
     assert (stages[0], stages[-2:]) == (STAGES[0], STAGES[-2:])
     paths = [path for task in done.tasks.values() for path in task.artifacts.values()]
@@ -178,7 +178,7 @@ def test_every_stage_left_its_outputs(stack: Stack, done: LocalRun) -> None:
 def test_the_program_is_the_outcome_of_both_steps(done: LocalRun) -> None:
     tasks = done.tasks
     first, second = tasks["1.p"].artifacts["optimised"], tasks["2.w"].artifacts["optimised"]
-    shipped = tasks["2.select"].artifacts["selected"]
+    shipped = tasks["evaluate"].artifacts["shipped"]
     program = read_program(shipped, verify=True)
     assert program.adapters
     assert [(step.kind, step.parent) for step in program.lineage] == [
@@ -190,8 +190,9 @@ def test_the_program_is_the_outcome_of_both_steps(done: LocalRun) -> None:
 
 
 def test_the_result_agrees_with_the_rows(done: LocalRun) -> None:
-    result = RunResult.read(done.tasks["register"].artifacts["result"]).content()
-    rows = read_jsonl(done.tasks["evaluate"].artifacts["results"])
+    results = done.tasks["evaluate"].artifacts["results"]
+    result = RunResult.read(results / "result.json").content()
+    rows = read_jsonl(results / "results.jsonl")
     assert len(rows) == result["test"]["rows"] == toy.SMALL["rows"]["test"]
     for name in ("vanilla", "final"):
         assert sum(row[name]["score"] for row in rows) / len(rows) == pytest.approx(result["test"][name])
@@ -203,7 +204,7 @@ def test_mlflow_has_the_run_its_stages_and_the_adapter(stack: Stack, done: Local
     stages = {run.data.tags["stage"]: run for run in found}
     assert stages.keys() == {*STAGES, "pipeline"}
     assert {run.info.status for run in found} == {"FINISHED"}
-    measured = done.tasks["evaluate"].report.metrics["test/final"]
+    measured = done.tasks["evaluate"].reports[0].metrics["test/final"]
     assert stages["pipeline"].data.metrics["test/final"] == pytest.approx(measured)
     logged = client.download_artifacts(stages["2.w"].info.run_id, "", str(tmp_path))
     (weights,) = Path(logged).rglob("adapter_model.safetensors")
@@ -212,7 +213,7 @@ def test_mlflow_has_the_run_its_stages_and_the_adapter(stack: Stack, done: Local
 
 
 def test_the_program_is_published_and_used_from_there(stack: Stack, done: LocalRun) -> None:
-    program = done.tasks["2.select"].artifacts["selected"]
+    program = done.tasks["evaluate"].artifacts["shipped"]
     published = json.loads(stack.bt("bt", "publish", str(program), PROGRAM, "--json"))
     assert published["program_sha256"] == program_sha256(program)
     keys = {item["Key"] for item in stack.s3.client.list_objects_v2(Bucket="data", Prefix="programs/")["Contents"]}
@@ -241,7 +242,7 @@ def test_an_image_whose_working_directory_holds_the_users_folders(stack: Stack, 
     pipeline = compile_strategy(("p",), stack.folder / "folders.yaml", Options(image="folders-python:1"))
     parameters = {"task": "toy", "seed": 3, "model": str(stack.model), "config": json.dumps(SETTINGS)}
     run = stack.run(pipeline, "folders", parameters, environment={WHEEL_VARIABLE: ""})
-    assert read_program(run.tasks["1.select"].artifacts["selected"]).task == "toy"
+    assert read_program(run.tasks["evaluate"].artifacts["shipped"]).task == "toy"
 
 
 def test_a_users_mistake_is_one_sentence(stack: Stack, pipeline: Path) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from bt_core.config import read_config
 from bt_core.program import program_sha256, read_program
 from bt_core.records import write_jsonl
+from bt_core.steps.folders import RowsFolder, TracesFolder
 from bt_core.steps.optimise.lora_finetune import lora_finetune
 from bt_pipelines.better_together import Options
 from bt_pipelines.compile import compile_retrain
@@ -70,9 +70,12 @@ def _undisturbed(done: LocalRun, folder: Path, monkeypatch: pytest.MonkeyPatch) 
     """The same step on the same inputs, without a cache, in this process."""
     monkeypatch.delenv("BT_RESPONSE_CACHE", raising=False)
     begun = done.tasks["fresh-data"]
-    inputs = begun.artifacts["program"], done.tasks["1.bootstrap"].artifacts["traces"]
-    rows = begun.artifacts["train"], begun.artifacts["val"]
-    lora_finetune(*inputs, *rows, read_config(begun.parameters["config"]), "1.w", folder / "undisturbed")
+    rows, traces = (
+        RowsFolder(begun.artifacts["rows"]),
+        TracesFolder(done.tasks["1.bootstrap"].artifacts["traces"]),
+    )
+    inputs = begun.artifacts["program"], traces.traces, rows.train, rows.val
+    lora_finetune(*inputs, rows.config, "1.w", folder / "undisturbed")
     return folder / "undisturbed"
 
 
@@ -90,7 +93,5 @@ def _check_runs(store: RetryingClient, environment: str) -> None:
     experiments: list[Any] = [experiment.experiment_id for experiment in store.search_experiments()]
     runs = store.search_runs(experiments, filter_string=f"tags.`bt.run_id` = '{environment}'")
     stages = [run.data.tags["stage"] for run in runs]
-    assert sorted(stages) == sorted(
-        ["pipeline", "fresh", "drift", "1.bootstrap", "1.w", "1.select", "challenge", "promote"]
-    )
+    assert sorted(stages) == sorted(["pipeline", "fresh", "drift", "1.bootstrap", "1.w", "challenge", "promote"])
     assert {run.info.status for run in runs} == {"FINISHED"}

@@ -12,6 +12,7 @@ from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.models import BaseModel
 from bt_core.program import START, Program, program_sha256, read_program
 from bt_core.records import Row, read_jsonl, row_id, write_jsonl
+from bt_core.steps.handover import best_program
 from bt_core.steps.retrain.challenge import DECISION, KEEP, REASON, challenge
 from bt_core.steps.retrain.fresh import CHAMPION, fresh
 from bt_core.steps.retrain.row_roles import Ledger
@@ -92,7 +93,7 @@ def test_three_runs_from_the_champion(place: Place) -> None:
     """The first program has an adapter; the second run goes on from it by `p -> w`; the third has too few rows."""
     place.add("2026-11-01", toy.batch("a", 60, learnt="green", sealed="green"))
     first = place.retrain("first", ("w",), select="last")
-    assert first.tasks["fresh-data"].parameters["incumbent"] == ""
+    assert (first.tasks["fresh-data"].artifacts["champion"] / "champion.json").read_text() == ""
     assert _outcome(first)["outcome"] == "promoted"
     assert place.aliases == {"champion": 1, "challenger": 1}
     incumbent, sha256 = place.registered(1)
@@ -109,7 +110,7 @@ def test_three_runs_from_the_champion(place: Place) -> None:
     tags = place.client.get_model_version(NAME, "2").tags
     assert (tags["compared.with"], tags["outcome"]) == ("1", "promoted")
     challenger, shipped = place.registered(2)
-    assert shipped == program_sha256(second.tasks["2.select"].artifacts["selected"]) == tags["program.sha256"]
+    assert shipped == program_sha256(best_program(second.tasks["2.w"].artifacts["optimised"])) == tags["program.sha256"]
     assert challenger.adapters == incumbent.adapters, "the one that votes by its demonstrations was made by `p`"
     assert champion.fetch_champion(TASK, place.folder / "fetched") is not None
     assert program_sha256(place.folder / "fetched") == shipped
@@ -153,7 +154,7 @@ def _check_lineage(done: LocalRun, incumbent: Program, sha256: str) -> None:
 def _check_challenge(done: LocalRun) -> None:
     """Both programs on every fresh sealed row, once."""
     tasks = done.tasks
-    sealed = [row_id(row) for row in read_jsonl(tasks["fresh-data"].artifacts["test"])]
+    sealed = [row_id(row) for row in read_jsonl(tasks["fresh-data"].artifacts["test"] / "test.jsonl")]
     rows = read_jsonl(tasks["challenge"].artifacts["results"])
     assert [row["example"] for row in rows] == sealed
     metrics = tasks["challenge"].report.metrics

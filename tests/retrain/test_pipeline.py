@@ -14,6 +14,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from bt_core.errors import UserError
 from bt_core.program import program_sha256
 from bt_core.records import write_jsonl
+from bt_core.steps.handover import best_program
 from bt_pipelines.better_together import Options
 from bt_pipelines.compile import compile_retrain
 from bt_pipelines.pods.pod_settings import PodSettings, Retries
@@ -45,7 +46,7 @@ def groups(pipeline: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def test_the_yaml_parses_as_the_backend_does(compiled: tuple[dict[str, Any], dict[str, Any]]) -> None:
     pipeline, platform = compiled
     spec = json_format.ParseDict(pipeline, pipeline_spec_pb2.PipelineSpec())
-    assert spec.pipeline_info.name == "better-together-retrain"
+    assert spec.pipeline_info.name == "better-together"
     assert set(spec.root.input_definitions.parameters) == {"task", "seed", "model", "data", "config"}
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     assert executors.keys() == pipeline["deploymentSpec"]["executors"].keys()
@@ -61,7 +62,7 @@ def test_the_groups_are_exit_handler_and_gate(compiled: tuple[dict[str, Any], di
     assert guarded.keys() >= {"fresh-data", "gate"}
     (condition,) = [task for task in guarded.values() if "triggerPolicy" in task]
     assert condition["triggerPolicy"]["condition"].endswith("['pipelinechannel--gate-Output'] == ''")
-    stages = ["drift-report", "bootstrap-traces", "prompt-search", "select-program", "lora-finetune"]
+    stages = ["drift-report", "bootstrap-traces", "prompt-search", "lora-finetune"]
     assert gated.keys() >= {*stages, "challenge-champion", "promote"}
 
 
@@ -121,14 +122,13 @@ def test_every_stage_can_be_ended_and_run_again(
     assert len(store.search_model_versions(f"name = '{name}'")) == 1
     version = store.get_model_version_by_alias(name, "champion")
     copy = store.download_artifacts(version.run_id, f"{MODEL}/{PROGRAM}", str(tmp_path))
-    shipped = done.tasks["1.select"].artifacts["selected"]
+    shipped = best_program(done.tasks["1.p"].artifacts["optimised"])
     assert program_sha256(Path(copy)) == program_sha256(shipped) == outcome["program_sha256"]
+    assert {path.name for path in Path(copy).iterdir()} == {"program.json"}, "the program, and nothing beside it"
     experiments = [experiment.experiment_id for experiment in store.search_experiments()]
     runs = store.search_runs(experiments, filter_string=f"tags.`bt.run_id` = '{environment}'")
     stages = [run.data.tags["stage"] for run in runs]
-    assert sorted(stages) == sorted(
-        ["pipeline", "fresh", "drift", "1.bootstrap", "1.p", "1.select", "challenge", "promote"]
-    )
+    assert sorted(stages) == sorted(["pipeline", "fresh", "drift", "1.bootstrap", "1.p", "challenge", "promote"])
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 

@@ -8,6 +8,8 @@ from types import ModuleType
 
 import pytest
 
+from bt_pipelines.sweep import MOST_ARMS
+
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.parent.name for path in ROOT.glob("components/*/component.py"))
 MOST_BODY_LINES = 19
@@ -60,7 +62,8 @@ def test_imports_stand_in_the_body(name: str) -> None:
 def test_components_do_not_know_each_other(name: str) -> None:
     everything = [node for node in ast.walk(_tree(name)) if isinstance(node, ast.stmt)]
     ours = {module for module in _imported(everything) if module.startswith("bt_")}
-    shared = {"images", "finish", "parameters", "reports", "retraining", "trainjob"}
+    shared = {"images", "parameters", "reports", "retraining", "trainjob"}
+    shared |= {f"{kind}_tasks" for kind in ("strategy", "shard", "sweep", "retrain")}
     assert {module for module in ours if not module.startswith("bt_core.")} <= {f"bt_runtime.{name}" for name in shared}
     assert "mlflow" not in _imported(everything)
 
@@ -80,9 +83,13 @@ def test_names_from_outside_the_body_are_not_used_in_it(name: str) -> None:
 
 @every_component
 def test_parameters_are_never_optional(name: str, docs: ModuleType) -> None:
+    """Only artifacts of arms are, of which a sweep has any number; parameters have sentinels."""
     inputs = docs.specification(name).inputs
-    given = [value for value in inputs.values() if value.type != "PipelineTaskFinalStatus"]  # Kubeflow fills it in
-    assert not any(value.optional for value in given), "None and defaults are traps; use sentinels"
+    given = {key: value for key, value in inputs.items() if value.type != "PipelineTaskFinalStatus"}  # Kubeflow's own
+    optional = {key for key, value in given.items() if value.optional}
+    arms = {f"arm_{number}" for number in range(2, MOST_ARMS + 1)}
+    assert optional == (arms if name == "score_arms" else set()), "None and defaults are traps; use sentinels"
+    assert all(given[key].type.startswith("system.Model") for key in optional)
 
 
 @every_component

@@ -3,6 +3,8 @@
 import json
 import random
 import string
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,12 @@ from hypothesis import strategies as st
 from bt_core.config import Config
 from bt_core.errors import DataError
 from bt_core.records import CURVE_POINTS, StageReport, Usage
-from bt_core.steps.sweep.tree import DEFAULT_STRATEGIES, tasks_a_seed
-from bt_pipelines.sweep import MOST_REPORTS
-from bt_runtime.finish import finish
-from bt_runtime.reports import RUN_ID, read_report, run_ids, write_report
+from bt_core.steps.stage import FinishedStage
+from bt_core.steps.sweep.folders import PROGRAM_URI
+from bt_pipelines.pods.profile import MOST_SHARDS
+from bt_pipelines.sweep import MOST_ARMS
+from bt_runtime.finish import finish, finish_each
+from bt_runtime.reports import RUN_ID, read_report, read_reports, run_ids, write_report
 
 
 class RecordedMetrics:
@@ -44,40 +48,42 @@ def test_a_text_that_is_not_a_report_is_refused() -> None:
             read_report(text)
 
 
-def test_reports_are_short_enough_to_be_passed_on_together() -> None:
-    """Kubeflow passes a list of reports twice, in one argument of 128 KB."""
+def test_reports_are_short_enough_to_be_passed_on() -> None:
+    """Those of shards travel as lists, which Kubeflow passes twice, in one argument of 128 KB; a sweep's one by one."""
     rng = random.Random(0)
     losses = [(step, rng.random()) for step in range(200)]
     params = Config(task="iris").w.model_dump(mode="json") | {RUN_ID: f"{rng.getrandbits(128):032x}"}
     metrics = {"val/score": 0.72, "val/score_before": 0.68, "traces/kept": 39.0, "train/tokens": 12345.0}
+    metrics |= {"select/best": 0.72, "select/new": 1.0}
     usage = Usage(760, 120, 72030, 31234, 3652, 55.123)
-    trained = StageReport("s0.p.w", "w", params, metrics, {"train/loss": losses}, "note", (), usage, 1.7e9, 1.8e9)
+    trained = StageReport("2.w", "w", params, metrics, {"train/loss": losses}, "note", (), usage, 1.7e9, 1.8e9)
     rows = tuple(float(rng.random() < 0.7) for _ in range(150))
-    uri = f"minio://mlpipeline/v2/artifacts/better-together-sweep/{rng.getrandbits(128):032x}/lora-finetune/optimised"
-    params = {"program_uri": uri, "results_uri": uri.replace("optimised", "results"), "arm": "p -> w", "outcomes": []}
-    scored = StageReport("s0.p.w.score", "score", params, {"test/score": 0.7}, usage=usage, scores=rows)
+    uri = f"minio://mlpipeline/v2/artifacts/better-together/{rng.getrandbits(128):032x}/lora-finetune/optimised"
+    params = {PROGRAM_URI: uri, "arm": "p -> w", "outcomes": []}
+    scored = StageReport("score", "score", params, {"test/score": 0.7}, usage=usage, scores=rows)
+    name = f"evaluate.final.{MOST_SHARDS}of{MOST_SHARDS}"
+    shard = StageReport(name, "shard", metrics={"shard/rows": 3.0}, usage=usage, started=1.7e9 + 0.1, ended=1.7e9 + 0.7)
 
-    lengths = [len(write_report(report)) for report in (trained, scored)]
-    assert max(lengths) < 500
-    assert 2 * MOST_REPORTS * sum(lengths) / 2 < 128_000
+    assert max(len(write_report(report)) for report in (trained, scored)) < 500
+    both_programs = 2 * MOST_SHARDS
+    assert 2 * both_programs * len(write_report(shard)) < 64_000, "the rest is for the addresses of the shards' traces"
     points = read_report(write_report(trained)).series["train/loss"]
     assert len(points) == CURVE_POINTS
     assert (points[0][0], points[-1][0]) == (0, 199)
 
 
-def test_a_sweep_with_a_graded_metric_fits_too() -> None:
-    """The paper's strategies under three seeds, a score of 17 digits for each of 150 rows."""
+def test_a_seed_of_a_sweep_with_a_graded_metric_fits_too() -> None:
+    """As many arms as there may be, a score of 17 digits for each of 150 rows, in one parameter."""
     rng = random.Random(0)
-    scored = StageReport("s0.p.w.score", "score", scores=tuple(rng.random() for _ in range(150)))
-    text = write_report(scored)
-    assert read_report(text).scores == pytest.approx(scored.scores, rel=1e-3)
-    arms = 3 * len(DEFAULT_STRATEGIES) + 1
-    others = 3 * tasks_a_seed(DEFAULT_STRATEGIES) + 1 - arms
-    assert 2 * (arms * (len(text) + 250) + others * 450) < 128_000, "250 for what else a score's report holds"
+    scored = [StageReport("score", "score", scores=tuple(rng.random() for _ in range(150))) for _ in range(MOST_ARMS)]
+    text = write_report(*scored)
+    for report, whole in zip(read_reports([text]), scored, strict=True):
+        assert report.scores == pytest.approx(whole.scores, rel=1e-3)
+    assert 2 * (len(text) + MOST_ARMS * 250) < 128_000, "250 for what else a score's report holds"
 
 
 def test_run_ids_are_those_of_tracked_stages() -> None:
-    reports = [StageReport("1.p", "p", {RUN_ID: "abc"}), StageReport("1.select", "select", {RUN_ID: None})]
+    reports = [StageReport("1.p", "p", {RUN_ID: "abc"}), StageReport("1.bootstrap", "bootstrap", {RUN_ID: None})]
     assert run_ids(reports) == {"1.p": "abc"}
 
 
@@ -85,19 +91,39 @@ def test_finish_writes_metrics_and_returns_the_report(tmp_path: Path, monkeypatc
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     metrics = RecordedMetrics(tmp_path / "metrics")
     report = StageReport("1.p", "p", metrics={"val/score": 0.5}, series={"search/score": [(0, 0.25)]}, note="words")
-    text = finish(report, Config(task="iris").model_dump_json(), metrics, {})
+    back = finish(report, Config(task="iris"), metrics)
 
     assert metrics.logged == {"val/score": 0.5}
     assert json.loads((tmp_path / "metrics").read_text()) == {"val/score": 0.5}
-    back = read_report(text)
-    assert back.metrics == report.metrics
-    assert back.series == {}
-    assert back.params == {RUN_ID: None}
+    assert back == replace(report, params={RUN_ID: None})
+    assert read_report(write_report(back)).series == {}
 
 
 def test_a_stage_without_metrics_still_writes_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    finish(
-        StageReport("1.select", "select"), Config(task="iris").model_dump_json(), RecordedMetrics(tmp_path / "m"), {}
-    )
+    finish(StageReport("compare", "compare"), Config(task="iris"), RecordedMetrics(tmp_path / "m"))
     assert (tmp_path / "m").read_text() == "{}\n"
+
+
+def test_stages_of_one_task_are_shown_under_their_labels_and_lie_behind_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind: list[list[str]] = []
+
+    def track(
+        stage: FinishedStage, config: Config, before: Sequence[StageReport], *_: object, nested: bool
+    ) -> StageReport:
+        assert nested
+        behind.append([report.stage for report in before])
+        return replace(stage.report, params={RUN_ID: stage.report.stage})
+
+    monkeypatch.setattr("bt_runtime.finish.tracked", track)
+    metrics = RecordedMetrics(tmp_path / "metrics")
+    stages = [
+        FinishedStage(StageReport("1.bootstrap", "bootstrap", metrics={"traces/kept": 2.0}), {}, {}),
+        FinishedStage(StageReport("1.p", "p", metrics={"val/score": 0.5}), {}, {}),
+    ]
+    reports = finish_each(stages, Config(task="iris"), metrics, [StageReport("prepare", "prepare")])
+    assert run_ids(reports) == {"1.bootstrap": "1.bootstrap", "1.p": "1.p"}
+    assert behind == [["prepare"], ["prepare", "1.bootstrap"]]
+    assert metrics.logged == {"1.bootstrap/traces/kept": 2.0, "1.p/val/score": 0.5}

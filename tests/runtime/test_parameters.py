@@ -38,6 +38,15 @@ def test_the_seed_of_the_splits_gives_way_to_the_config() -> None:
     assert overrides(**NOTHING | {"seed": 5, "data_seed": 3, "config": config}) == {"seed": 5, "data_seed": 8}
 
 
+def test_a_seed_of_the_splits_that_is_the_seed_itself_is_left_out() -> None:
+    """So that a run and the first seed of a sweep have the same settings, and one entry in Kubeflow's cache."""
+    assert overrides(**NOTHING | {"seed": 5, "data_seed": 5}) == {"seed": 5}
+    assert overrides(**NOTHING | {"seed": 5, "data_seed": 5, "config": '{"data_seed": 8}'}) == {
+        "seed": 5,
+        "data_seed": 8,
+    }
+
+
 @pytest.mark.parametrize(("config", "complaint"), [("{", "broken JSON"), ("[1]", "JSON list"), ("7", "JSON int")])
 def test_a_config_that_is_no_object_is_refused(config: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=f"`config` is .*{complaint}"):

@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Sequence
 
-from bt_core.config import step_kinds
+from bt_core.config import Config, step_kinds
 from bt_core.errors import DataError
 from bt_core.formats.sweep import SCHEMA, SweepFigures, VerdictText
 from bt_core.formats.winner import WinnerName
@@ -14,7 +14,7 @@ from bt_core.steps.folders import write_folder_config
 from bt_core.steps.sweep.figures import arm_scores, node, origin, sweep_cost, vanilla_scores
 from bt_core.steps.sweep.folders import PROGRAM_URI, ComparedFolder, ScoredFolder
 from bt_core.steps.sweep.tree import SweepReports, SweepStage
-from bt_core.strategy import Strategy, format_strategy
+from bt_core.strategy import Strategy, format_strategy, parse_strategy
 
 #: The verdict's label where a kind of arm is missing.
 NO_VERDICT = "no verdict"
@@ -47,15 +47,31 @@ def compare_arms(
         ConfigError: when `margin` or `alpha` is not between 0 and 1.
     """
     started = time.time()
-    first = seeds[0]
-    config = first.config
+    config = seeds[0].config
     tree = SweepReports([report for seed in seeds for report in seed.reports])
     _check_rows(tree, strategies)
+    figures = _figures(tree, strategies, config, margin, alpha, command)
+    compared.path.mkdir(parents=True, exist_ok=True)
+    figures.write(compared.sweep)
+    write_folder_config(compared.path, config)
+    winner = figures.winner
+    shipped = tree.scored(*((winner.seed, parse_strategy(winner.arm)) if winner else (tree.seeds[0], ())))
+    place = dict(zip(tree.seeds, seeds, strict=True))[shipped.params["seed"]]
+    shutil.copyfile(place.results(shipped.params["arm"]), compared.results)
+    shutil.copyfile(seeds[0].results(VANILLA), compared.vanilla)
+    report = StageReport("compare", "compare", note=figures.verdict.sentence, started=started, ended=time.time())
+    return report, str(shipped.params[PROGRAM_URI])
+
+
+def _figures(
+    tree: SweepReports, strategies: Sequence[Strategy], config: Config, margin: float, alpha: float, command: str
+) -> SweepFigures:
+    """The content of sweep.json, from the reports of all stages; the other arguments are those of `compare_arms`."""
     arms = [_arm(tree, strategy) for strategy in strategies]
     vanilla = tree.scored(tree.seeds[0], ())
     table = compare(Arm(VANILLA, False, dict.fromkeys(tree.seeds, vanilla.scores)), arms, alpha)
     winner = _winner(tree, strategies)
-    figures = SweepFigures(
+    return SweepFigures(
         schema=SCHEMA,
         **origin(tree, config, command),
         alpha=alpha,
@@ -67,15 +83,6 @@ def compare_arms(
         winner=WinnerName(arm=format_strategy(winner.prefix), seed=winner.seed) if winner else None,
         cost=sweep_cost(tree, strategies),
     )
-    compared.path.mkdir(parents=True, exist_ok=True)
-    figures.write(compared.sweep)
-    write_folder_config(compared.path, config)
-    shipped = tree.scored(winner.seed, winner.prefix) if winner else vanilla
-    place = seeds[tree.seeds.index(winner.seed)] if winner else first
-    shutil.copyfile(place.results(shipped.params["arm"]), compared.results)
-    shutil.copyfile(first.results(VANILLA), compared.vanilla)
-    report = StageReport("compare", "compare", note=figures.verdict.sentence, started=started, ended=time.time())
-    return report, str(shipped.params[PROGRAM_URI])
 
 
 def _check_rows(tree: SweepReports, strategies: Sequence[Strategy]) -> None:

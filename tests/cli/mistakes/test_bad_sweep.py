@@ -14,6 +14,10 @@ TASK = ("--task", "iris")
 SAME = (*TASK, "--data", "none.jsonl", "--strategies", "p", "--seeds", "0", "--out", "sweep")
 
 
+#: More strategies than one sweep may have: `p`, `p -> p` and so on.
+SEVENTEEN = "; ".join(" -> ".join("p" * steps) for steps in range(1, 18))
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -25,7 +29,7 @@ SAME = (*TASK, "--data", "none.jsonl", "--strategies", "p", "--seeds", "0", "--o
         (["--seeds", "0,1,"], "`--seeds` takes whole numbers from 0, but was given ''"),
         (["--seeds", "0,-1"], "`--seeds` takes whole numbers from 0, but was given '-1'"),
         (["--seeds", "1, 1"], "The seed `1` is named twice"),
-        (["--seeds", "0,1,2,3,4,5,6"], "The sweep has 155 tasks to compare"),
+        (["--strategies", SEVENTEEN], "The sweep has 17 strategies, and one task can score 16: name fewer."),
         (["--margin", "1"], "--margin is 1.0: give a difference of scores between 0 and 1"),
         (["--margin", "nan"], "--margin is nan"),
         (["--budget", "0"], "--budget is 0: give a number of minutes above 0"),

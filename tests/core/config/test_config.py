@@ -101,7 +101,7 @@ def test_a_file_that_is_not_utf_8_is_named(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "[1]", "{"])
 def test_a_step_refuses_what_is_not_a_configuration(text: str) -> None:
-    with pytest.raises(ConfigError, match="`config` input is not a JSON object: pass"):
+    with pytest.raises(ConfigError, match="configuration of a step is not a JSON object: pass"):
         read_config(text)
 
 

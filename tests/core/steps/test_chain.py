@@ -18,7 +18,10 @@ from bt_core.engine.training.job import Curve, TrainingJob
 from bt_core.engine.training.train import train_adapter
 from bt_core.models import BaseModel
 from bt_core.records import StageReport, Usage
-from bt_core.steps.optimise.chain import FinishedStage, chain
+from bt_core.steps.folders import RowsFolder
+from bt_core.steps.handover import REPORTS, hand_over
+from bt_core.steps.optimise.chain import chain
+from bt_core.steps.stage import FinishedStage
 from tests.core.flow import Flow
 from tests.core.steps.test_defects import FEW, TOY
 
@@ -29,17 +32,19 @@ SETTINGS: dict[str, Any] = FEW | {
     "rows": {"train": 9, "val": 6, "test": 3},
     "select": "last",
 }
+ADAPTER_FILES = ("config.json", "model.safetensors")
 ASKED = Request((Message("user", "Is the sea dark?"),), labels=("yes", "no"))
 
 
 def start(folder: Path, model: Path) -> Flow:
     folder.mkdir()
-    return Flow.start(folder, model, TOY, **SETTINGS)
+    flow = Flow.start(folder, model, TOY, **SETTINGS)
+    RowsFolder(folder).write(flow.config)
+    return flow
 
 
 def chained(flow: Flow, strategy: str, out: str = "chain", **options: Any) -> Generator[FinishedStage, None, None]:
-    inputs = flow.folder / "vanilla", flow.folder / "train.jsonl", flow.folder / "val.jsonl"
-    return chain(*inputs, flow.config, strategy, flow.folder / out, flow.folder / f"{out}.selected", **options)
+    return chain(flow.folder / "vanilla", RowsFolder(flow.folder), strategy, flow.folder / out, **options)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -67,32 +72,32 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_the_chain_makes_what_its_stages_make(tmp_path: Path, tiny_folder: Path, loads: list[str]) -> None:
     flow = start(tmp_path / "run", tiny_folder)
+    hand_over(flow.folder / "vanilla", flow.reports)
     loads.clear()
-    program = best = "vanilla"
+    program = "vanilla"
     apart = []
     for number, kind in enumerate("pwp", start=1):
         flow.bootstrap(program, f"{number}.bootstrap")
         getattr(flow, kind)(program, f"{number}.bootstrap", f"{number}.{kind}")
+        selection = flow.select(program, f"{number}.{kind}")
         program = f"{number}.{kind}"
-        apart += [*flow.reports[-2:], flow.select(best, program, f"{number}.select")]
-        best = f"{number}.select"
+        apart += [flow.reports[-2], selection.told(flow.reports[-1])]
     before = len(loads)
     together = list(chained(flow, "p -> w -> p"))
 
-    labels = [f"{n}.{stage}" for n, kind in enumerate("pwp", start=1) for stage in ("bootstrap", kind, "select")]
+    labels = [f"{n}.{stage}" for n, kind in enumerate("pwp", start=1) for stage in ("bootstrap", kind)]
     assert [finished.report.stage for finished in together] == labels
     renamed = [replace(report, stage=label) for report, label in zip(apart, labels, strict=True)]
     assert [timeless(finished.report) for finished in together] == list(map(timeless, renamed))
-    for label in labels[:-1]:
+    for label in labels:
         output, expected = flow.folder / "chain" / label, flow.folder / label
         assert (files(output) or output.read_bytes()) == (files(expected) or expected.read_bytes())
-    assert files(flow.folder / "chain.selected") == files(flow.folder / "3.select")
-    assert [(*finished.artifacts.items(), *finished.data) for finished in together[:3]] == [
+    assert [(*finished.artifacts.items(), *finished.data) for finished in together[:2]] == [
         (("traces.jsonl", flow.folder / "chain" / "1.bootstrap"), "train"),
         (("program", flow.folder / "chain" / "1.p"), "train", "val"),
-        (),
     ]
-    assert "adapter/adapter_model.safetensors" in files(flow.folder / "chain.selected")
+    last = files(flow.folder / "chain" / "3.p")
+    assert last.keys() == {"program.json", REPORTS, *(f"adapter/adapter_{name}" for name in ADAPTER_FILES)}
     assert (before, len(loads) - before) == (7, 3), "for six stages and a training; before, in, and after the training"
 
 
@@ -107,10 +112,10 @@ def test_a_chain_that_was_cut_short_computes_nothing_twice(
     first.close()
     loads.clear()
     again = chained(flow, "p -> w -> p", "again")
-    known = [next(again).report for _ in ("1.bootstrap", "1.p", "1.select", "2.bootstrap", "2.w", "2.select")]
+    known = [next(again).report for _ in ("1.bootstrap", "1.p", "2.bootstrap", "2.w")]
 
     assert all(report.usage.calls == report.usage.cached_calls for report in known)
-    assert known[4].metrics["train/cached"] == 1.0
+    assert known[3].metrics["train/cached"] == 1.0
     assert not loads
     assert next(again).report.usage.cached_calls < next(again).report.usage.calls
 
@@ -124,7 +129,7 @@ def test_training_elsewhere_is_asked_for_where_the_strategy_trains(tmp_path: Pat
         return train_adapter(job, folder)
 
     stages = [finished.report.stage for finished in chained(flow, "w", training=lambda config: elsewhere)]
-    assert stages == ["1.bootstrap", "1.w", "1.select"]
+    assert stages == ["1.bootstrap", "1.w"]
     assert [job.label for job in jobs] == ["1.w adapter"]
     assert next(chained(flow, "p", training=_never)).report.stage == "1.bootstrap"
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ import pytest
 from bt_core.config import Config
 from bt_core.errors import ConfigError, DataError
 from bt_core.records import StageReport, Usage
-from bt_core.steps.sweep.compare_arms import Compared, compare_arms
-from bt_core.steps.sweep.tree import SweepStage
+from bt_core.statistics import VANILLA
+from bt_core.steps.sweep.compare_arms import compare_arms
+from bt_core.steps.sweep.folders import PROGRAM_URI, ComparedFolder, ScoredFolder
+from bt_core.steps.sweep.tree import SweepStage, labelled
 from bt_core.strategy import Strategy, parse_strategy, prefix_tree
 
 SEEDS = (3, 8)
@@ -69,29 +71,55 @@ def _report(stage: SweepStage, kind: str, metrics: dict[str, float], calls: int,
 def _prepared(seed: int) -> StageReport:
     params = {"seed": seed, "model": "tiny", "model_revision": "abc"}
     rows = {"rows/train": 9.0, "rows/val": 20.0, "rows/test": float(ROWS)}
-    return StageReport("prepare", "prepare", params, rows, started=0.0, ended=1.0)
+    return StageReport(f"s{seed}.prepare", "prepare", params, rows, started=0.0, ended=1.0)
 
 
 def _scored(seed: int, prefix: Strategy, right: int, outcomes: Mapping[str, str]) -> StageReport:
     stage = SweepStage(seed, prefix, "score")
     names = [" -> ".join(prefix[:length]) for length in range(1, len(prefix) + 1)]
     params = {
+        "arm": " -> ".join(prefix) or VANILLA,
+        "seed": seed,
         "examples": "digest",
         "outcomes": [outcomes.get(name, "") for name in names],
-        "program_uri": f"program of {stage.label}",
-        "results_uri": f"results of {stage.label}",
+        PROGRAM_URI: f"program of {stage.label}",
     }
     tokens = {"cost/prompt_tokens_per_example": 50.0 + len(prefix), "cost/completion_tokens_per_example": 2.0}
     scores = tuple(float(row < right) for row in range(ROWS))
     return _report(stage, "score", tokens, calls=ROWS, params=params, scores=scores)
 
 
+@dataclass(frozen=True)
+class Found:
+    """What `compare_arms` hands to the report."""
+
+    program: str
+    results: str
+    vanilla: str
+
+
 def compared(
     folder: Path, reports: Sequence[StageReport], arms: Sequence[str] = ARMS, **options: Any
-) -> tuple[dict[str, Any], Compared]:
-    file = folder / "sweep.json"
-    found = compare_arms(reports, CONFIG, [parse_strategy(arm) for arm in arms], file, **options)
-    return json.loads(file.read_text()), found
+) -> tuple[dict[str, Any], Found]:
+    output = ComparedFolder(folder / "compared")
+    seeds = [_scored_folder(folder / f"seed {seed}", seed, reports) for seed in SEEDS]
+    report, program = compare_arms(seeds, [parse_strategy(arm) for arm in arms], output, **options)
+    sweep = json.loads(output.sweep.read_text())
+    assert (report.stage, report.note) == ("compare", sweep["verdict"]["sentence"])
+    assert output.config == CONFIG
+    return sweep, Found(program, output.results.read_text(), output.vanilla.read_text())
+
+
+def _scored_folder(folder: Path, seed: int, reports: Sequence[StageReport]) -> ScoredFolder:
+    """The folder of one seed, as `score_arms` writes it."""
+    scored = ScoredFolder(folder)
+    folder.mkdir(exist_ok=True)
+    own = [report for report in reports if SweepStage.of(report.stage).seed == seed]
+    scored.write(CONFIG.model_copy(update={"seed": seed}), own)
+    for report in own:
+        if report.kind == "score":
+            scored.results(report.params["arm"]).write_text(f"results of {report.stage}")
+    return scored
 
 
 #: On the test rows `p -> w` is best, on validation `p` is.
@@ -208,7 +236,7 @@ def test_other_test_rows_are_refused(tmp_path: Path) -> None:
     reports[-1] = replace(reports[-1], params=reports[-1].params | {"examples": "others"})
     with pytest.raises(DataError, match=r"Arm `p -> w`, seed 8 was scored on other test rows .* same `data_seed`"):
         compared(tmp_path, reports)
-    assert not (tmp_path / "sweep.json").exists()
+    assert not (tmp_path / "compared").exists()
 
 
 def test_a_missing_report_is_named(tmp_path: Path) -> None:
@@ -225,3 +253,28 @@ def test_a_margin_outside_0_to_1_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("label", ["s0.p", "s12.p.w.score", "s0.score", "s3.bootstrap", "s1.w.w.bootstrap"])
 def test_labels_are_read_back(label: str) -> None:
     assert SweepStage.of(label).label == label
+
+
+def test_a_stage_of_a_single_run_gets_its_position_in_the_tree() -> None:
+    kinds = ("prepare", "bootstrap", "p", "bootstrap", "w", "score")
+    reports = [StageReport(f"own label {kind}", kind, metrics={"n": float(n)}) for n, kind in enumerate(kinds)]
+    placed = labelled(4, reports)
+    labels = ["s4.prepare", "s4.bootstrap", "s4.p", "s4.p.bootstrap", "s4.p.w", "s4.p.w.score"]
+    assert placed == [replace(report, stage=label) for report, label in zip(reports, labels, strict=True)]
+    assert labelled(0, []) == []
+    assert [report.stage for report in labelled(0, [reports[0], reports[-1]])] == ["s0.prepare", "s0.score"]
+
+
+def test_the_scores_of_a_seed_hold_each_stage_once(tmp_path: Path) -> None:
+    """Arms share their first steps, and each arm brings the reports of all steps behind it."""
+    scored = ScoredFolder(tmp_path)
+    prepared, shared, last = (StageReport(f"s0.{name}", name, note=name) for name in ("prepare", "p", "w"))
+    scored.write(CONFIG, [prepared, shared, prepared, shared, last])
+    assert scored.reports == [prepared, shared, last]
+    assert scored.config == CONFIG
+
+
+def test_the_results_of_each_arm_have_a_file() -> None:
+    scored = ScoredFolder(Path("scored"))
+    names = {arm: scored.results(arm).name for arm in ("vanilla", "p", "p -> w -> p")}
+    assert names == {"vanilla": "vanilla.jsonl", "p": "p.jsonl", "p -> w -> p": "p-w-p.jsonl"}

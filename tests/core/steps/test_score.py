@@ -1,14 +1,23 @@
 """Scoring one program on the sealed rows: its results, and the report that travels to the comparison."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bt_core.config import Config
+from bt_core.engine.base import Engine
 from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.formats.rows import ScoredRow
+from bt_core.program import Program
 from bt_core.records import StageReport, dump_report, load_report, read_jsonl, row_id
+from bt_core.steps.engines import open_engine
+from bt_core.steps.folders import SealedFolder
+from bt_core.steps.sweep import score as score_module
+from bt_core.steps.sweep.folders import PROGRAM_URI, ScoredFolder
 from bt_core.steps.sweep.report_sweep import changed_answers
-from bt_core.steps.sweep.score import score
+from bt_core.steps.sweep.score import score, score_programs
 from tests.core.flow import Flow
 
 TASK = "tests.core.toy:task"
@@ -46,6 +55,38 @@ def test_it_agrees_with_the_evaluation_of_a_single_run(flow: Flow) -> None:
     for name, role in (("p", "final"), ("vanilla", "vanilla")):
         tokens = _scored(flow, name).metrics["cost/prompt_tokens_per_example"]
         assert tokens == evaluated[f"cost/prompt_tokens_per_example_{role}"]
+
+
+def test_all_arms_on_one_engine_score_as_each_alone(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[Engine] = []
+
+    def counted(program: Program, config: Config) -> Engine:
+        loaded.append(open_engine(program, config))
+        return loaded[-1]
+
+    monkeypatch.setattr(score_module, "open_engine", counted)
+    sealed, scored = SealedFolder(flow.folder / "sealed"), ScoredFolder(flow.folder / "scored")
+    sealed.path.mkdir()
+    shutil.copyfile(flow.folder / "test.jsonl", sealed.test)
+    sealed.write(flow.config, flow.folder / "vanilla")
+    scored.path.mkdir()
+    (scored.path / "left over").touch()
+    arms = ("vanilla", "p")
+    places = [(flow.folder / arm, f"address of {arm}") for arm in arms]
+    finished = list(score_programs(places, sealed, "score", scored))
+
+    assert len(loaded) == 1
+    for arm, stage in zip(arms, finished, strict=True):
+        assert flow.engine is not None
+        flow.engine.forget()
+        alone, results = _scored(flow, arm), flow.folder / f"{arm}.results"
+        assert stage.report.params == alone.params | {PROGRAM_URI: f"address of {arm}"}
+        assert (stage.report.stage, stage.report.kind, stage.report.scores) == ("score", "score", alone.scores)
+        assert (stage.report.metrics, stage.report.note) == (alone.metrics, alone.note)
+        assert replace(stage.report.usage, seconds=0.0) == replace(alone.usage, seconds=0.0)
+        assert scored.results(arm).read_bytes() == results.read_bytes()
+        assert (stage.artifacts, stage.data) == ({"results.jsonl": scored.results(arm)}, {"test": sealed.test})
+    assert {path.name for path in scored.path.iterdir()} == {"vanilla.jsonl", "p.jsonl"}
 
 
 def test_the_report_says_which_arm_it_is_and_how_it_did_on_validation(flow: Flow) -> None:

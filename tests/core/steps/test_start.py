@@ -84,7 +84,7 @@ def test_steps_after_a_start_measure_it_and_keep_the_better(
     assert searched.steps[0].val_before is not None
     assert searched.adapters.keys() == {"adapter"}
     kept = flow.select("vanilla", "p")
-    assert kept.metrics["val/incumbent"] == searched.steps[0].val_before
+    assert kept.incumbent == searched.steps[0].val_before
     places = {"vanilla": "vanilla", "p": "p"}
     for folder, arm in places.items():
         report = score(tmp_path / folder, tmp_path / "test.jsonl", flow.config, "score", tmp_path / "s", tiny_engine)
