@@ -2,8 +2,8 @@
 
 A task `x` is several nodes of the workflow (backend/src/v2/compiler/argocompiler/container.go): a driver `x-driver`,
 which looks into the cache; an executor `x`; in it `x.executor`, which is the pod, or skipped after a hit in the cache.
-Groups of tasks are nodes around them, loops have an `iteration-item` for each round, and an exit task lies below
-`onExit`.
+Groups of tasks are nodes around them, loops have an `iteration-item` for each round, and an exit task lies in a hook of
+its exit handler, `exit-handler-1.onExit`.
 """
 
 import re
@@ -21,7 +21,8 @@ _FAILED, _SKIPPED = ("Failed", "Error"), ("Skipped", "Omitted")
 _ROUND = re.compile(r"^iteration-iterations\((\d+):.*\)$")
 _ROUNDS = re.compile(r"\[\d+\]")
 #: Parts of a path that Kubeflow puts in and no pipeline names.
-_FRAMES = ("", "root", "onExit", "iteration-item")
+_FRAMES = ("", "root", "iteration-item")
+_ON_EXIT = "onExit"
 
 
 class State(StrEnum):
@@ -184,6 +185,8 @@ def _name(path: str) -> str:
         found = _ROUND.match(part)
         if found:
             parts[-1] += f"[{int(found[1]) + 1}]"
+        elif part == _ON_EXIT:
+            parts.pop()  # the exit handler, whose exit task stands beside it in the pipeline
         elif part not in _FRAMES:
             parts.append(part)
     return ".".join(parts) or "root"

@@ -84,7 +84,7 @@ def test_an_exit_task_a_condition_and_what_a_failure_leaves_out() -> None:
         _node(".root.later-driver", "Skipped", DRIVER, "Omitted", 20),
     ]
     found = {task.name: task.state for task in tasks_of({}, _workflow(nodes))}
-    states = {"exit-handler-1.tell": State.DONE, "condition-1.promote": State.SKIPPED, "later": State.SKIPPED}
+    states = {"tell": State.DONE, "condition-1.promote": State.SKIPPED, "later": State.SKIPPED}
     assert found == states
 
 

@@ -7,7 +7,7 @@ from itertools import takewhile
 from bt_core.config import step_kinds
 from bt_core.errors import ConfigError, DataError
 from bt_core.records import StageReport, Usage
-from bt_core.strategy import Strategy, format_strategy, prefix_tree
+from bt_core.strategy import Strategy, format_strategy
 
 #: The arms of the paper: Soylu, Potts, Khattab 2024 (arXiv 2407.10930), table 1.
 DEFAULT_STRATEGIES: tuple[Strategy, ...] = tuple(tuple(arm) for arm in ("p", "w", "pp", "ww", "pw", "wp", "pwp", "wpw"))
@@ -28,12 +28,6 @@ def check_sweep(strategies: Sequence[Strategy], seeds: Sequence[int]) -> None:
         twice = next((value for value in values if values.count(value) > 1), None)
         if twice is not None:
             raise ConfigError(f"The {what} `{twice}` is named twice: name each {what} once.")
-
-
-def tasks_a_seed(strategies: Sequence[Strategy]) -> int:
-    """Tasks of one seed: its data, a step for each node, traces for each node with children, and the scores."""
-    nodes = prefix_tree(strategies)
-    return 1 + len(nodes) + len({node.parent for node in nodes}) + 1
 
 
 @dataclass(frozen=True)
