@@ -88,6 +88,8 @@ class Cluster:
         job["metadata"] |= {"namespace": "team", "creationTimestamp": WHEN}
         if not self.keeps_patches:
             job["spec"].pop("runtimePatches", None)
+        if any("/" not in patch["manager"] for patch in job["spec"].get("runtimePatches", [])):
+            return refusal(403, "Forbidden", "spec.runtimePatches.manager: must be a domain-prefixed path")
         if dry_run:
             self.dry_runs.append(job)
             return 201, job
