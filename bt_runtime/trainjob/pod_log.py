@@ -17,8 +17,8 @@ LAST_LINES, _TAIL = 3, 60
 _OVERLAP_SECONDS = 5
 _ROLE, _INDEX = "jobset.sigs.k8s.io/replicatedjob-name", "batch.kubernetes.io/job-completion-index"
 _SENTENCE = re.compile(rf"{ERROR_MARK} \d+: (.+)")
-#: Lines of torch's launcher: its own log, and the banner around a failed process.
-_LAUNCHER = re.compile(r"[WEI]\d{4} |[=-]+$")
+#: Lines that say nothing: the log of torch's launcher, its banner around a failed process, and a traceback's markers.
+_EMPTY = re.compile(r"[WEI]\d{4} |[=-]+$|[~^]+$")
 
 
 class PodLog:
@@ -65,7 +65,7 @@ def last_words(lines: Iterable[str]) -> str:
     sentences = [found[1] for line in kept if (found := _SENTENCE.search(line))]
     if sentences:
         return f": {sentences[0]}"
-    last = [line for line in kept if line and not _LAUNCHER.match(line)][-LAST_LINES:]
+    last = [line for line in kept if line and not _EMPTY.match(line)][-LAST_LINES:]
     return f"; its output ended with: {' | '.join(last)}" if last else ""
 
 

@@ -71,13 +71,16 @@ class Watch:
                 raise PodFault(f"The TrainJob {self.name} was stopped: {fault.sentence}{said}{advice}.")
 
     def _check_waits(self, pods: Sequence[Mapping[str, Any]]) -> None:
-        """Say at once what is waited for, and give up after a while."""
+        """Say what is waited for, and give up after a while.
+
+        Every new job has no pods for a moment, so their absence is only said at the second look.
+        """
         waits = {pod["metadata"]["name"]: wait for pod in pods if (wait := find_wait(pod))}
         if not pods:
             waits = {"": "no pod was created (`kubectl describe jobset` says why)"}
+        told = "; ".join(wait for pod, wait in waits.items() if pod or pod in self._waiting)
         now = time.monotonic()
         self._waiting = {pod: self._waiting.get(pod, now) for pod in waits}
-        told = "; ".join(waits.values())
         if told and told != self._told:
             print(f"The TrainJob {self.name} waits: {told}", flush=True)
         self._told = told

@@ -48,7 +48,7 @@ def fail(cluster: Cluster, share: Path, **settings: Any) -> str:
 def test_a_restart_is_told_with_the_last_lines(state: dict[str, Any], cluster: Cluster, tmp_path: Path) -> None:
     cluster.pod_status = container(1, state=state, lastState={"terminated": CRASHED})
     banner = ["E1127 10:00:00.1 launcher] failed", "=" * 60, ""]
-    cluster.previous = ["first", "Traceback (most recent call last):", "  File x", "OSError: no disk", *banner]
+    cluster.previous = ["first", "Traceback (most recent call last):", "  File x", "  ~~~^^^", "OSError: no disk", *banner]
     said = fail(cluster, tmp_path)
     assert "the container node of the pod pod-0 has ended and was begun again, with exit code 1" in said
     assert said.endswith("its output ended with: Traceback (most recent call last): | File x | OSError: no disk.")
@@ -108,6 +108,18 @@ def test_a_pending_pod_is_told_and_then_given_up(
 def test_a_job_without_pods_is_given_up_unless_it_waits_in_a_queue(cluster: Cluster, tmp_path: Path) -> None:
     cluster.pod_status = {}
     assert "no pod was created" in fail(cluster, tmp_path, pending_seconds=0)
+
+
+@pytest.mark.parametrize("looks", [1, 2])
+def test_missing_pods_are_told_at_the_second_look(
+    looks: int, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A job that was created a moment ago has none yet."""
+    cluster.pod_status = {}
+    steps = iter([*[lambda: None] * (looks - 1), cluster.jobs.clear])
+    monkeypatch.setattr("time.sleep", lambda seconds: next(steps)())
+    fail(cluster, tmp_path)
+    assert capsys.readouterr().out.count("waits: no pod was created") == looks - 1
 
 
 def test_a_disrupted_pod_is_replaced_and_is_no_fault(cluster: Cluster, tmp_path: Path) -> None:
