@@ -60,13 +60,13 @@ class PodLog:
 
 
 def last_words(lines: Iterable[str]) -> str:
-    """The error's own sentence in these lines, or the last of them, as the end of a sentence."""
+    """The error's own sentence in these lines, or the last of them, as the end of a sentence without its full stop."""
     kept = [line.rpartition("\r")[2].strip() for line in lines]
     sentences = [found[1] for line in kept if (found := _SENTENCE.search(line))]
     if sentences:
-        return f": {sentences[0]}"
+        return f": {sentences[0].rstrip('.')}"
     last = [line for line in kept if line and not _EMPTY.match(line)][-LAST_LINES:]
-    return f"; its output ended with: {' | '.join(last)}" if last else ""
+    return f"; its output ended with: {' | '.join(last).rstrip('.')}" if last else ""
 
 
 def _first_node(pods: Sequence[Mapping[str, Any]]) -> str | None:

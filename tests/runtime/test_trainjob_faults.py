@@ -47,8 +47,8 @@ def fail(cluster: Cluster, share: Path, **settings: Any) -> str:
 )
 def test_a_restart_is_told_with_the_last_lines(state: dict[str, Any], cluster: Cluster, tmp_path: Path) -> None:
     cluster.pod_status = container(1, state=state, lastState={"terminated": CRASHED})
-    banner = ["E1127 10:00:00.1 launcher] failed", "=" * 60, ""]
-    cluster.previous = ["first", "Traceback (most recent call last):", "  File x", "  ~~~^^^", "OSError: no disk", *banner]
+    traceback = ["Traceback (most recent call last):", "  File x", "  ~~~^^^", "OSError: no disk."]
+    cluster.previous = ["first", *traceback, "E1127 10:00:00.1 launcher] failed", "=" * 60, ""]
     said = fail(cluster, tmp_path)
     assert "the container node of the pod pod-0 has ended and was begun again, with exit code 1" in said
     assert said.endswith("its output ended with: Traceback (most recent call last): | File x | OSError: no disk.")
@@ -58,7 +58,7 @@ def test_a_restart_is_told_with_the_last_lines(state: dict[str, Any], cluster: C
 def test_a_worker_that_cannot_write_its_failure_is_told(cluster: Cluster, tmp_path: Path) -> None:
     cluster.pod_status = container(2, state={"running": {}}, lastState={"terminated": CRASHED})
     cluster.previous = ["bt-error 1: /mnt/bt cannot be written by the user 1001.", "E1127 and more of the launcher"]
-    assert "with exit code 1: /mnt/bt cannot be written by the user 1001." in fail(cluster, tmp_path)
+    assert fail(cluster, tmp_path).endswith("with exit code 1: /mnt/bt cannot be written by the user 1001.")
 
 
 def test_a_container_that_failed_for_good_is_told(cluster: Cluster, tmp_path: Path) -> None:
