@@ -8,14 +8,14 @@ from typing import Any
 
 from bt_core.errors import ERROR_MARK
 from bt_runtime.trainjob.cluster import Cluster
-from bt_runtime.trainjob.faults import Fault
+from bt_runtime.trainjob.faults import Fault, node_number
 from bt_runtime.trainjob.manifest import NODE
 
 #: How many lines of its output stand in the sentence about a pod, and how many are read to find them.
 LAST_LINES, _TAIL = 3, 60
 #: Seconds of the log that are read twice, since our clock and the node's clock differ.
 _OVERLAP_SECONDS = 5
-_ROLE, _INDEX = "jobset.sigs.k8s.io/replicatedjob-name", "batch.kubernetes.io/job-completion-index"
+_ROLE = "jobset.sigs.k8s.io/replicatedjob-name"
 _SENTENCE = re.compile(rf"{ERROR_MARK} \d+: (.+)")
 #: Lines that say nothing: the log of torch's launcher, its banner around a failed process, and a traceback's markers.
 _EMPTY = re.compile(r"[WEI]\d{4} |[=-]+$|[~^]+$")
@@ -72,8 +72,7 @@ def last_words(lines: Iterable[str]) -> str:
 def _first_node(pods: Sequence[Mapping[str, Any]]) -> str | None:
     """The newest pod of node 0 that has begun to write; JobSet and Kubernetes number the nodes by labels."""
     for pod in reversed(pods):
-        labels = pod["metadata"].get("labels", {})
-        is_first = labels.get(_ROLE) == NODE and labels.get(_INDEX) == "0"
+        is_first = pod["metadata"].get("labels", {}).get(_ROLE) == NODE and node_number(pod) == "0"
         if is_first and pod["status"].get("phase") != "Pending":
             return str(pod["metadata"]["name"])
     return None

@@ -12,7 +12,7 @@ from bt_core.errors import BtError, ConfigError, TrainingError
 from bt_core.models import BaseModel
 from bt_runtime.trainjob import TrainJobs
 from bt_runtime.trainjob.manifest import manifest
-from tests.runtime.kubernetes_api import Cluster, client, refusal, serve
+from tests.runtime.kubernetes_api import DISRUPTED, Cluster, client, refusal, serve
 
 CRASHED = {"exitCode": 1, "reason": "Error"}
 
@@ -30,11 +30,11 @@ def container(restarts: int = 0, **states: Any) -> dict[str, Any]:
     return {"phase": "Running", "containerStatuses": [status]}
 
 
-def fail(cluster: Cluster, share: Path, **settings: Any) -> str:
+def fail(cluster: Cluster, share: Path, nodes: int = 1, **settings: Any) -> str:
     """The sentence with which a run ends; the job is gone afterwards."""
     jobs = TrainJobs(TrainJobConfig(share=str(share), **settings), client(cluster.url), seconds=0.01)
     with pytest.raises(BtError) as raised:
-        jobs.run(str(share), 1)
+        jobs.run(str(share), 1, nodes)
     said = str(raised.value)
     assert "\n" not in said
     assert "HTTP" not in said
@@ -123,11 +123,25 @@ def test_missing_pods_are_told_at_the_second_look(
 
 
 def test_a_disrupted_pod_is_replaced_and_is_no_fault(cluster: Cluster, tmp_path: Path) -> None:
-    disrupted = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
-    cluster.pod_status = container(state={"terminated": CRASHED}) | {"phase": "Failed", "conditions": [disrupted]}
+    cluster.pod_status = container(state={"terminated": CRASHED}) | {"phase": "Failed", "conditions": [DISRUPTED]}
     cluster.ends = True
     settings = TrainJobConfig(share=str(tmp_path))
     assert TrainJobs(settings, client(cluster.url), seconds=0.01).run(str(tmp_path), 1).endswith("ended as Complete")
+
+
+def test_a_node_that_fails_since_another_was_lost_says_so(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lost node's pod is replaced, but torch's collective operations end with an error in all others."""
+    cluster.lost, cluster.log = {1}, ["RuntimeError: Connection closed by peer"]
+
+    def fail_alone(seconds: float) -> None:
+        cluster.lost, cluster.pod_status = set(), container(state={"terminated": CRASHED})
+
+    monkeypatch.setattr("time.sleep", fail_alone)
+    said = fail(cluster, tmp_path, nodes=2)
+    assert "pod-0 has ended, with exit code 1, after the pod pod-1 of the same training was deleted, evicted" in said
+    assert said.endswith(": start the run again; with a shared folder it goes on from the last checkpoint.")
 
 
 def test_a_deleted_job_is_told(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
