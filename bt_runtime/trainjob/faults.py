@@ -73,7 +73,7 @@ def find_wait(pod: Mapping[str, Any]) -> str:
             return f"the pod {name} finds no node ({condition.get('message') or condition.get('reason')})"
     waiting = [state["waiting"] for state in _states(pod, "state") if "waiting" in state]
     why = next((state.get("message") or state.get("reason") for state in waiting), None)
-    return f"the pod {name} is pending ({why or 'no reason is known'})"
+    return f"the pod {name} is pending ({why or 'its node has not begun with it yet'})"
 
 
 def _of_container(pod: str, status: Mapping[str, Any]) -> Fault | None:

@@ -105,6 +105,12 @@ def test_a_pending_pod_is_told_and_then_given_up(
     assert capsys.readouterr().out.count(f"waits: the pod pod-0 finds no node ({message})") == 1
 
 
+def test_a_pod_that_its_node_has_not_begun_is_told(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.pod_status = {"phase": "Pending"}
+    said = fail(cluster, tmp_path, pending_seconds=0)
+    assert said.endswith("the pod pod-0 is pending (its node has not begun with it yet).")
+
+
 def test_a_job_without_pods_is_given_up_unless_it_waits_in_a_queue(cluster: Cluster, tmp_path: Path) -> None:
     cluster.pod_status = {}
     assert "no pod was created" in fail(cluster, tmp_path, pending_seconds=0)
