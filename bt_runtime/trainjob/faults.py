@@ -18,6 +18,7 @@ _IMAGE = {
 }
 _START = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PostStartHookError"}
 _OUT_OF_MEMORY = "OOMKilled"
+_INDEX = "batch.kubernetes.io/job-completion-index"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,16 @@ def find_fault(pod: Mapping[str, Any]) -> Fault | None:
     return None
 
 
+def node_number(pod: Mapping[str, Any]) -> str:
+    """The number of the node that this pod is, which its replacement has too."""
+    return str(pod["metadata"].get("labels", {}).get(_INDEX, ""))
+
+
+def is_lost(pod: Mapping[str, Any]) -> bool:
+    """Whether the pod was deleted, evicted or preempted, so that its work goes to a new pod."""
+    return "deletionTimestamp" in pod["metadata"] or _is_disrupted(pod["status"])
+
+
 def find_wait(pod: Mapping[str, Any]) -> str:
     """What a pod that has not started waits for; empty where it has started."""
     status = pod["status"]
@@ -62,7 +73,7 @@ def find_wait(pod: Mapping[str, Any]) -> str:
             return f"the pod {name} finds no node ({condition.get('message') or condition.get('reason')})"
     waiting = [state["waiting"] for state in _states(pod, "state") if "waiting" in state]
     why = next((state.get("message") or state.get("reason") for state in waiting), None)
-    return f"the pod {name} is pending ({why or 'no reason is known'})"
+    return f"the pod {name} is pending ({why or 'its node has not begun with it yet'})"
 
 
 def _of_container(pod: str, status: Mapping[str, Any]) -> Fault | None:
@@ -92,9 +103,9 @@ def _ended(pod: str, name: str, ended: Mapping[str, Any], how: str, is_previous:
 
 
 def _containers(pod: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The state of each container; of a pod that was evicted or preempted, whose work goes to a new pod, none."""
+    """The state of each container; of a lost pod none."""
     status = pod["status"]
-    if not _is_disrupted(status) and "deletionTimestamp" not in pod["metadata"]:
+    if not is_lost(pod):
         yield from status.get("initContainerStatuses", [])
         yield from status.get("containerStatuses", [])
 

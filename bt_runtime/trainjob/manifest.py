@@ -17,7 +17,8 @@ NODE = "node"
 PASSED_ON = ("AWS_ENDPOINT_URL", "AWS_REGION")
 #: Variables that name folders of the model cache.
 CACHES = ("BT_CACHE", "HF_HOME")
-_MANAGER = "bettertogether-kfp"
+#: Who patches the runtime; Trainer wants a subdomain and a path (`pkg/runtime/framework/plugins/jobset/jobset.go`).
+_MANAGER = "bettertogether-kfp/trainjob"
 
 
 def manifest(name: str, kind: str, command: Sequence[str], nodes: int, settings: TrainJobConfig) -> dict[str, Any]:

@@ -8,17 +8,17 @@ from typing import Any
 
 from bt_core.errors import ERROR_MARK
 from bt_runtime.trainjob.cluster import Cluster
-from bt_runtime.trainjob.faults import Fault
+from bt_runtime.trainjob.faults import Fault, node_number
 from bt_runtime.trainjob.manifest import NODE
 
 #: How many lines of its output stand in the sentence about a pod, and how many are read to find them.
 LAST_LINES, _TAIL = 3, 60
 #: Seconds of the log that are read twice, since our clock and the node's clock differ.
 _OVERLAP_SECONDS = 5
-_ROLE, _INDEX = "jobset.sigs.k8s.io/replicatedjob-name", "batch.kubernetes.io/job-completion-index"
+_ROLE = "jobset.sigs.k8s.io/replicatedjob-name"
 _SENTENCE = re.compile(rf"{ERROR_MARK} \d+: (.+)")
-#: Lines of torch's launcher: its own log, and the banner around a failed process.
-_LAUNCHER = re.compile(r"[WEI]\d{4} |[=-]+$")
+#: Lines that say nothing: the log of torch's launcher, its banner around a failed process, and a traceback's markers.
+_EMPTY = re.compile(r"[WEI]\d{4} |[=-]+$|[~^]+$")
 
 
 class PodLog:
@@ -60,20 +60,19 @@ class PodLog:
 
 
 def last_words(lines: Iterable[str]) -> str:
-    """The error's own sentence in these lines, or the last of them, as the end of a sentence."""
+    """The error's own sentence in these lines, or the last of them, as the end of a sentence without its full stop."""
     kept = [line.rpartition("\r")[2].strip() for line in lines]
     sentences = [found[1] for line in kept if (found := _SENTENCE.search(line))]
     if sentences:
-        return f": {sentences[0]}"
-    last = [line for line in kept if line and not _LAUNCHER.match(line)][-LAST_LINES:]
-    return f"; its output ended with: {' | '.join(last)}" if last else ""
+        return f": {sentences[0].rstrip('.')}"
+    last = [line for line in kept if line and not _EMPTY.match(line)][-LAST_LINES:]
+    return f"; its output ended with: {' | '.join(last).rstrip('.')}" if last else ""
 
 
 def _first_node(pods: Sequence[Mapping[str, Any]]) -> str | None:
     """The newest pod of node 0 that has begun to write; JobSet and Kubernetes number the nodes by labels."""
     for pod in reversed(pods):
-        labels = pod["metadata"].get("labels", {})
-        is_first = labels.get(_ROLE) == NODE and labels.get(_INDEX) == "0"
+        is_first = pod["metadata"].get("labels", {}).get(_ROLE) == NODE and node_number(pod) == "0"
         if is_first and pod["status"].get("phase") != "Pending":
             return str(pod["metadata"]["name"])
     return None

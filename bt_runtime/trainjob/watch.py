@@ -7,7 +7,7 @@ from typing import Any
 from bt_core.config import TrainJobConfig
 from bt_core.errors import TrainingError
 from bt_runtime.trainjob.cluster import Cluster
-from bt_runtime.trainjob.faults import find_fault, find_wait
+from bt_runtime.trainjob.faults import Fault, find_fault, find_wait, is_lost, node_number
 from bt_runtime.trainjob.pod_log import PodLog, last_words
 
 COMPLETE, FAILED, SUSPENDED = "Complete", "Failed", "Suspended"
@@ -32,6 +32,7 @@ class Watch:
         self.log = PodLog(cluster)
         self._waiting: dict[str, float] = {}
         self._told = ""
+        self._lost_beside: dict[str, str] = {}
 
     def wait(self) -> str:
         """Show the job's log until it ends; returns how it ended, as the beginning of a sentence.
@@ -63,21 +64,40 @@ class Watch:
         )
 
     def _check(self, pods: Sequence[Mapping[str, Any]]) -> None:
+        self._note_losses(pods)
         for pod in pods:
             fault = find_fault(pod)
             if fault is not None:
-                advice = f": {fault.advice}" if fault.advice else ""
-                said = self.log.last_words(fault)
-                raise PodFault(f"The TrainJob {self.name} was stopped: {fault.sentence}{said}{advice}.")
+                raise PodFault(f"The TrainJob {self.name} was stopped: {fault.sentence}{self._reason(fault)}.")
+
+    def _note_losses(self, pods: Sequence[Mapping[str, Any]]) -> None:
+        """Remember for each pod that runs which other node's pod was lost beside it: it cannot go on alone."""
+        for lost in filter(is_lost, pods):
+            for pod in pods:
+                if not is_lost(pod) and node_number(pod) != node_number(lost):
+                    self._lost_beside[pod["metadata"]["name"]] = lost["metadata"]["name"]
+
+    def _reason(self, fault: Fault) -> str:
+        """Why the pod failed and what to do, as the end of a sentence."""
+        lost = self._lost_beside.get(fault.pod)
+        if lost and not fault.advice:
+            return (
+                f", after the pod {lost} of the same training was deleted, evicted or preempted: start the run again;"
+                " with a shared folder it goes on from the last checkpoint"
+            )
+        return f"{self.log.last_words(fault)}{f': {fault.advice}' if fault.advice else ''}"
 
     def _check_waits(self, pods: Sequence[Mapping[str, Any]]) -> None:
-        """Say at once what is waited for, and give up after a while."""
+        """Say what is waited for, and give up after a while.
+
+        Every new job has no pods for a moment, so their absence is only said at the second look.
+        """
         waits = {pod["metadata"]["name"]: wait for pod in pods if (wait := find_wait(pod))}
         if not pods:
             waits = {"": "no pod was created (`kubectl describe jobset` says why)"}
+        told = "; ".join(wait for pod, wait in waits.items() if pod or pod in self._waiting)
         now = time.monotonic()
         self._waiting = {pod: self._waiting.get(pod, now) for pod in waits}
-        told = "; ".join(waits.values())
         if told and told != self._told:
             print(f"The TrainJob {self.name} waits: {told}", flush=True)
         self._told = told

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 GROUP = "/apis/trainer.kubeflow.org/v1alpha1"
 WHEN = "2026-01-01T00:00:00Z"
 CONTAINER = {"name": "node", "image": "pytorch"}
+DISRUPTED = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
 RUNTIME = {
     "apiVersion": "trainer.kubeflow.org/v1alpha1",
     "kind": "ClusterTrainingRuntime",
@@ -63,6 +64,7 @@ class Cluster:
         refuses: the answer to a creation, if it is to fail.
         hiccups: how many questions after a job's creation fail, as while the API server is begun again.
         pod_status: of every pod, where no command is run.
+        lost: the numbers of the nodes whose pod was evicted.
         jobs, looked_at, deleted: jobs by name, and the names that were read and deleted.
         log, previous: lines of the log of node 0, and of its container before a restart.
     """
@@ -74,6 +76,7 @@ class Cluster:
     refuses: tuple[int, dict[str, Any]] | None = None
     hiccups: int = 0
     pod_status: dict[str, Any] = field(default_factory=lambda: {"phase": "Succeeded"})
+    lost: set[int] = field(default_factory=set)
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     dry_runs: list[dict[str, Any]] = field(default_factory=list)
     looked_at: list[str] = field(default_factory=list)
@@ -88,6 +91,8 @@ class Cluster:
         job["metadata"] |= {"namespace": "team", "creationTimestamp": WHEN}
         if not self.keeps_patches:
             job["spec"].pop("runtimePatches", None)
+        if any("/" not in patch["manager"] for patch in job["spec"].get("runtimePatches", [])):
+            return refusal(403, "Forbidden", "spec.runtimePatches.manager: must be a domain-prefixed path")
         if dry_run:
             self.dry_runs.append(job)
             return 201, job
@@ -130,7 +135,8 @@ class Cluster:
                 "batch.kubernetes.io/job-completion-index": str(number),
             }
             metadata = {"name": f"pod-{number}", "labels": labels, "creationTimestamp": WHEN}
-            items.append({"metadata": metadata, "spec": {"containers": [CONTAINER]}, "status": self.pod_status})
+            status = self.pod_status | ({"conditions": [DISRUPTED]} if number in self.lost else {})
+            items.append({"metadata": metadata, "spec": {"containers": [CONTAINER]}, "status": status})
         return 200, {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items}
 
     def pod_log(self, options: dict[str, str]) -> tuple[int, Any]:

@@ -12,7 +12,7 @@ from bt_core.errors import BtError, ConfigError, TrainingError
 from bt_core.models import BaseModel
 from bt_runtime.trainjob import TrainJobs
 from bt_runtime.trainjob.manifest import manifest
-from tests.runtime.kubernetes_api import Cluster, client, refusal, serve
+from tests.runtime.kubernetes_api import DISRUPTED, Cluster, client, refusal, serve
 
 CRASHED = {"exitCode": 1, "reason": "Error"}
 
@@ -30,11 +30,11 @@ def container(restarts: int = 0, **states: Any) -> dict[str, Any]:
     return {"phase": "Running", "containerStatuses": [status]}
 
 
-def fail(cluster: Cluster, share: Path, **settings: Any) -> str:
+def fail(cluster: Cluster, share: Path, nodes: int = 1, **settings: Any) -> str:
     """The sentence with which a run ends; the job is gone afterwards."""
     jobs = TrainJobs(TrainJobConfig(share=str(share), **settings), client(cluster.url), seconds=0.01)
     with pytest.raises(BtError) as raised:
-        jobs.run(str(share), 1)
+        jobs.run(str(share), 1, nodes)
     said = str(raised.value)
     assert "\n" not in said
     assert "HTTP" not in said
@@ -47,8 +47,8 @@ def fail(cluster: Cluster, share: Path, **settings: Any) -> str:
 )
 def test_a_restart_is_told_with_the_last_lines(state: dict[str, Any], cluster: Cluster, tmp_path: Path) -> None:
     cluster.pod_status = container(1, state=state, lastState={"terminated": CRASHED})
-    banner = ["E1127 10:00:00.1 launcher] failed", "=" * 60, ""]
-    cluster.previous = ["first", "Traceback (most recent call last):", "  File x", "OSError: no disk", *banner]
+    traceback = ["Traceback (most recent call last):", "  File x", "  ~~~^^^", "OSError: no disk."]
+    cluster.previous = ["first", *traceback, "E1127 10:00:00.1 launcher] failed", "=" * 60, ""]
     said = fail(cluster, tmp_path)
     assert "the container node of the pod pod-0 has ended and was begun again, with exit code 1" in said
     assert said.endswith("its output ended with: Traceback (most recent call last): | File x | OSError: no disk.")
@@ -58,7 +58,7 @@ def test_a_restart_is_told_with_the_last_lines(state: dict[str, Any], cluster: C
 def test_a_worker_that_cannot_write_its_failure_is_told(cluster: Cluster, tmp_path: Path) -> None:
     cluster.pod_status = container(2, state={"running": {}}, lastState={"terminated": CRASHED})
     cluster.previous = ["bt-error 1: /mnt/bt cannot be written by the user 1001.", "E1127 and more of the launcher"]
-    assert "with exit code 1: /mnt/bt cannot be written by the user 1001." in fail(cluster, tmp_path)
+    assert fail(cluster, tmp_path).endswith("with exit code 1: /mnt/bt cannot be written by the user 1001.")
 
 
 def test_a_container_that_failed_for_good_is_told(cluster: Cluster, tmp_path: Path) -> None:
@@ -105,17 +105,49 @@ def test_a_pending_pod_is_told_and_then_given_up(
     assert capsys.readouterr().out.count(f"waits: the pod pod-0 finds no node ({message})") == 1
 
 
+def test_a_pod_that_its_node_has_not_begun_is_told(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.pod_status = {"phase": "Pending"}
+    said = fail(cluster, tmp_path, pending_seconds=0)
+    assert said.endswith("the pod pod-0 is pending (its node has not begun with it yet).")
+
+
 def test_a_job_without_pods_is_given_up_unless_it_waits_in_a_queue(cluster: Cluster, tmp_path: Path) -> None:
     cluster.pod_status = {}
     assert "no pod was created" in fail(cluster, tmp_path, pending_seconds=0)
 
 
+@pytest.mark.parametrize("looks", [1, 2])
+def test_missing_pods_are_told_at_the_second_look(
+    looks: int, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A job that was created a moment ago has none yet."""
+    cluster.pod_status = {}
+    steps = iter([*[lambda: None] * (looks - 1), cluster.jobs.clear])
+    monkeypatch.setattr("time.sleep", lambda seconds: next(steps)())
+    fail(cluster, tmp_path)
+    assert capsys.readouterr().out.count("waits: no pod was created") == looks - 1
+
+
 def test_a_disrupted_pod_is_replaced_and_is_no_fault(cluster: Cluster, tmp_path: Path) -> None:
-    disrupted = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
-    cluster.pod_status = container(state={"terminated": CRASHED}) | {"phase": "Failed", "conditions": [disrupted]}
+    cluster.pod_status = container(state={"terminated": CRASHED}) | {"phase": "Failed", "conditions": [DISRUPTED]}
     cluster.ends = True
     settings = TrainJobConfig(share=str(tmp_path))
     assert TrainJobs(settings, client(cluster.url), seconds=0.01).run(str(tmp_path), 1).endswith("ended as Complete")
+
+
+def test_a_node_that_fails_since_another_was_lost_says_so(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lost node's pod is replaced, but torch's collective operations end with an error in all others."""
+    cluster.lost, cluster.log = {1}, ["RuntimeError: Connection closed by peer"]
+
+    def fail_alone(seconds: float) -> None:
+        cluster.lost, cluster.pod_status = set(), container(state={"terminated": CRASHED})
+
+    monkeypatch.setattr("time.sleep", fail_alone)
+    said = fail(cluster, tmp_path, nodes=2)
+    assert "pod-0 has ended, with exit code 1, after the pod pod-1 of the same training was deleted, evicted" in said
+    assert said.endswith(": start the run again; with a shared folder it goes on from the last checkpoint.")
 
 
 def test_a_deleted_job_is_told(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
