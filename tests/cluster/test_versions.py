@@ -50,8 +50,9 @@ def test_a_lost_part_for_kubernetes_is_named(
     (warning,) = [line for line in ended.err.splitlines() if line.startswith("warning: ")]
     assert ended.status == 0
     assert warning.startswith(
-        f"warning: Kubeflow Pipelines {version[:4]} does not know activeDeadlineSeconds, resourceTtlOnCompletion and"
-        " because of it silently ignores the file's whole part for Kubernetes: "
+        f"warning: Kubeflow Pipelines {version[:4]} does not know activeDeadlineSeconds, resourceTtlOnCompletion,"
+        " resourceTtlOnFailure, resourceTtlOnSuccess and because of it silently ignores the file's whole part for"
+        " Kubernetes: "
     )
     assert "pvcMount, " in warning
     assert "secretAsEnv of every task" in warning
