@@ -95,7 +95,7 @@ def test_the_record_is_found_where_kubeflow_nests_the_gate(
         return str(store.create_run(experiment, tags={"mlflow.parentRunId": parent}).info.run_id)
 
     monkeypatch.setenv("MLFLOW_RUN_ID", below(below(root)))
-    stop_early(toy.config("none"), "No row is new.")
+    stop_early("No row is new.")
     monkeypatch.setenv("MLFLOW_RUN_ID", below(root))
     assert end(task, "RUNNING", "").params["outcome"] == "stopped"
     assert store.get_run(root).data.tags["retrain"] == "stopped"
