@@ -1,4 +1,4 @@
-"""Profiles: all mistakes at once, no secrets, and pods with the settings of the file."""
+"""Profiles: pods with the settings of the file, and no secrets in what is compiled."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from bt_core.errors import ConfigError
 from bt_pipelines.better_together import Options
 from bt_pipelines.compile import compile_retrain, compile_strategy, compile_sweep
 from bt_pipelines.pods.pod_settings import PodSettings
@@ -17,17 +16,13 @@ from bt_pipelines.pods.profile import COMPONENTS, Profile, component_defaults, c
 from bt_runtime.images import DEFAULT_IMAGE
 from tests.cli.conftest import Bt
 from tests.cli.conftest import bt as bt
+from tests.cluster.test_profile_mistakes import profile_of
 
 PROFILES = Path(__file__).parents[2] / "docs" / "profiles"
 STRATEGY = ("p", "w")
 #: Folders of the components that load the model, among those of the strategy.
 MODEL_STAGES = {"bootstrap-traces", "bootstrap-traces-2", "prompt-search", "lora-finetune", "evaluate"}
 LIGHT_STAGES = {"prepare-data"}
-
-
-def _profile(folder: Path, text: str) -> Profile:
-    (folder / "profile.yaml").write_text(text)
-    return read_profile(folder / "profile.yaml")
 
 
 class Compiled:
@@ -67,7 +62,7 @@ def gpu(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
 def newest(tmp_path: Path) -> Profile:
     """The same profile with all that only the newest Kubeflow knows."""
     text = (PROFILES / "gpu.yaml").read_text(encoding="utf-8")
-    return _profile(tmp_path, f"{text}\nttl: 7d\ntimeout: 1d\nrun_as_non_root: true\n")
+    return profile_of(tmp_path, f"{text}\nttl: 7d\ntimeout: 1d\nrun_as_non_root: true\n")
 
 
 def test_model_stages_get_the_accelerator_and_the_others_do_not(gpu: Compiled) -> None:
@@ -202,14 +197,14 @@ def test_without_a_profile_pods_ask_for_nothing(tmp_path: Path) -> None:
     assert {one["image"] for one in compiled.containers.values()} == {DEFAULT_IMAGE}
 
 
-def test_options_win_over_the_profile(tmp_path: Path) -> None:
+def test_options_win_over_theprofile_of(tmp_path: Path) -> None:
     text = """
         image: profile:1
         tracking_uri: http://profile
         model_stages: {accelerator: {type: amd.com/gpu, count: 4}}
         component_defaults: false
     """
-    options = Options("option:2", "http://option", 2, True, profile=_profile(tmp_path, text))
+    options = Options("option:2", "http://option", 2, True, profile=profile_of(tmp_path, text))
     compiled = Compiled.of(tmp_path, options)
     container = compiled.containers["evaluate"]
     assert container["image"] == "option:2"
@@ -227,14 +222,14 @@ def test_the_four_places_are_merged_name_by_name(tmp_path: Path) -> None:
         model_stages: {labels: {b: y}, accelerator: {}, memory: {limit: 3Gi}}
         stages: {evaluate: {labels: {c: z}, env: {TWO: "2"}, accelerator: null, timeout: 2m}}
     """
-    settings = _profile(tmp_path, text).pod_settings("evaluate", loads_model=True)
+    settings = profile_of(tmp_path, text).pod_settings("evaluate", loads_model=True)
     assert settings.labels == {"a": "x", "b": "y", "c": "z"}
     assert settings.env == {"ONE": "1", "TWO": "2"}
     assert (settings.timeout, settings.accelerator) == (120, None)
     assert settings.memory is not None
     assert (settings.memory.request, settings.memory.limit) == (None, "3Gi")
-    assert _profile(tmp_path, text).pod_settings("prompt_search", loads_model=True).accelerator is not None
-    assert _profile(tmp_path, text).pod_settings("prompt_search", loads_model=False).labels == {"a": "x", "b": "x"}
+    assert profile_of(tmp_path, text).pod_settings("prompt_search", loads_model=True).accelerator is not None
+    assert profile_of(tmp_path, text).pod_settings("prompt_search", loads_model=False).labels == {"a": "x", "b": "x"}
 
 
 @pytest.mark.parametrize("component", component_names())
@@ -244,124 +239,6 @@ def test_every_component_says_what_it_needs(component: str) -> None:
     assert needs != PodSettings()
     assert needs.cpu is not None
     assert needs.memory is not None
-
-
-@pytest.mark.parametrize(
-    ("stage", "sentence"),
-    [
-        ("{memory: {limit: 4000000K}}", "memory.limit` must be bytes with a unit"),
-        ("{tolerations: [{key: gpu, operator: Exists, effect: NoSchedule, seconds: 60}]}", "need `effect: NoExecute`"),
-        ("{tolerations: [{key: a gpu, operator: Exists}]}", "`every_stage.tolerations.0.key` must be at most 63"),
-        ("{tolerations: [{key: gpu, value: a gpu}]}", "`every_stage.tolerations.0.value` must be a label"),
-        ("{labels: {a team: nlp}}", "must be at most 63 letters"),
-        ("{labels: {Example.com/team: nlp}}", "after a domain and `/` or without one"),
-        (f"{{annotations: {{{'a' * 64}: x}}}}", "must be at most 63 letters"),
-        ("{node_selector: {a/b/c: x}}", "must be at most 63 letters"),
-        ("{accelerator: {type: NVIDIA GPU}}", "`every_stage.accelerator.type` must be at most 63"),
-        ("{env: {A-B: x}}", "must be the name of an environment variable"),
-        ("{retries: {count: 1, factor: 1.5}}", "`every_stage.retries.factor` is 1.5, but"),
-        ("{retries: {count: 1, factor: 0}}", "`every_stage.retries.factor` is 0, but"),
-        ("{retries: {count: 1, longest: 1h}}", "`every_stage.retries.longest` is no setting"),
-        ("{retries: {count: 20}}", "`every_stage.retries` would wait 364 days in all, and at most 7 are possible"),
-    ],
-)
-def test_what_the_cluster_would_refuse_in_the_pod_is_refused_here(stage: str, sentence: str, tmp_path: Path) -> None:
-    (tmp_path / "profile.yaml").write_text(f"every_stage: {stage}\n")
-    with pytest.raises(ConfigError) as caught:
-        read_profile(tmp_path / "profile.yaml")
-    assert sentence in str(caught.value)
-    assert str(caught.value).startswith("1 mistake in the profile ")
-
-
-@pytest.mark.parametrize("claim", ["models.v1", "m" * 64, "-models", "Models"])
-def test_a_claim_is_named_so_that_its_volume_can_be(claim: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"`model_cache.claim` must be at most 63 of a-z, 0-9 and `-`, without dots"):
-        _profile(tmp_path, f"model_cache: {{claim: {claim}}}")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "image_pull_secrets: [a..b]",
-        f"secrets: [{{name: {'s' * 254}, env: {{X: key}}}}]",
-        "secrets: [{name: a, env: {X: a key}}]",
-        "config_maps: [{name: a_b, env: {X: key}}]",
-        "config_maps: [{name: a, env: {X: ..}}]",
-        "model_cache: {claim: models, sub_path: /models}",
-        "model_cache: {claim: models, sub_path: a/../b}",
-    ],
-)
-def test_names_in_the_cluster_are_ones_that_it_takes(text: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^1 mistake in the profile .* must be "):
-        _profile(tmp_path, text)
-
-
-def test_what_the_cluster_takes_is_taken(tmp_path: Path) -> None:
-    text = f"""
-        image_pull_secrets: [registry.login-1]
-        model_cache: {{claim: {"m" * 63}, sub_path: a..b/c}}
-        secrets: [{{name: a.b, env: {{_X1: tls.crt}}}}]
-        every_stage:
-          labels: {{example.com/team: nlp_2, "{"k" * 63}": ""}}
-          annotations: {{example.com/note: any text at all}}
-          node_selector: {{topology.kubernetes.io/zone: eu-1a}}
-          tolerations: [{{operator: Exists}}]
-          retries: {{count: 4, backoff: 1h, factor: 2}}
-    """
-    profile = _profile(tmp_path, text)
-    assert profile.model_cache is not None
-    assert profile.every_stage.retries is not None
-
-
-def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
-    text = """
-        imag: x
-        tracking_uri: https://me:hunter2@mlflow.example.com
-        ttl: soon
-        model_cache: {claim: Models, path: models}
-        every_stage:
-          env: {HF_TOKEN: hunter2, KFP_RUN_ID: x, SOME_URL: "http://me:hunter2@host"}
-          cpu: {request: two}
-          memory: {limit: 4 GB}
-          node_selector: {gpu: true}
-          tolerations: [{operator: Exists, value: x}, {value: y}]
-          timeout: 0
-          retries: {count: 50}
-        secrets: [{name: a, env: {}}]
-        stages: {lora: {}}
-    """
-    with pytest.raises(ConfigError) as caught:
-        _profile(tmp_path, text)
-    sentence = str(caught.value)
-    assert sentence.startswith("15 mistakes in the profile ")
-    wrong = ("`imag` is no setting", "`tracking_uri` holds a user", "`ttl` must be", "`model_cache.claim` must be",
-             "`model_cache.path` must be", "`every_stage.env` may not set KFP_RUN_ID", "HF_TOKEN, SOME_URL, a secret",
-             "`every_stage.cpu.request` must be cores", "`every_stage.memory.limit` must be bytes",
-             "`every_stage.node_selector.gpu` is True", "`every_stage.tolerations.0` has a value",
-             "`every_stage.tolerations.1` has no key", "`every_stage.timeout` must be a time above zero",
-             "`every_stage.retries.count` is 50", "`secrets.0.env` is {}", "`stages` has lora, but")  # fmt: skip
-    assert [part for part in wrong if part not in sentence] == []
-    assert "hunter2" not in sentence
-
-
-def test_a_variable_has_one_source(tmp_path: Path) -> None:
-    text = "secrets: [{name: a, env: {X: k, BT_CACHE: k}}]\nconfig_maps: [{name: b, env: {X: k}}]"
-    with pytest.raises(ConfigError, match="BT_CACHE, X would be set twice: keep one of the places"):
-        _profile(tmp_path, text)
-
-
-@pytest.mark.parametrize(
-    "variable", ["AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "MLFLOW_TRACKING_PASSWORD", "BT_WEBHOOK_URL"]
-)
-def test_a_secret_is_refused_as_environment(variable: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=f"may not hold {variable}") as caught:
-        _profile(tmp_path, f"stages: {{evaluate: {{env: {{{variable}: hunter2}}}}}}")
-    assert "hunter2" not in str(caught.value)
-
-
-def test_a_variable_that_only_sounds_like_a_secret_is_accepted(tmp_path: Path) -> None:
-    plain = {"TOKENIZERS_PARALLELISM": "false", "MAX_TOKENS": "64", "SOME_URL": "http://host/a@b"}
-    assert _profile(tmp_path, f"every_stage: {{env: {plain}}}").every_stage.env == plain
 
 
 def test_no_secret_of_this_machine_is_in_a_compiled_file(

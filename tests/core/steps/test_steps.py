@@ -1,4 +1,4 @@
-"""The rules of the stages: candidates, ties, skipping, calibration, attempts, selection, the sealed evaluation."""
+"""The rules of the stages: candidates, ties, skipping, calibration, attempts, the sealed evaluation."""
 
 import json
 import re
@@ -15,13 +15,11 @@ from bt_core.errors import DataError, ProgramError, TaskError
 from bt_core.formats.run_result import RunResult
 from bt_core.lm.runner import Runner
 from bt_core.lm.states import vanilla_states
-from bt_core.program import Field, LineageStep, Program, program_sha256, read_program, write_program
-from bt_core.records import Call, StageReport, Trace, read_jsonl, write_traces
-from bt_core.steps.handover import best_program
+from bt_core.program import Field, Program, program_sha256, read_program, write_program
+from bt_core.records import Call, Trace, read_jsonl, write_traces
 from bt_core.steps.optimise.prompt_search import candidates
 from bt_core.steps.predict import predict
 from bt_core.steps.register import summarise
-from bt_core.steps.select import Selection
 from bt_core.task import load_task
 from tests.core import toy
 from tests.core.conftest import Recorder
@@ -186,75 +184,6 @@ def test_traces_of_a_single_answer_are_warned_about(tmp_path: Path, tiny_folder:
     flow = Flow.start(tmp_path, tiny_folder, TOY, recorder)
     flow.bootstrap()
     assert any("fine-tuning on them would collapse onto it" in warning for warning in flow.last.warnings)
-
-
-def _scored(folder: Path, name: str, before: float, after: float) -> None:
-    program = read_program(folder / "vanilla")
-    step = LineageStep("p", name, 0, {}, program_sha256(folder / "vanilla"), before, after)
-    write_program(replace(program, lineage=(step,)), folder / name)
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "mode", "kept"),
-    [
-        (0.5, 0.6, "best", "challenger"),
-        (0.5, 0.5, "best", "vanilla"),
-        (0.5, 0.4, "best", "vanilla"),
-        (0.5, 0.4, "last", "challenger"),
-    ],
-)
-def test_select_keeps_the_better_and_the_earlier_on_ties(
-    before: float, after: float, mode: str, kept: str, tmp_path: Path, tiny_folder: Path
-) -> None:
-    flow = Flow.start(tmp_path, tiny_folder, TOY, select=mode)
-    _scored(tmp_path, "challenger", before, after)
-    before_it, made = _bytes(tmp_path / "vanilla"), _bytes(tmp_path / "challenger")
-    selection = flow.select("vanilla", "challenger")
-    assert selection == Selection(tmp_path / kept, before, after, kept == "challenger")
-    beside = {f"best/{name}": content for name, content in before_it.items()} if kept == "vanilla" else {}
-    assert _bytes(tmp_path / "challenger") == made | beside | {"reports.jsonl": b""}
-    report = selection.told(StageReport("1.p", "p", metrics={"val/score": after}, note="Words."))
-    score = after if kept == "challenger" else before
-    assert report.metrics == {"val/score": after, "select/best": score, "select/new": float(kept == "challenger")}
-    told = f"Best so far is {'this step' if kept == 'challenger' else 'the earlier'}"
-    assert report.note.startswith(f"Words.\n\n{told}")
-    assert report.note.endswith(f" program: {after:.3f} against {before:.3f} on validation.")
-
-
-def _bytes(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def test_the_best_program_passes_through_steps_that_are_worse(tmp_path: Path, tiny_folder: Path) -> None:
-    flow = Flow.start(tmp_path, tiny_folder, TOY)
-    _scored(tmp_path, "good", 0.5, 0.7)
-    best = _bytes(tmp_path / "good")
-    flow.select("vanilla", "good")
-    _scored(tmp_path, "worse", 0.7, 0.4)
-    _scored(tmp_path, "equal", 0.4, 0.7)
-    flow.select("good", "worse")
-    selection = flow.select("worse", "equal")
-    assert (selection.incumbent, selection.challenger, selection.is_new) == (0.7, 0.7, False)
-    for name in ("worse", "equal"):
-        assert best_program(tmp_path / name) == tmp_path / name / "best"
-        assert _bytes(tmp_path / name / "best") == best, "without what lay beside it"
-    _scored(tmp_path, "better", 0.7, 0.8)
-    assert flow.select("equal", "better").is_new
-    assert best_program(tmp_path / "better") == tmp_path / "better"
-
-
-def test_with_the_setting_last_no_earlier_program_is_kept(tmp_path: Path, tiny_folder: Path) -> None:
-    flow = Flow.start(tmp_path, tiny_folder, TOY, select="last")
-    for program, made, after in (("vanilla", "one", 0.7), ("one", "two", 0.4)):
-        _scored(tmp_path, made, 0.5, after)
-        flow.select(program, made)
-        assert best_program(tmp_path / made) == tmp_path / made
-
-
-def test_select_refuses_a_program_without_a_validation_score(tmp_path: Path, tiny_folder: Path) -> None:
-    flow = Flow.start(tmp_path, tiny_folder, TOY)
-    with pytest.raises(ProgramError, match="no validation score in its lineage"):
-        flow.select("vanilla", "vanilla")
 
 
 def test_evaluation_pairs_the_programs_and_result_json_repeats_it(

@@ -90,9 +90,9 @@ def folder() -> Iterator[Path]:
 
 @contextmanager
 def _stranger() -> Iterator[None]:
-    """Be another user for a while."""
+    """Be another user for a while. A user's own permissions are no stand-in for it: the group's are tested."""
     if os.geteuid():
-        pytest.skip("only root may become another user")
+        pytest.skip("only root may become another user")  # as in CI, and nobody else can try it
     os.seteuid(NOBODY)
     try:
         yield
