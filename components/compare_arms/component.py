@@ -7,8 +7,8 @@ from kfp import dsl
 from bt_runtime.images import IMAGE
 
 
-# Kubeflow's SDK knows several outputs from such an annotation alone. The pod evaluates it too, and has only the function's
-# own text there, so that a class above it would not be found. mypy takes a call for no type.
+# Kubeflow's SDK knows several outputs from such an annotation alone. The pod evaluates it too, and has only the text of
+# the function there, so that a class above it would not be found. mypy takes a call for no type.
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def compare_arms(
     seeds: dsl.Input[list[dsl.Dataset]],
