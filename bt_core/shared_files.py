@@ -8,9 +8,13 @@ their owner alone (0600), and so does Python for temporary folders. `share` make
 import os
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from bt_core.errors import WorldError
+
+#: Rights in an exchange folder on a shared volume: what is made in a folder belongs to the folder's group.
+_SHARED_FOLDER, _SHARED_FILE = 0o2775, 0o664
 
 
 def cache_dir() -> Path:
@@ -48,6 +52,20 @@ def share(folder: Path) -> None:
         wanted = rights | (allowed if path.is_dir() else allowed & 0o666)
         if wanted != rights:  # not every file system of a cluster lets rights be set
             path.chmod(wanted)
+
+
+def share_with_group(folder: Path) -> None:
+    """Let the group of an exchange folder read and write all that is ours in it, whatever the umask says.
+
+    A training may be handed over from a machine with a umask of its own, and its pods may have different users, but
+    they are all in group 0.
+    """
+    for place, folders, files in os.walk(folder):
+        rights = {place: _SHARED_FOLDER} | {f"{place}/{name}": _SHARED_FILE for name in files}
+        rights |= {f"{place}/{name}": _SHARED_FOLDER for name in folders}
+        for path, mode in rights.items():
+            with suppress(OSError):  # it belongs to another user, who has shared it, or is gone
+                Path(path).chmod(mode)
 
 
 def unreadable(folder: Path, patterns: Sequence[str]) -> Path | None:

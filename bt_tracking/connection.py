@@ -165,7 +165,8 @@ _LIMITS = RequestLimits()
 
 
 def _warn(error: Exception, _: int) -> None:
-    LOGGER.warning("MLflow does not answer (%s); trying again.", _innermost_cause(error))
+    what = "Another task records the same in MLflow" if _is_simultaneous(error) else "MLflow does not answer"
+    LOGGER.warning("%s (%s); trying again.", what, _innermost_cause(error))
 
 
 def _is_transient(error: Exception) -> bool:

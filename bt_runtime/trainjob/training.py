@@ -17,9 +17,9 @@ from bt_core.engine.training.processes import (
     collect_adapter,
     node_command,
     raise_failure,
-    share_with_group,
 )
 from bt_core.errors import ConfigError, TrainingError, warn
+from bt_core.shared_files import share_with_group
 from bt_core.storage import Store, is_remote, under
 from bt_runtime.trainjob.cluster import Cluster, new_client
 from bt_runtime.trainjob.manifest import check_patches, manifest

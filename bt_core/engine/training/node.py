@@ -10,8 +10,9 @@ from pathlib import Path
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as launch
 
-from bt_core.engine.training.processes import FAILURE, launch_arguments, share_with_group
+from bt_core.engine.training.processes import FAILURE, launch_arguments
 from bt_core.errors import TrainingError, one_sentence
+from bt_core.shared_files import share_with_group
 from bt_core.storage import Store, is_remote, under
 
 

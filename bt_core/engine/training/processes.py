@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,9 +22,6 @@ JOB_FILE, RESULT, CHECKPOINTS, FAILURE = "job.json", "result", "checkpoints", "f
 LAUNCHER = "torch.distributed.run"
 WORKER = "bt_core.engine.training.worker"
 NODE = "bt_core.engine.training.node"
-
-#: Rights in an exchange folder on a shared volume: what is made in a folder belongs to the folder's group.
-_SHARED_FOLDER, _SHARED_FILE = 0o2775, 0o664
 
 
 def launch_arguments(exchange: str, processes: int) -> list[str]:
@@ -99,19 +95,6 @@ def raise_failure(exchange: Path) -> None:
         if record["memory"]:
             raise MemoryError
         raise _failure(record["exit_status"], record["sentence"])
-
-
-def share_with_group(folder: Path) -> None:
-    """Let the group of an exchange folder read and write all that is ours in it.
-
-    Pods of one training may have different users, but they are all in group 0.
-    """
-    for place, folders, files in os.walk(folder):
-        rights = {place: _SHARED_FOLDER} | {f"{place}/{name}": _SHARED_FILE for name in files}
-        rights |= {f"{place}/{name}": _SHARED_FOLDER for name in folders}
-        for path, mode in rights.items():
-            with suppress(OSError):  # it belongs to another user, who has shared it, or is gone
-                Path(path).chmod(mode)
 
 
 def _failure(exit_status: int, sentence: str) -> BtError:
