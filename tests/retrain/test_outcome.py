@@ -37,6 +37,7 @@ def test_a_recorded_outcome_counts_whatever_the_state_is(
     bt_tracking.finish_parent({}, tags=record)
     for _ in range(2):
         end(task, state, "")
+    assert len(webhook.received) == 2
     for told in webhook.received:
         assert (told["outcome"], told["reason"]) == (record["retrain"], record["retrain.reason"])
     ((parent,), _) = family(store)
@@ -70,6 +71,7 @@ def test_without_a_recorded_outcome_the_state_decides(
     bt_tracking.record(StageReport("1.p", "p"), {})  # and there the run was killed
     for _ in range(2):
         end(task, state, "")
+    assert len(webhook.received) == 2
     for told in webhook.received:
         assert told["outcome"] == outcome
         assert re.search(rf"^{reason}" if reason == "$" else reason, told["reason"])

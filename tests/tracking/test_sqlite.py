@@ -21,20 +21,18 @@ RetryingClient(TrackingSettings(sys.argv[1])).create_experiment(sys.argv[2])
 """
 
 
+def _ready(program: str, *arguments: str) -> "subprocess.Popen[str]":
+    """A process that has imported what it needs, and waits for a line."""
+    command = [sys.executable, "-c", program, *arguments]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
 def test_processes_that_make_a_store_at_once_share_it(tmp_path: Path) -> None:
     uri, names = local_store(tmp_path / "store"), ["a", "b", "c"]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", MAKE_AN_EXPERIMENT, uri, name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            encoding="utf-8",
-        )
-        for name in names
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+    processes = [_ready(MAKE_AN_EXPERIMENT, uri, name) for name in names]
     for process in processes:
         process.communicate("go\n")
 
@@ -75,18 +73,7 @@ for line in sys.stdin:
 def test_processes_that_log_the_same_parameters_at_once_all_succeed(tmp_path: Path) -> None:
     uri = local_store(tmp_path / "store")
     run = RetryingClient(TrackingSettings(uri)).create_run("0").info.run_id
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", LOG_PARAMETERS, uri, run],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            encoding="utf-8",
-        )
-        for _ in range(4)
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+    processes = [_ready(LOG_PARAMETERS, uri, run) for _ in range(4)]
     for round_ in range(8):
         for process in processes:
             assert process.stdin is not None
