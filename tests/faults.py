@@ -5,9 +5,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Literal
 from urllib.parse import urlsplit
+
+from tests.serving import serving
 
 Fault = Literal["none", "busy", "lost", "cut", "altered"]
 """What happens to a request.
@@ -39,15 +41,8 @@ def proxy_to(upstream: str) -> Iterator[Proxy]:
     proxy = Proxy()
     methods = {f"do_{method}": _Handler.relay for method in ("GET", "HEAD", "PUT", "POST", "DELETE")}
     handler = type("Handler", (_Handler,), methods | {"proxy": proxy, "upstream": urlsplit(upstream).netloc})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        proxy.endpoint = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
-            yield proxy
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(handler) as proxy.endpoint:
+        yield proxy
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+
+from tests.serving import serving
 
 NAME, COMMIT = "acme/tiny", "c0ffee" * 6 + "c0ff"
 
@@ -66,12 +67,5 @@ def hub_server(folder: Path) -> Iterator[Hub]:
     """Serve the files of a folder as the model `NAME`, on a free port of this machine."""
     hub = Hub({path.name: path.read_bytes() for path in folder.iterdir()})
     handler = type("Handler", (_Handler,), {"hub": hub})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        hub.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
-            yield hub
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(handler) as hub.url:
+        yield hub
