@@ -1,6 +1,5 @@
 """A run on this machine: compile the strategy, run the compiled file, collect the results in the run's folder."""
 
-import json
 import os
 import shutil
 import sys
@@ -18,6 +17,7 @@ from bt_core.errors import BtError, TrackingError
 from bt_core.formats.run_result import RunResult
 from bt_core.strategy import Strategy, strategy_slug
 from bt_core.yaml_text import first_document
+from bt_pipelines.workflow_size import task_starts
 from bt_runner.events import LocalRun
 from bt_runner.run import run_locally
 from bt_runner.worker import Worker, start_worker
@@ -120,15 +120,7 @@ def _mark_failed(sentence: str, environment: Mapping[str, str]) -> None:
 def task_count(pipeline: Path) -> int:
     """The number of tasks that a compiled pipeline runs; a task in a loop counts once for each item."""
     first = first_document(pipeline.read_text(encoding="utf-8"))
-
-    def count(task: dict[str, Any]) -> int:
-        times = len(json.loads(task["parameterIterator"]["items"]["raw"])) if "parameterIterator" in task else 1
-        return times * within(first["components"][task["componentRef"]["name"]])
-
-    def within(part: dict[str, Any]) -> int:
-        return sum(map(count, part["dag"]["tasks"].values())) if "dag" in part else 1
-
-    return within(first["root"])
+    return sum(1 for _ in task_starts(first, first["root"]))
 
 
 def collect(done: LocalRun, folder: RunFolder) -> RunResult:
