@@ -37,7 +37,7 @@ def logs(
 
     Examples:
       bt logs nightly
-      bt logs nightly "2.w fine-tune"
+      bt logs nightly "2.w LoRA fine-tuning"
     """
     api = cluster.connect(host, namespace, ca_file, token_file)
     from bt_cluster.follow import Followed
