@@ -38,6 +38,8 @@ class Task:
         labels: further columns, which the metric reads.
         data: returns the rows, or the rows of each split (`train`, `val`, `test`) where the splits are given.
         stratify: a column whose values every split has in the same proportions.
+        group: a column that names the group of a row, such as its document or its user. A group is never divided
+            between splits, and every interval and test counts groups, not rows, as independent (docs/statistics.md).
         adapter: returns the `dspy.Adapter` that renders prompts; None stands for DSPy's default chat format.
         config: settings for this task, which replace the defaults; the user's settings replace these.
         description: one line for `bt tasks`.
@@ -50,9 +52,14 @@ class Task:
     labels: tuple[str, ...] = ()
     data: Callable[[], Sequence[Row] | Mapping[str, Sequence[Row]]] | None = None
     stratify: str = ""
+    group: str = ""
     adapter: Callable[[], Any] | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""
+
+    def group_of(self, row: Row) -> str | None:
+        """The name of the row's group; None where the task has no groups."""
+        return str(row[self.group]) if self.group else None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ class IntervalBasis(Part):
     centre: float = Field(description="where interval and test are centred")
     row_variance: float = Field(description="variance of the rows' means over the seeds")
     rows: int = Field(description="number of test rows")
+    groups: int = Field(description="number of independent groups of rows; that of the rows where there are none")
     seeds: int = Field(description="number of seeds")
     spread: SeedSpread = Field(description="the spread between seeds that was used")
 

@@ -29,6 +29,7 @@ class Example(Part):
 
     example: str = Field(description="name of the example, the start of the row's sha256")
     row: dict[str, Any] = Field(description="the example with all its columns")
+    group: str | None = Field(None, description="name of the row's group; null where the task has no groups")
 
 
 class ScoredRow(Answer, Example):

@@ -4,14 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bt_core.errors import DataError
+from bt_core.statistics.clusters import Scores
 
 #: The name of the program before any step.
 VANILLA = "vanilla"
-
-Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

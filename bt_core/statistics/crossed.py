@@ -2,22 +2,17 @@
 
 Every seed is scored on the same rows, so rows and seeds are crossed random effects, and the variance of the mean is
 that of the row averages plus that of the seeds beyond what the rows already explain (Owen 2007, "The pigeonhole
-bootstrap", Annals of Applied Statistics 1:386-411). Seeds are few, so their part is averaged over the arms of the sweep
-unless an arm stands out, and carries few degrees of freedom (Satterthwaite 1946, Biometrics Bulletin 2:110-114).
+bootstrap", Annals of Applied Statistics 1:386-411). Rows of one group count together (`clusters`). Seeds are few, so
+their part is averaged over the arms of the sweep unless the comparison's own is larger, and carries few degrees of
+freedom (Satterthwaite 1946, Biometrics Bulletin 2:110-114).
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
 import scipy
 
-from bt_core.statistics.arms import Scores
-
-#: A comparison's own spread replaces the average when it is larger at this level of the F test. Bozivich, Bancroft and
-#: Hartley 1956 (Annals of Mathematical Statistics 27:1017-1043) found that pooling after such a lenient test keeps
-#: the level of the test that follows approximately.
-POOLING_LEVEL = 0.25
+from bt_core.statistics.clusters import Groups, Scores, group_noise, numbered, padded_mean
 
 
 @dataclass(frozen=True)
@@ -43,22 +38,30 @@ class Spread:
         return Spread(sides * self.between, sides * self.noise, self.freedom)
 
 
-def spread(values: Scores) -> Spread:
-    """The spread between the seeds of a seeds x rows table: mean squares of a two-way layout without replication."""
+def spread(values: Scores, groups: Groups | None = None) -> Spread:
+    """The spread between the seeds of a seeds x rows table: mean squares of a two-way layout without replication.
+
+    `groups` are the rows' groups; None: every row is one.
+    """
     seeds, rows = values.shape
+    groups = numbered(None, rows) if groups is None else groups
     if seeds < 2:
         return Spread(0.0, 0.0, 0)
     by_seed = values.mean(axis=1)
     between = float(by_seed.var(ddof=1))
-    if rows < 2:
-        return Spread(between, between, seeds - 1)  # one row cannot tell the two apart
+    if groups.max() < 1:
+        return Spread(between, between, seeds - 1)  # one row or group cannot tell the two apart
     interaction = values - values.mean(axis=0) - by_seed[:, None] + by_seed.mean()
-    return Spread(between, float((interaction**2).sum()) / ((seeds - 1) * (rows - 1)) / rows, seeds - 1)
+    return Spread(between, group_noise(interaction, groups), seeds - 1)
 
 
 def pooled(spreads: Iterable[Spread]) -> Spread:
-    """The average spread, weighted by degrees of freedom."""
-    weighted = [one for one in spreads if one.freedom]
+    """The average spread, weighted by degrees of freedom.
+
+    A spread of exactly zero is left out: it belongs to programs that were made once, such as those of a step that had
+    nothing to do under any seed, and says nothing of how far programs that are made differ.
+    """
+    weighted = [one for one in spreads if one.freedom and one.between]
     total = sum(one.freedom for one in weighted)
     if not total:
         return Spread(0.0, 0.0, 0)
@@ -67,33 +70,37 @@ def pooled(spreads: Iterable[Spread]) -> Spread:
 
 
 def _usable(own: Spread, pool: Spread) -> Spread:
-    """The average spread of the sweep, or the comparison's own if it is clearly larger or the only one known."""
+    """The average spread of the sweep, or the comparison's own if it is larger or the only one known.
+
+    No test decides which is used: with few seeds a test seldom notices that an arm varies more than the others.
+    """
     if not own.freedom or not pool.freedom:
         return own if own.freedom else pool
-    if own.between <= pool.between:
-        return pool
-    ratio = own.between / pool.between if pool.between else np.inf
-    return own if scipy.special.fdtrc(own.freedom, pool.freedom, ratio) < POOLING_LEVEL else pool
+    return own if own.between > pool.between else pool
 
 
 @dataclass(frozen=True)
 class Basis:
     """What an interval is computed from, also for other numbers of rows and seeds."""
 
-    #: Mean over the rows and two added ones, on which interval and test are centred.
+    #: Mean over the rows and the two added groups, on which interval and test are centred.
     centre: float
-    #: Variance of the row averages (over seeds) from row to row.
+    #: Variance of the row averages (over seeds) from row to row; where rows come in groups, what it would have to be
+    #: for independent rows to leave the mean as uncertain.
     row_variance: float
     rows: int
+    #: Independent groups of rows; as many as rows where every row is one.
+    groups: int
     seeds: int
     spread: Spread
 
     def error(self, rows: int | None = None, seeds: int | None = None) -> tuple[float, float]:
         """Standard error and degrees of freedom, as measured or for other numbers of rows and seeds."""
         rows, seeds = rows or self.rows, seeds or self.seeds
-        of_rows = self.row_variance / (rows + 2)
+        size = self.rows / self.groups
+        of_rows = self.row_variance / (rows + 2 * size)
         variance = of_rows + self.spread.variance / seeds
-        spent = of_rows**2 / (rows + 1)
+        spent = of_rows**2 / (rows / size + 1)
         if self.spread.freedom:
             freedom = self.spread.freedom * (seeds - 1) / (self.seeds - 1) if self.seeds > 1 else self.spread.freedom
             between = self.spread.variance + self.spread.noise * self.rows / rows
@@ -112,27 +119,34 @@ class Estimate:
     basis: Basis
 
 
-def estimate(values: Scores, pool: Spread, alpha: float, bounds: tuple[float, float] = (-1.0, 1.0)) -> Estimate:
+def estimate(
+    values: Scores,
+    pool: Spread,
+    alpha: float,
+    bounds: tuple[float, float] = (-1.0, 1.0),
+    groups: Groups | None = None,
+) -> Estimate:
     """Interval at level `1 - alpha` and test of the mean of a seeds x rows table.
-
-    One row at each bound is added to the data, so that rows that all agree do not look certain (Bonett and Price 2012,
-    Journal of Educational and Behavioral Statistics 37:479-488, for paired proportions).
 
     Args:
         values: scores, or differences of paired scores, as seeds x rows.
         pool: the average spread between seeds of the sweep's arms.
         alpha: 1 minus the interval's confidence.
         bounds: the smallest and the largest possible value.
+        groups: the rows' groups; None: every row is one.
     """
     seeds, rows = values.shape
-    padded = np.append(values.mean(axis=0), bounds)
-    basis = Basis(float(padded.mean()), float(padded.var(ddof=1)), rows, seeds, _usable(spread(values), pool))
+    groups = numbered(None, rows) if groups is None else groups
+    number = int(groups.max()) + 1
+    centre, variance = padded_mean(values.mean(axis=0), groups, bounds)
+    per_row = variance * (rows + 2 * rows / number)
+    basis = Basis(centre, per_row, rows, number, seeds, _usable(spread(values, groups), pool))
     error, freedom = basis.error()
     half = float(scipy.special.stdtrit(freedom, 1.0 - alpha / 2.0)) * error
     return Estimate(
         mean=float(values.mean()),
-        low=max(basis.centre - half, bounds[0]),
-        high=min(basis.centre + half, bounds[1]),
-        p_value=float(2.0 * scipy.special.stdtr(freedom, -abs(basis.centre) / error)),
+        low=max(centre - half, bounds[0]),
+        high=min(centre + half, bounds[1]),
+        p_value=float(2.0 * scipy.special.stdtr(freedom, -abs(centre) / error)),
         basis=basis,
     )

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 
-from bt_core.statistics.arms import Arm, Scores
+from bt_core.statistics.arms import Arm
+from bt_core.statistics.clusters import Scores
 
 
 @dataclass(frozen=True)

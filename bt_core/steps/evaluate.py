@@ -4,6 +4,7 @@ No other stage of a run reads the test split.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from bt_core.statistics import Difference, paired_difference
 from bt_core.steps.session import Session
 from bt_core.steps.stage import Stage
 from bt_core.steps.trace_summary import failures, mean_score
+from bt_core.task import Task
 from bt_core.wording import run_verdict
 
 
@@ -45,10 +47,11 @@ def evaluate(
     usage_before = session.usage
     after = session.runner_in(program).run(read_program(program), rows, f"{stage} final")
     usages = {"vanilla": usage_before, "final": session.usage - usage_before}
-    return session.report(**compared(rows, before, after, usages, config, results))
+    return session.report(**compared(session.stage.task, rows, before, after, usages, config, results))
 
 
 def compared(
+    task: Task,
     rows: Sequence[Row],
     before: Sequence[Trace],
     after: Sequence[Trace],
@@ -59,13 +62,14 @@ def compared(
     """Write one row for each example, and return what the report says of both programs.
 
     Args:
+        task: it knows the groups of the rows.
         rows: the test split.
         before, after: the vanilla and the final program's traces on the rows, in their order.
         usages: what running each of the two programs took, under `vanilla` and `final`.
         config: its seed is that of the bootstrap interval.
         results: the JSONL file to write.
     """
-    write_results(results, map(_row, rows, before, after))
+    write_results(results, map(partial(_row, task), rows, before, after))
     difference = paired_difference([t.score for t in before], [t.score for t in after], config.seed)
     return {
         "params": {"rows": len(rows)},
@@ -75,8 +79,9 @@ def compared(
     }
 
 
-def _row(row: Row, before: Trace, after: Trace) -> ComparedRow:
-    return ComparedRow(example=before.example, row=row, vanilla=Answer.of(before), final=Answer.of(after))
+def _row(task: Task, row: Row, before: Trace, after: Trace) -> ComparedRow:
+    answers = {"vanilla": Answer.of(before), "final": Answer.of(after)}
+    return ComparedRow(example=before.example, row=row, group=task.group_of(row), **answers)
 
 
 def _metrics(

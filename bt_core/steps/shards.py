@@ -17,6 +17,7 @@ from bt_core.steps.evaluate import compared
 from bt_core.steps.session import Session
 from bt_core.steps.stage import Stage
 from bt_core.steps.teacher import teacher_session
+from bt_core.task import load_task
 
 
 def part_of(rows: Sequence[Row], shard: int, shards: int) -> list[Row]:
@@ -98,10 +99,10 @@ def merge_evaluation(
     Raises:
         DataError: when a row has no trace.
     """
-    rows = read_jsonl(test)
+    task, rows = load_task(config.task, config.task_settings), read_jsonl(test)
     before, after = merged(vanilla[0], rows), merged(final[0], rows)
     usages = {"vanilla": _usage(vanilla[1]), "final": _usage(final[1])}
-    comparison = compared(rows, before, after, usages, config, results)
+    comparison = compared(task, rows, before, after, usages, config, results)
     return _report(stage, "evaluate", [*vanilla[1], *final[1]], **comparison)
 
 

@@ -53,6 +53,7 @@ class Declared(Section):
     data: str | DataNames = Field("", description="a file, folder, s3:// or hub: address, or one for train, val, test")
     columns: dict[str, str] = Field({}, description="the task's column -> what the data call it")
     stratify: str = Field("", description="column whose values are spread evenly over the splits")
+    group: str = Field("", description="column that names a row's group, which no two splits share")
     format: Format = Field("lines", description="of prompts: short lines, or DSPy's chat format")
     config: dict[str, Any] = Field({}, description="settings that suit the task, such as rows and decoding")
 
@@ -102,6 +103,7 @@ def make(settings: Declared) -> Task:
         labels=(settings.metric.label or answer,),
         data=partial(rows_of, settings.data, settings.columns) if settings.data else None,
         stratify=settings.stratify,
+        group=settings.group,
         adapter=prompt_format(settings.format),
         config=merge(
             {"decoding": {"stop": ["\n"]}} if settings.format == "lines" and not _reasons(settings) else {},

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from generated import ROOT
 
-from bt_core.statistics.arms import Scores
+from bt_core.statistics.clusters import Scores
 from bt_core.statistics.crossed import Spread, estimate, pooled, spread
 from bt_core.statistics.simulate import Truth, draw, outcomes
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 from bt_core.config import Config, Decoding
@@ -15,6 +16,7 @@ from bt_core.statistics.promotion import ScoreSummary
 from bt_core.steps.session import Session
 from bt_core.steps.stage import Stage
 from bt_core.steps.trace_summary import failures
+from bt_core.task import Task
 from bt_core.wording import on_test_rows, p_phrase, sealed
 
 #: Decisions: there is no champion yet; the challenger won; the challenger did not win.
@@ -54,7 +56,7 @@ def challenge(
     after = session.runner.run(session.stage.program, rows, f"{stage} challenger")
     is_same = _answers(champion) == _answers(challenger)
     before = after if is_same else _champion_traces(champion, rows, config, session, engine)
-    write_results(results, map(_row, rows, before, after))
+    write_results(results, map(partial(_row, session.stage.task), rows, before, after))
     scores = [trace.score for trace in before], [trace.score for trace in after]
     comparison = compare(*scores, config.retrain.margin, config.retrain.confidence, config.seed)
     old, new = map(ScoreSummary.of, scores)
@@ -101,8 +103,9 @@ def _shared(session: Session, other: Path) -> Engine | None:
     return session.engine if is_same else None
 
 
-def _row(row: Row, before: Trace, after: Trace) -> ChallengeRow:
-    return ChallengeRow(example=before.example, row=row, champion=Answer.of(before), challenger=Answer.of(after))
+def _row(task: Task, row: Row, before: Trace, after: Trace) -> ChallengeRow:
+    answers = {"champion": Answer.of(before), "challenger": Answer.of(after)}
+    return ChallengeRow(example=before.example, row=row, group=task.group_of(row), **answers)
 
 
 def _metrics(comparison: Challenge, before: ScoreSummary, after: ScoreSummary) -> dict[str, float]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from bt_core.config import Config
 from bt_core.engine.base import Engine
 from bt_core.engine.lazy_engine import LazyEngine
-from bt_core.formats.rows import ScoredRow, write_results
+from bt_core.formats.rows import Answer, ScoredRow, write_results
 from bt_core.program import LineageStep, read_program
 from bt_core.records import Row, StageReport, Trace, Usage, canonical_json, read_jsonl, sha256_text
 from bt_core.statistics import VANILLA
@@ -24,6 +24,7 @@ from bt_core.steps.stage import FinishedStage, Stage
 from bt_core.steps.sweep.folders import PROGRAM_URI, ScoredFolder
 from bt_core.steps.trace_summary import failures, mean_score
 from bt_core.strategy import format_strategy
+from bt_core.task import Task
 from bt_core.wording import sealed
 
 
@@ -77,7 +78,7 @@ def score(
     session = Session(opened, engine)
     rows = read_jsonl(test)
     traces = session.runner.run(opened.program, rows, stage)
-    write_results(results, map(_row, rows, traces))
+    write_results(results, map(partial(_row, opened.task), rows, traces))
     validation = {} if opened.val_score is None else {"val/score": opened.val_score}
     measured = {"test/score": mean_score(traces), "test/rows": float(len(rows))}
     arm = arm_of(opened.program.steps)
@@ -105,8 +106,8 @@ def examples_digest(examples: list[str]) -> str:
     return sha256_text(canonical_json(examples))[:16]
 
 
-def _row(row: Row, trace: Trace) -> ScoredRow:
-    return ScoredRow(example=trace.example, row=row, score=trace.score, prediction=trace.prediction, error=trace.error)
+def _row(task: Task, row: Row, trace: Trace) -> ScoredRow:
+    return ScoredRow(example=trace.example, row=row, group=task.group_of(row), **Answer.of(trace).content())
 
 
 def _cost(spent: Usage, rows: int) -> dict[str, float]:
