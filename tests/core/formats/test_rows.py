@@ -25,7 +25,7 @@ def test_a_line_has_its_keys_in_order(tmp_path: Path) -> None:
     write_results(tmp_path / "results.jsonl", [COMPARED])
     assert (tmp_path / "results.jsonl").read_text() == (
         '{"example": "e", "final": {"error": null, "prediction": {"colour": "red"}, "score": 1.0}, '
-        '"row": {"thing": "sky"}, '
+        '"group": null, "row": {"thing": "sky"}, '
         '"vanilla": {"error": "the answer is no colour", "prediction": {}, "score": 0.0}}\n'
     )
 
