@@ -10,7 +10,7 @@ class SeedSpread(Part):
 
     between: float = Field(description="variance of the seeds' means")
     noise: float = Field(description="the part of `between` that finitely many rows bring about")
-    freedom: int = Field(description="degrees of freedom of `between`; 0 if nothing is known")
+    freedom: float = Field(description="degrees of freedom of `between`; 0 if nothing is known")
 
 
 class IntervalBasis(Part):

@@ -12,6 +12,10 @@ from bt_core.formats.winner import ChangedAnswers, Winner, WinnerName
 SCHEMA: Literal[1] = 1
 
 
+Span = tuple[int, int | None]
+"""The least and the greatest number; null where there is no greatest."""
+
+
 class SplitSizes(Part):
     """Numbers of rows."""
 
@@ -26,8 +30,8 @@ class VerdictText(Part):
     label: str = Field(description="the word, and for an undecided sweep what would decide it")
     word: str = Field(description="one of the four verdicts; empty where a kind of arm is missing")
     sentence: str = Field(description="the figures that led to the word")
-    more_rows: int = Field(description="test rows that would decide an undecided sweep; 0 otherwise")
-    more_seeds: int = Field(description="seeds that would decide an undecided sweep; 0 otherwise")
+    more_rows: Span = Field(description="least and greatest number of further test rows that would probably decide")
+    more_seeds: Span = Field(description="least and greatest number of further seeds that would probably decide")
 
 
 class NodeUsage(Part):

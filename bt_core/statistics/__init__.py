@@ -5,8 +5,9 @@ from bt_core.statistics.drift import ColumnDrift, input_drift
 from bt_core.statistics.paired import Difference, paired_difference
 from bt_core.statistics.promotion import Challenge, challenge
 from bt_core.statistics.proportion import proportion_interval
+from bt_core.statistics.rules import DEFAULT_MARGIN, Word
 from bt_core.statistics.table import ArmSummary, Contrast, Table, compare
-from bt_core.statistics.verdict import DEFAULT_MARGIN, Verdict, Word, judge
+from bt_core.statistics.verdict import Verdict, judge
 
 __all__ = [
     "DEFAULT_MARGIN",

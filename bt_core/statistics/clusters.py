@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 Scores = NDArray[np.float64]
 Groups = NDArray[np.intp]
 """The number of each row's group, counted from 0."""
+#: With fewer groups, signs that all agree show nothing at the usual level of 5 %: 2 / 2^5 is more than that.
+FEWEST_GROUPS = 6
 #: The name of each row's group; None where every row is a group of its own.
 GroupNames = Sequence[str | None] | None
 
@@ -31,14 +33,25 @@ def group_sums(values: Scores, groups: Groups) -> Scores:
     return np.bincount(groups, weights=values).astype(np.float64)
 
 
-def padded_mean(values: Scores, groups: Groups, bounds: tuple[float, float]) -> tuple[float, float]:
-    """Mean and variance of the mean of one value a row, with a group of average size added at each bound.
+def added_rows(rows: int, groups: int) -> float:
+    """How many rows each of the two added groups counts for, which `padded_mean` adds to the data.
 
-    The added groups prevent that few groups which all agree look certain (Bonett and Price 2012, Journal of Educational
-    and Behavioral Statistics 37:479-488, who add two rows to paired proportions).
+    One row where every row is a group (Bonett and Price 2012, Journal of Educational and Behavioral Statistics
+    37:479-488, for paired proportions). Larger groups call for more: the square root of their size, by simulation
+    (docs/statistics.md). With fewer than six groups no test of signs could be significant at 5 %, even if all agree;
+    each added group is then as large as an average one.
+    """
+    size = rows / groups
+    return float(size if groups < FEWEST_GROUPS else size**0.5)
+
+
+def padded_mean(values: Scores, groups: Groups, bounds: tuple[float, float]) -> tuple[float, float]:
+    """Mean and variance of the mean of one value a row, with a group added at each bound (`added_rows`).
+
+    The added groups prevent that a few groups which all agree look certain.
     """
     sizes, sums = np.bincount(groups), group_sums(values, groups)
-    added = values.size / sizes.size
+    added = added_rows(values.size, sizes.size)
     sizes, sums = np.append(sizes, [added, added]), np.append(sums, added * np.array(bounds))
     total = sizes.sum()
     mean = sums.sum() / total

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import scipy
 
-from bt_core.statistics.clusters import Groups, Scores, group_noise, numbered, padded_mean
+from bt_core.statistics.clusters import Groups, Scores, added_rows, group_noise, numbered, padded_mean
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,26 @@ class Spread:
 
     between: float
     noise: float
-    freedom: int
+    freedom: float
 
     @property
     def variance(self) -> float:
         """The variance between seeds that more rows would not remove."""
         return max(self.between - self.noise, 0.0)
 
-    def times(self, sides: int) -> "Spread":
-        """The spread of a sum or difference of that many independent means of this spread."""
-        return Spread(sides * self.between, sides * self.noise, self.freedom)
+
+#: The spread of seeds where there is one seed.
+UNKNOWN = Spread(0.0, 0.0, 0)
+
+
+def difference_spread(left: Spread, right: Spread) -> Spread:
+    """The spread of the difference of two independent means of these spreads."""
+    between, noise = left.between + right.between, left.noise + right.noise
+    if left == right:
+        return Spread(between, noise, left.freedom)  # one estimate for both sides
+    known = [side for side in (left, right) if side.freedom]
+    spent = sum(side.between**2 / side.freedom for side in known)
+    return Spread(between, noise, between**2 / spent if spent else 0.0)
 
 
 def spread(values: Scores, groups: Groups | None = None) -> Spread:
@@ -46,7 +56,7 @@ def spread(values: Scores, groups: Groups | None = None) -> Spread:
     seeds, rows = values.shape
     groups = numbered(None, rows) if groups is None else groups
     if seeds < 2:
-        return Spread(0.0, 0.0, 0)
+        return UNKNOWN
     by_seed = values.mean(axis=1)
     between = float(by_seed.var(ddof=1))
     if groups.max() < 1:
@@ -56,21 +66,17 @@ def spread(values: Scores, groups: Groups | None = None) -> Spread:
 
 
 def pooled(spreads: Iterable[Spread]) -> Spread:
-    """The average spread, weighted by degrees of freedom.
-
-    A spread of exactly zero is left out: it belongs to programs that were made once, such as those of a step that had
-    nothing to do under any seed, and says nothing of how far programs that are made differ.
-    """
-    weighted = [one for one in spreads if one.freedom and one.between]
+    """The average spread, weighted by degrees of freedom."""
+    weighted = [one for one in spreads if one.freedom]
     total = sum(one.freedom for one in weighted)
     if not total:
-        return Spread(0.0, 0.0, 0)
+        return UNKNOWN
     between = sum(one.between * one.freedom for one in weighted) / total
     return Spread(between, sum(one.noise * one.freedom for one in weighted) / total, total)
 
 
-def _usable(own: Spread, pool: Spread) -> Spread:
-    """The average spread of the sweep, or the comparison's own if it is larger or the only one known.
+def larger(own: Spread, pool: Spread) -> Spread:
+    """The spread of an arm or a comparison: its own, or that which others suggest where that is larger.
 
     No test decides which is used: with few seeds a test seldom notices that an arm varies more than the others.
     """
@@ -97,10 +103,9 @@ class Basis:
     def error(self, rows: int | None = None, seeds: int | None = None) -> tuple[float, float]:
         """Standard error and degrees of freedom, as measured or for other numbers of rows and seeds."""
         rows, seeds = rows or self.rows, seeds or self.seeds
-        size = self.rows / self.groups
-        of_rows = self.row_variance / (rows + 2 * size)
+        of_rows = self.row_variance / (rows + 2 * added_rows(self.rows, self.groups))
         variance = of_rows + self.spread.variance / seeds
-        spent = of_rows**2 / (rows / size + 1)
+        spent = of_rows**2 / (rows * self.groups / self.rows + 1)
         if self.spread.freedom:
             freedom = self.spread.freedom * (seeds - 1) / (self.seeds - 1) if self.seeds > 1 else self.spread.freedom
             between = self.spread.variance + self.spread.noise * self.rows / rows
@@ -130,7 +135,7 @@ def estimate(
 
     Args:
         values: scores, or differences of paired scores, as seeds x rows.
-        pool: the average spread between seeds of the sweep's arms.
+        pool: the spread between seeds that the sweep's arms suggest; the table's own is used where it is larger.
         alpha: 1 minus the interval's confidence.
         bounds: the smallest and the largest possible value.
         groups: the rows' groups; None: every row is one.
@@ -139,8 +144,8 @@ def estimate(
     groups = numbered(None, rows) if groups is None else groups
     number = int(groups.max()) + 1
     centre, variance = padded_mean(values.mean(axis=0), groups, bounds)
-    per_row = variance * (rows + 2 * rows / number)
-    basis = Basis(centre, per_row, rows, number, seeds, _usable(spread(values, groups), pool))
+    per_row = variance * (rows + 2 * added_rows(rows, number))
+    basis = Basis(centre, per_row, rows, number, seeds, larger(spread(values, groups), pool))
     error, freedom = basis.error()
     half = float(scipy.special.stdtrit(freedom, 1.0 - alpha / 2.0)) * error
     return Estimate(

@@ -13,7 +13,8 @@ from bt_core.statistics.crossed import Basis
 #: The chance of finding a true difference that plans are made for.
 POWER = 0.8
 
-_MOST_ROWS, _MOST_SEEDS = 10**8, 1000
+#: No plan asks for more.
+MOST_ROWS, MOST_SEEDS = 10**6, 200
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,9 @@ def plan(basis: Basis, gap: float, alpha: float, power: float = POWER) -> Plan:
     half of the variance that the gap allows; then rows are added.
     """
     seeds = _least(
-        lambda number: detectable(basis, alpha, power, _MOST_ROWS, number) <= gap / sqrt(2.0), basis.seeds, _MOST_SEEDS
+        lambda number: detectable(basis, alpha, power, MOST_ROWS, number) <= gap / sqrt(2.0), basis.seeds, MOST_SEEDS
     )
-    rows = _least(lambda number: detectable(basis, alpha, power, number, seeds) <= gap, basis.rows, _MOST_ROWS)
+    rows = _least(lambda number: detectable(basis, alpha, power, number, seeds) <= gap, basis.rows, MOST_ROWS)
     return Plan(rows, seeds)
 
 

@@ -1,12 +1,19 @@
 """The table of a sweep: every arm with its mean, its interval and its differences to vanilla and to prompts alone."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bt_core.errors import ConfigError
 from bt_core.statistics.arms import Arm, check_arms
+from bt_core.statistics.clusters import GroupNames, Groups, numbered
 from bt_core.statistics.correction import holm
-from bt_core.statistics.crossed import Basis, Spread, estimate, pooled, spread
+from bt_core.statistics.crossed import UNKNOWN, Basis, Spread, difference_spread, estimate, larger, pooled, spread
+
+#: The chance of any false claim.
+DEFAULT_ALPHA = 0.05
+#: The spread between seeds is averaged over so many different arms at least; two arms may be one that varies and one
+#: that does not.
+FEWEST_ARMS = 3
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,8 @@ class Table:
 
     alpha: float
     rows: int
+    #: Independent groups of test rows; as many as rows where every row is one.
+    groups: int
     vanilla: ArmSummary
     arms: tuple[ArmSummary, ...]
     #: The prompts-only arm and the arm with weights of highest validation score; None if there is none of that kind.
@@ -63,7 +72,7 @@ class Table:
         return next(arm for arm in self.arms if arm.name == name)
 
 
-def compare(vanilla: Arm, arms: Sequence[Arm], alpha: float = 0.05) -> Table:
+def compare(vanilla: Arm, arms: Sequence[Arm], alpha: float = DEFAULT_ALPHA, groups: GroupNames = None) -> Table:
     """Compare the arms of a sweep on its test rows.
 
     All claims are one Holm family: each arm against vanilla, and the chosen arm with weights against the chosen
@@ -73,6 +82,7 @@ def compare(vanilla: Arm, arms: Sequence[Arm], alpha: float = 0.05) -> Table:
         vanilla: the program before any step.
         arms: the strategies.
         alpha: the chance of any false claim; 1 minus the confidence of an interval.
+        groups: the name of each test row's group; None: all rows are independent.
 
     Raises:
         DataError: when the arms cannot be compared, or a score is not a number in [0, 1].
@@ -81,23 +91,24 @@ def compare(vanilla: Arm, arms: Sequence[Arm], alpha: float = 0.05) -> Table:
     if not 0.0 < alpha < 1.0:
         raise ConfigError(f"alpha is {alpha}: choose a chance of error between 0 and 1, such as 0.05.")
     check_arms(vanilla, arms)
+    rows = len(vanilla.scores[vanilla.seeds[0]])
+    intervals = _Intervals.of(vanilla, arms, alpha, numbered(groups, rows))
     chosen = _best(arms, has_weights=False)
     tuned = _best(arms, has_weights=True)
-    pool = pooled(spread(arm.matrix(arm.seeds)) for arm in arms)
     lines = [
         replace(
-            _summary(arm, pool, alpha),
+            intervals.summary(arm),
             validation=arm.mean_validation,
-            versus_vanilla=_contrast(arm, vanilla, pool, alpha),
-            versus_prompts=_contrast(arm, chosen, pool.times(2), alpha) if chosen and arm is not chosen else None,
+            versus_vanilla=intervals.contrast(arm, vanilla),
+            versus_prompts=intervals.contrast(arm, chosen) if chosen and arm is not chosen else None,
         )
         for arm in arms
     ]
-    own = pooled([spread(vanilla.matrix(vanilla.seeds))])
     return Table(
         alpha=alpha,
-        rows=len(vanilla.scores[vanilla.seeds[0]]),
-        vanilla=_summary(vanilla, own, alpha),
+        rows=rows,
+        groups=int(intervals.groups.max()) + 1,
+        vanilla=intervals.summary(vanilla),
         arms=_adjusted(lines, tuned.name if tuned else None),
         prompts=chosen.name if chosen else None,
         weights=tuned.name if tuned else None,
@@ -109,19 +120,38 @@ def _best(arms: Iterable[Arm], has_weights: bool) -> Arm | None:
     return max(of_kind, key=lambda arm: arm.mean_validation, default=None)
 
 
-def _summary(arm: Arm, pool: Spread, alpha: float) -> ArmSummary:
-    values = arm.matrix(arm.seeds)
-    mean = estimate(values, pool, alpha, bounds=(0.0, 1.0))
-    by_seed = dict(zip(arm.seeds, map(float, values.mean(axis=1)), strict=True))
-    return ArmSummary(arm.name, arm.has_weights, mean.mean, mean.low, mean.high, by_seed, None)
+@dataclass(frozen=True)
+class _Intervals:
+    """The intervals of a sweep, which share their level, the groups of the test rows, and what is known of seeds."""
 
+    alpha: float
+    groups: Groups
+    #: Arm -> the spread between its seeds: its own, or the average of the arms where that is larger.
+    spreads: Mapping[str, Spread]
 
-def _contrast(left: Arm, right: Arm, pool: Spread, alpha: float) -> Contrast | None:
-    seeds = tuple(seed for seed in left.seeds if seed in right.scores)
-    if not seeds:
-        return None
-    gap = estimate(left.matrix(seeds) - right.matrix(seeds), pool, alpha)
-    return Contrast(left.name, right.name, seeds, gap.mean, gap.low, gap.high, gap.p_value, gap.basis)
+    @classmethod
+    def of(cls, vanilla: Arm, arms: Sequence[Arm], alpha: float, groups: Groups) -> "_Intervals":
+        """Arms with the same scores, such as `p -> p` and `p`, count once in the average."""
+        tables = {arm.name: arm.matrix(arm.seeds) for arm in arms}
+        own = {name: spread(table, groups) for name, table in tables.items()}
+        distinct = {tables[name].tobytes(): one for name, one in own.items() if one.between}
+        average = pooled(distinct.values()) if len(distinct) >= FEWEST_ARMS else UNKNOWN
+        spreads = {name: larger(one, average) for name, one in own.items()}
+        return cls(alpha, groups, {vanilla.name: spread(vanilla.matrix(vanilla.seeds), groups), **spreads})
+
+    def summary(self, arm: Arm) -> ArmSummary:
+        values = arm.matrix(arm.seeds)
+        mean = estimate(values, self.spreads[arm.name], self.alpha, bounds=(0.0, 1.0), groups=self.groups)
+        by_seed = dict(zip(arm.seeds, map(float, values.mean(axis=1)), strict=True))
+        return ArmSummary(arm.name, arm.has_weights, mean.mean, mean.low, mean.high, by_seed, None)
+
+    def contrast(self, left: Arm, right: Arm) -> Contrast | None:
+        seeds = tuple(seed for seed in left.seeds if seed in right.scores)
+        if not seeds:
+            return None
+        suggested = difference_spread(self.spreads[left.name], self.spreads[right.name])
+        gap = estimate(left.matrix(seeds) - right.matrix(seeds), suggested, self.alpha, groups=self.groups)
+        return Contrast(left.name, right.name, seeds, gap.mean, gap.low, gap.high, gap.p_value, gap.basis)
 
 
 def _adjusted(lines: Sequence[ArmSummary], tuned: str | None) -> tuple[ArmSummary, ...]:

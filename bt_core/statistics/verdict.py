@@ -1,30 +1,15 @@
-"""The verdict on whether fine-tuning was worth it: one of four answers, a sentence that says why, and its figures."""
+"""The verdict on whether fine-tuning was worth it: one of four words, a sentence that says why, and its figures."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
-from bt_core.errors import ConfigError, DataError
 from bt_core.statistics.arms import VANILLA
-from bt_core.statistics.power import Plan, plan
+from bt_core.statistics.needs import NOTHING, Needs, needs
+from bt_core.statistics.rules import DEFAULT_MARGIN, SEEDS_FOR_STRATEGIES, SEEDS_FOR_WEIGHTS, Comparisons, Word
 from bt_core.statistics.table import Contrast, Table
 from bt_core.wording import counted, p_phrase, with_interval
 
-#: A gain smaller than this is not worth a fine-tuned model: five points of a score in [0, 1].
-DEFAULT_MARGIN = 0.05
-
-
-class Word(StrEnum):
-    """The four answers. P and W are the arms that validation chose; the first rule that holds gives the answer."""
-
-    #: P beats vanilla, Holm-adjusted, and the interval of W - P ends below the margin.
-    PROMPTS_SUFFICE = "prompts alone suffice"
-    #: W beats P and W beats vanilla, both Holm-adjusted.
-    WEIGHTS_PAY = "weights pay"
-    #: No arm beats vanilla, Holm-adjusted, and every arm's interval against vanilla ends below the margin.
-    NONE_BEATS_VANILLA = "no strategy beats vanilla"
-    #: None of these rules holds.
-    UNDECIDED = "undecided"
+#: The label of a sweep of one seed, whatever its programs score.
+ONE_SEED = "undecided between strategies: one seed"
 
 
 @dataclass(frozen=True)
@@ -32,20 +17,14 @@ class Verdict:
     """The answer: `label` is its short form, `sentence` its long one."""
 
     word: Word
+    label: str
     sentence: str
     margin: float
     alpha: float
     #: The comparisons that led to the answer.
     figures: tuple[Contrast, ...]
-    #: How many more rows and seeds would decide an undecided comparison; 0 otherwise.
-    more_rows: int = 0
-    more_seeds: int = 0
-
-    @property
-    def label(self) -> str:
-        """The short form, such as `weights pay` or `undecided: 420 more test rows would decide`."""
-        more = _more(self.more_rows, self.more_seeds)
-        return f"{self.word}: {more} would decide" if more else self.word.value
+    #: What would decide an undecided sweep.
+    needs: Needs = NOTHING
 
 
 def judge(table: Table, margin: float = DEFAULT_MARGIN) -> Verdict:
@@ -59,129 +38,99 @@ def judge(table: Table, margin: float = DEFAULT_MARGIN) -> Verdict:
         ConfigError: when `margin` is not between 0 and 1.
         DataError: when the sweep has no prompts-only arm or none with weights, or the two have no seed in common.
     """
-    if not 0.0 < margin < 1.0:
-        raise ConfigError(
-            f"The margin is {margin}: give the smallest gain worth having, between 0 and 1, such as 0.05."
-        )
-    if table.prompts is None or table.weights is None:
-        lacking = (
-            "prompts-only strategy, such as `p`" if table.prompts is None else "strategy with `w`, such as `p -> w`"
-        )
-        raise DataError(f"The sweep cannot say whether fine-tuning pays without a {lacking}: add one.")
-    prompts, weights = table.arm(table.prompts), table.arm(table.weights)
-    if prompts.versus_vanilla is None or weights.versus_vanilla is None or weights.versus_prompts is None:
-        raise DataError(
-            f"Arms `{prompts.name}` and `{weights.name}` have no seed in common: run both with the same seeds."
-        )
-    return _Judge(table, margin, prompts.versus_vanilla, weights.versus_vanilla, weights.versus_prompts).verdict()
+    return _Account(Comparisons.of(table, margin)).verdict()
 
 
 @dataclass(frozen=True)
-class _Judge:
-    """The rules, over the three comparisons that matter."""
+class _Account:
+    """The words for the comparisons of a sweep."""
 
-    table: Table
-    margin: float
-    prompts: Contrast  # P - vanilla
-    weights: Contrast  # W - vanilla
-    gap: Contrast  # W - P
+    compared: Comparisons
 
     def verdict(self) -> Verdict:
-        alpha = self.table.alpha
-        if self.prompts.beats(alpha) and self.gap.high < self.margin:
-            return self._decided(Word.PROMPTS_SUFFICE, (self.prompts, self.gap), self._suffice())
-        if self.gap.beats(alpha) and self.weights.beats(alpha):
-            return self._decided(Word.WEIGHTS_PAY, (self.gap, self.weights), self._pay())
-        if not self._winners() and not self._may_be_better():
-            return self._decided(Word.NONE_BEATS_VANILLA, tuple(self._all()), self._nothing())
-        return self._undecided()
+        compared = self.compared
+        if compared.seeds < SEEDS_FOR_STRATEGIES:
+            label, sentence, needed = ONE_SEED, self._one_seed(), Needs(seeds=(SEEDS_FOR_WEIGHTS - 1, None))
+        elif compared.word != Word.UNDECIDED:
+            label, sentence, needed = compared.word.value, self._sentence(compared.word), NOTHING
+        else:
+            needed = self._needs()
+            label, sentence = f"undecided: {needed} would probably decide", self._undecided(needed)
+        table = compared.table
+        return Verdict(compared.word, label, sentence, compared.margin, table.alpha, compared.behind, needed)
 
-    def _decided(self, word: Word, figures: tuple[Contrast, ...], sentence: str) -> Verdict:
-        return Verdict(word, sentence + self._caveat(figures), self.margin, self.table.alpha, figures)
+    def _sentence(self, word: Word) -> str:
+        return {
+            Word.PROMPTS_SUFFICE: self._suffice,
+            Word.WEIGHTS_PAY: self._pay,
+            Word.NONE_BEATS_VANILLA: self._nothing,
+            Word.UNDECIDED: self._open,
+        }[word]()
 
-    def _all(self) -> list[Contrast]:
-        return [arm.versus_vanilla for arm in self.table.arms if arm.versus_vanilla]
+    def _one_seed(self) -> str:
+        return (
+            f"Every arm has one seed, so this is about these programs: {self._sentence(self.compared.of_programs)} "
+            f"Another seed may give other programs; a word on the strategies takes {SEEDS_FOR_WEIGHTS} seeds."
+        )
 
-    def _winners(self) -> list[Contrast]:
-        return [contrast for contrast in self._all() if contrast.beats(self.table.alpha)]
+    def _needs(self) -> Needs:
+        compared = self.compared
+        if compared.weights_lead and compared.seeds < SEEDS_FOR_WEIGHTS:
+            return Needs(seeds=(SEEDS_FOR_WEIGHTS - compared.seeds,) * 2)
+        claims = [*compared.all, compared.gap]
+        alpha = compared.table.alpha
+        still_open = sum(claim.adjusted is None or claim.adjusted > alpha for claim in claims)
+        level = alpha / max(still_open, 1)
+        return needs(compared.behind, compared.margin, level, least_seeds=SEEDS_FOR_WEIGHTS)
 
-    def _may_be_better(self) -> list[Contrast]:
-        """The arms that may still be better than vanilla by the margin."""
-        return [contrast for contrast in self._all() if contrast.high >= self.margin]
+    def _undecided(self, needed: Needs) -> str:
+        compared = self.compared
+        if compared.weights_lead and compared.seeds < SEEDS_FOR_WEIGHTS:
+            few = counted(compared.seeds, "seed")
+            return f"{self._pay()} {few} do not show that weights pay: {SEEDS_FOR_WEIGHTS} are needed."
+        is_wide = needed.asks_for_seeds and compared.seeds >= SEEDS_FOR_WEIGHTS
+        alone = " (the seeds differ too much to rely on rows alone)" if is_wide else ""
+        return f"{self._open()} If the true figures are like these, {needed} would probably decide{alone}."
+
+    def _open(self) -> str:
+        widest = max(self.compared.behind, key=lambda contrast: contrast.high - contrast.low)
+        return f"`{widest.left}` against {_named(widest.right)} is open: {self._figures(widest)} {self._shows(widest)}."
 
     def _pay(self) -> str:
+        gap, weights = self.compared.gap, self.compared.weights
         return (
-            f"`{self.gap.left}` scores higher than `{self.gap.right}`, the best prompts-only strategy by validation, "
-            f"by {self._figures(self.gap)}, and higher than vanilla by {self._figures(self.weights)}."
+            f"`{gap.left}` scores higher than `{gap.right}`, the best prompts-only strategy by validation, "
+            f"by {self._figures(gap)}, and higher than vanilla by {self._figures(weights)}."
         )
 
     def _suffice(self) -> str:
+        prompts, gap = self.compared.prompts, self.compared.gap
         return (
-            f"`{self.prompts.left}` scores higher than vanilla by {self._figures(self.prompts)}; `{self.gap.left}`, "
-            f"the best strategy with weights by validation, adds {self._figures(self.gap)}, which rules out the "
-            f"{self.margin:.3f} that would make it worth having."
+            f"`{prompts.left}` scores higher than vanilla by {self._figures(prompts)}; `{gap.left}`, "
+            f"the best strategy with weights by validation, adds {self._figures(gap)}, which rules out the "
+            f"{self.compared.margin:.3f} that would make it worth having."
         )
 
     def _nothing(self) -> str:
-        best = max(self._all(), key=lambda contrast: contrast.high)
+        best = max(self.compared.all, key=lambda contrast: contrast.high)
         return (
-            f"No strategy is shown to be better than vanilla, and all intervals rule out a gain of {self.margin:.3f}; "
-            f"the most that is left is `{best.left}` with {self._figures(best)}."
+            f"No strategy is shown to be better than vanilla, and all intervals rule out a gain of "
+            f"{self.compared.margin:.3f}; the most that is left is `{best.left}` with {self._figures(best)}."
         )
-
-    def _undecided(self) -> Verdict:
-        blocking = self._blocking()
-        plans = [self._plan(contrast) for contrast in blocking]
-        seeds = max(needed.seeds - contrast.basis.seeds for needed, contrast in zip(plans, blocking, strict=True))
-        rows = max(max(needed.rows for needed in plans) - self.table.rows, 0 if seeds else 1)
-        widest = max(blocking, key=lambda contrast: contrast.high - contrast.low)
-        alone = " (the seeds differ too much to rely on rows alone)" if seeds else ""
-        sentence = (
-            f"`{widest.left}` against {_named(widest.right)} is open: {self._figures(widest)} "
-            f"{self._shows(widest)}; if the figures stay as they are, about {_more(rows, seeds)} would probably "
-            f"decide{alone}."
-        )
-        figures = tuple(blocking)
-        return Verdict(
-            Word.UNDECIDED, sentence + self._caveat(figures), self.margin, self.table.alpha, figures, rows, seeds
-        )
-
-    def _blocking(self) -> list[Contrast]:
-        """The comparisons that keep the verdict open."""
-        if not self._winners():
-            return self._may_be_better()
-        if self.gap.beats(self.table.alpha):
-            return [self.weights]
-        return [self.gap] if self.gap.high >= self.margin else [self.prompts]
-
-    def _plan(self, contrast: Contrast) -> Plan:
-        """What would show a gain of the measured size, or rule out one of the margin, whichever takes less."""
-        claims = [*self._all(), self.gap]
-        still_open = sum(claim.adjusted is None or claim.adjusted > self.table.alpha for claim in claims)
-        reach = max(contrast.mean, self.margin - contrast.mean)
-        return plan(contrast.basis, reach, self.table.alpha / max(still_open, 1))
 
     def _shows(self, contrast: Contrast) -> str:
-        if contrast.high < self.margin:
-            return f"shows no gain, and rules out one of {self.margin:.3f}"
-        return f"neither shows a gain nor rules out one of {self.margin:.3f}"
+        margin = self.compared.margin
+        if contrast.high < margin:
+            return f"shows no gain, and rules out one of {margin:.3f}"
+        return f"neither shows a gain nor rules out one of {margin:.3f}"
 
     def _figures(self, contrast: Contrast) -> str:
+        table = self.compared.table
         adjusted = [] if contrast.adjusted is None else [f"adjusted {p_phrase(contrast.adjusted)}"]
-        sample = f"{counted(self.table.rows, 'test row')}, {counted(len(contrast.seeds), 'seed')}"
-        return with_interval(contrast, 1.0 - self.table.alpha, *adjusted, sample=sample)
-
-    def _caveat(self, figures: Sequence[Contrast]) -> str:
-        if all(contrast.basis.spread.freedom for contrast in figures):
-            return ""
-        return " Every arm has one seed, so this is about these programs: another seed may give others."
+        groups = f" in {counted(table.groups, 'group')}" if table.groups < table.rows else ""
+        sample = f"{counted(table.rows, 'test row')}{groups}, {counted(len(contrast.seeds), 'seed')}"
+        return with_interval(contrast, 1.0 - table.alpha, *adjusted, sample=sample)
 
 
 def _named(name: str) -> str:
     return name if name == VANILLA else f"`{name}`"
-
-
-def _more(rows: int, seeds: int) -> str:
-    parts = [counted(rows, "more test row")] if rows else []
-    parts += [counted(seeds, "more seed")] if seeds else []
-    return " and ".join(parts)

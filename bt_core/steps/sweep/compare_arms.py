@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from bt_core.config import Config, step_kinds
 from bt_core.errors import DataError
+from bt_core.formats.rows import ScoredRow, read_results
 from bt_core.formats.sweep import SCHEMA, SweepFigures, VerdictText
 from bt_core.formats.winner import WinnerName
 from bt_core.records import StageReport
 from bt_core.statistics import DEFAULT_MARGIN, VANILLA, Arm, Table, compare, judge
+from bt_core.statistics.clusters import GroupNames
 from bt_core.steps.folders import write_folder_config
 from bt_core.steps.sweep.figures import arm_scores, node, origin, sweep_cost, vanilla_scores
 from bt_core.steps.sweep.folders import PROGRAM_URI, ComparedFolder, ScoredFolder
@@ -50,7 +52,8 @@ def compare_arms(
     config = seeds[0].config
     tree = SweepReports([report for seed in seeds for report in seed.reports])
     _check_rows(tree, strategies)
-    figures = _figures(tree, strategies, config, margin, alpha, command)
+    groups = [row.group for row in read_results(seeds[0].results(VANILLA), ScoredRow)]
+    figures = _figures(tree, strategies, groups, config, margin, alpha, command)
     compared.path.mkdir(parents=True, exist_ok=True)
     figures.write(compared.sweep)
     write_folder_config(compared.path, config)
@@ -64,12 +67,21 @@ def compare_arms(
 
 
 def _figures(
-    tree: SweepReports, strategies: Sequence[Strategy], config: Config, margin: float, alpha: float, command: str
+    tree: SweepReports,
+    strategies: Sequence[Strategy],
+    groups: GroupNames,
+    config: Config,
+    margin: float,
+    alpha: float,
+    command: str,
 ) -> SweepFigures:
-    """The content of sweep.json, from the reports of all stages; the other arguments are those of `compare_arms`."""
+    """The content of sweep.json, from the reports of all stages and the groups of the test rows.
+
+    The other arguments are those of `compare_arms`.
+    """
     arms = [_arm(tree, strategy) for strategy in strategies]
     vanilla = tree.scored(tree.seeds[0], ())
-    table = compare(Arm(VANILLA, False, dict.fromkeys(tree.seeds, vanilla.scores)), arms, alpha)
+    table = compare(Arm(VANILLA, False, dict.fromkeys(tree.seeds, vanilla.scores)), arms, alpha, groups)
     winner = _winner(tree, strategies)
     return SweepFigures(
         schema=SCHEMA,
@@ -124,11 +136,11 @@ def _verdict(table: Table, margin: float) -> VerdictText:
     try:
         verdict = judge(table, margin)
     except DataError as error:
-        return VerdictText(label=NO_VERDICT, word="", sentence=str(error), more_rows=0, more_seeds=0)
+        return VerdictText(label=NO_VERDICT, word="", sentence=str(error), more_rows=(0, 0), more_seeds=(0, 0))
     return VerdictText(
         label=verdict.label,
         word=verdict.word.value,
         sentence=verdict.sentence,
-        more_rows=verdict.more_rows,
-        more_seeds=verdict.more_seeds,
+        more_rows=verdict.needs.rows,
+        more_seeds=verdict.needs.seeds,
     )
