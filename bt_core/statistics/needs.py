@@ -86,14 +86,10 @@ def _span(totals: Sequence[int], have: int, most: int) -> Span:
 
 def _told(span: Span, what: str) -> str:
     low, high = span
-    if high is None:
-        return f"at least {counted(max(low, 1), what)}"
     if high == 0:
         return ""
-    return (
-        f"up to {counted(high, what)}"
-        if low == 0
-        else counted(low, what)
-        if low == high
-        else f"{low:,} to {counted(high, what)}"
-    )
+    if high is None:
+        return f"at least {counted(low, what)}" if low else f"perhaps many {what}s"
+    if low == high:
+        return counted(low, what)
+    return f"{low:,} to {counted(high, what)}" if low else f"up to {counted(high, what)}"

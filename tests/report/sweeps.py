@@ -67,8 +67,8 @@ def ordinary(strategies: dict[str, float] = NINE, seeds: tuple[int, ...] = SEEDS
             "label": verdict.label,
             "word": verdict.word.value,
             "sentence": verdict.sentence,
-            "more_rows": verdict.more_rows,
-            "more_seeds": verdict.more_seeds,
+            "more_rows": verdict.needs.rows,
+            "more_seeds": verdict.needs.seeds,
         },
         "nodes": _nodes(arms, seeds),
     }

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from bt_core.errors import ConfigError, DataError, UserError
-from bt_core.statistics import Arm, Word, compare, judge
+from bt_core.statistics import Arm, Verdict, Word, compare, judge
+from bt_core.statistics.clusters import numbered, padded_mean
 from bt_core.statistics.correction import holm
-from bt_core.statistics.crossed import Spread, estimate, pooled, spread
+from bt_core.statistics.crossed import UNKNOWN, Spread, difference_spread, estimate, pooled, spread
 from bt_core.statistics.exact import each_seed, mcnemar, sign_flip
+from bt_core.statistics.needs import Needs
 from bt_core.statistics.power import detectable, detectable_gap, plan, rows_for_gap
 from bt_core.statistics.published import Reading, published_difference
 from bt_core.statistics.simulate import Truth, draw
@@ -112,17 +114,93 @@ def test_seeds_that_differ_widen_the_interval_whatever_the_number_of_rows() -> N
     assert unlike.basis.error(seeds=300)[0] < 0.2 * unlike.basis.error()[0]
 
 
-def test_the_pooled_spread_is_used_unless_the_own_one_is_clearly_larger() -> None:
+def test_the_larger_spread_is_used_without_any_test() -> None:
     values = np.tile([0.0, 1.0], (3, 50))
-    pool = Spread(0.01, 0.0, 16)
-    assert estimate(values, pool, 0.05).basis.spread == pool
-    values[0] = 1.0
-    assert estimate(values, pool, 0.05).basis.spread == spread(values)
+    values[0, :10] = 1.0  # seed means 0.55, 0.5 and 0.5
+    own = spread(values)
+    below, above = Spread(own.between * 0.9, 0.0, 16), Spread(own.between * 1.1, 0.0, 16)
+    assert estimate(values, below, 0.05).basis.spread == own
+    assert estimate(values, above, 0.05).basis.spread == above
+
+
+def test_the_spread_of_a_difference_is_that_of_both_sides() -> None:
+    assert difference_spread(Spread(0.3, 0.1, 2), Spread(0.3, 0.1, 2)) == Spread(0.6, 0.2, 2)  # one average for both
+    # (0.3 + 0.1)^2 / (0.3^2 / 2 + 0.1^2 / 16) = 3.51
+    mixed = difference_spread(Spread(0.3, 0.1, 2), Spread(0.1, 0.0, 16))
+    assert mixed == Spread(pytest.approx(0.4), pytest.approx(0.1), pytest.approx(3.506849))
+    assert difference_spread(Spread(0.3, 0.1, 2), UNKNOWN) == Spread(0.3, 0.1, 2.0)  # vanilla does not vary
+
+
+def varied(name: str, seed: int) -> Arm:
+    """An arm whose seeds differ by chance."""
+    rng = np.random.default_rng(seed)
+    return arm(name, {one: (rng.random(100) < rng.uniform(0.4, 0.8)).astype(float) for one in range(3)})
+
+
+def test_copies_and_steps_that_had_nothing_to_do_are_not_in_the_average() -> None:
+    arms = [varied("p", 1), varied("w", 2), varied("p -> w", 3)]
+    more = [arm("p -> p", arms[0].scores), arm("w -> w", {one: [0.0] * 100 for one in range(3)})]
+    vanilla = Arm("vanilla", False, dict.fromkeys(range(3), [0.0] * 100))
+    first, second = compare(vanilla, arms), compare(vanilla, [*arms, *more])
+    for name in ("p", "w", "p -> w"):
+        assert first.arm(name).versus_vanilla.basis == second.arm(name).versus_vanilla.basis
+    skipped = second.arm("w -> w").versus_vanilla.basis.spread
+    average = np.mean([spread(one.matrix(range(3))).between for one in arms])
+    assert (skipped.between, skipped.freedom) == (pytest.approx(average), 6)
+
+
+def test_two_arms_are_not_averaged() -> None:
+    arms = [rates("p", [0.6, 0.6, 0.605]), rates("w", [0.7, 0.4, 0.8])]
+    table = compare(VANILLA, arms)
+    for one in arms:
+        used, own = table.arm(one.name).versus_vanilla.basis.spread, spread(one.matrix(range(3)))
+        assert (used.between, used.freedom) == (pytest.approx(own.between), pytest.approx(2))
+
+
+# ---------------------------------------------------------------------------------------- groups of rows
+
+
+def test_groups_by_hand() -> None:
+    # six groups of two rows that agree; sums of deviations from 1/2 are +-1, and each added group counts sqrt(2) rows
+    values, groups = np.repeat([1.0, 0.0] * 3, 2), np.repeat(np.arange(6), 2)
+    mean, variance = padded_mean(values, groups, (0.0, 1.0))
+    added = 2**0.5
+    assert mean == pytest.approx(0.5)
+    assert variance == pytest.approx((6 + 2 * (added / 2) ** 2) / (12 + 2 * added) ** 2 * 8 / 7)
+    assert numbered(["a", None, "b", "a", None], 5).tolist() == [0, 1, 2, 0, 3]
+
+
+def test_rows_of_their_own_are_groups_of_one() -> None:
+    rng = np.random.default_rng(0)
+    values = (rng.random((3, 60)) < 0.5).astype(float)
+    assert estimate(values, UNKNOWN, 0.05) == estimate(values, UNKNOWN, 0.05, groups=np.arange(60))
+    assert spread(values) == spread(values, np.arange(60))
+
+
+def test_rows_that_only_repeat_each_other_say_no_more_than_one_of_them() -> None:
+    rng = np.random.default_rng(0)
+    few = np.tile(rng.random(40) < 0.6, (3, 1)).astype(float)  # the same under every seed
+    many, groups = np.repeat(few, 10, axis=1), np.repeat(np.arange(40), 10)
+    alone, blind, told = (
+        estimate(*case)
+        for case in ((few, UNKNOWN, 0.05), (many, UNKNOWN, 0.05), (many, UNKNOWN, 0.05, (-1.0, 1.0), groups))
+    )
+    mixed = (rng.random((3, 40)) < 0.6).astype(float)
+    assert spread(np.repeat(mixed, 10, axis=1), groups).noise == pytest.approx(spread(mixed).noise)
+    assert told.high - told.low == pytest.approx(alone.high - alone.low, rel=0.1)
+    assert blind.high - blind.low < 0.5 * (told.high - told.low)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3, 5])
+def test_a_few_groups_that_all_agree_show_nothing_much(groups: int) -> None:
+    found = estimate(np.ones((1, 200)), UNKNOWN, 0.05, groups=np.arange(200) % groups)
+    assert found.p_value > (0.05 if groups < 5 else 0.04)
 
 
 def test_a_plan_finds_its_gap_with_no_more_rows_than_needed() -> None:
     truth = Truth(0.4, {"p": 0.55, "w": 0.6, "p -> w": 0.6}, rows=150)
-    gap = compare(*draw(truth, np.random.default_rng(0))).arm("p -> w").versus_vanilla
+    drawn = draw(truth, np.random.default_rng(0))
+    gap = compare(drawn.vanilla, drawn.arms).arm("p -> w").versus_vanilla
     assert gap is not None
     found = plan(gap.basis, 0.05, alpha=0.05)
     assert (found.rows > 150, found.seeds) == (True, 3)
@@ -203,18 +281,60 @@ def test_the_margin_is_stated_and_decides() -> None:
     assert "rules out the 0.050" in wide.sentence
 
 
-def test_an_undecided_verdict_says_how_many_rows_would_decide() -> None:
+def drawn_at_random(seeds: int, rows: int = 40, gain: float = 0.0) -> Verdict:
+    """The verdict on arms that are right at random, `w` more often than the others by the gain."""
     rng = np.random.default_rng(0)
-    rows = {name: {0: (rng.random(40) < 0.5).astype(float)} for name in ("vanilla", "p", "w")}
-    found = judge(compare(Arm("vanilla", False, rows["vanilla"]), [arm("p", rows["p"]), arm("w", rows["w"])]))
-    assert found.label == f"undecided: {found.more_rows:,} more test rows would decide"
-    assert f"about {found.more_rows:,} more test rows would probably decide" in found.sentence
-    assert "this is about these programs" in found.sentence
+    scores = {
+        name: {seed: (rng.random(rows) < 0.5 + gain * (name == "w")).astype(float) for seed in range(seeds)}
+        for name in ("vanilla", "p", "w")
+    }
+    return judge(compare(Arm("vanilla", False, scores["vanilla"]), [arm(name, scores[name]) for name in ("p", "w")]))
+
+
+def test_an_undecided_verdict_says_what_would_decide_as_a_range() -> None:
+    found = verdict_of([0.6] * 3, [0.63] * 3, rows=100)
+    low, high = found.needs.rows
+    assert 0 < 2 * low < high
+    assert found.label.startswith(f"undecided: {low:,} to {high:,} more test rows")
+    assert f"{found.needs} would probably decide" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("needed", "words"),
+    [
+        (Needs(), ""),
+        (Needs((1, 1)), "1 more test row"),
+        (Needs((0, 1200), (2, 9)), "up to 1,200 more test rows and 2 to 9 more seeds"),
+        (Needs((5, None), (0, None)), "at least 5 more test rows and perhaps many more seeds"),
+    ],
+)
+def test_what_is_needed_in_words(needed: Needs, words: str) -> None:
+    assert str(needed) == words
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.45])
+def test_one_seed_says_nothing_of_strategies(gain: float) -> None:
+    found = drawn_at_random(seeds=1, rows=300, gain=gain)
+    assert (found.word, found.label) == (Word.UNDECIDED, "undecided between strategies: one seed")
+    assert found.needs == Needs(seeds=(2, None))
+    assert found.sentence.startswith("Every arm has one seed, so this is about these programs: ")
+    assert "a word on the strategies takes 3 seeds" in found.sentence
+    assert ("scores higher than" in found.sentence) == bool(gain)
+
+
+@pytest.mark.parametrize(("seeds", "word"), [(2, Word.UNDECIDED), (3, Word.WEIGHTS_PAY)])
+def test_weights_pay_takes_three_seeds(seeds: int, word: Word) -> None:
+    found = verdict_of([0.5, 0.51, 0.5][:seeds], [0.7, 0.71, 0.7][:seeds])
+    assert found.word == word
+    assert "`p -> w` scores higher than `p`" in found.sentence
+    if seeds == 2:
+        assert found.label == "undecided: 1 more seed would probably decide"
+        assert "2 seeds do not show that weights pay: 3 are needed." in found.sentence
 
 
 def test_what_keeps_a_verdict_open_once_an_arm_beats_vanilla() -> None:
-    vanilla, arms = draw(Truth(0.2, {"p": 0.6, "w": 0.66}, rows=100), np.random.default_rng(0))
-    found = judge(compare(vanilla, arms))
+    drawn = draw(Truth(0.2, {"p": 0.6, "w": 0.66}, rows=100), np.random.default_rng(0))
+    found = judge(compare(drawn.vanilla, drawn.arms))
     assert [(one.left, one.right) for one in found.figures] == [("w", "p")]
     found = verdict_of([0.405] * 3, [0.411] * 3)  # W beats vanilla by a little, P is in between
     assert [(one.left, one.right) for one in found.figures] == [("p", "vanilla")]
@@ -226,8 +346,8 @@ def test_what_keeps_a_verdict_open_once_an_arm_beats_vanilla() -> None:
 
 def test_seeds_that_differ_much_call_for_more_seeds() -> None:
     found = verdict_of([0.6, 0.61, 0.6], [0.7, 0.4, 0.8])
-    assert found.more_seeds > 0
-    assert "more seeds would decide" in found.label
+    assert found.needs.seeds[0] > 0
+    assert "more seeds would probably decide" in found.label
     assert "differ too much to rely on rows alone" in found.sentence
 
 
@@ -239,7 +359,7 @@ def test_one_test_row_decides_nothing(score: float, seeds: int) -> None:
     found = judge(compare(vanilla, arms))
     assert found.word == Word.UNDECIDED
     assert [(contrast.low, contrast.high) for contrast in found.figures] == [(-1.0, 1.0)] * 2
-    assert found.more_rows > 0
+    assert found.needs.rows[0] > 0 or seeds == 1
 
 
 def test_identical_scores_do_not_look_certain() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from bt_core.config import Config
 from bt_core.errors import ConfigError, DataError
+from bt_core.formats.rows import ScoredRow, read_results, write_results
 from bt_core.records import StageReport, Usage
 from bt_core.statistics import VANILLA
 from bt_core.steps.sweep.compare_arms import compare_arms
@@ -17,7 +18,7 @@ from bt_core.steps.sweep.folders import PROGRAM_URI, ComparedFolder, ScoredFolde
 from bt_core.steps.sweep.tree import SweepStage, labelled
 from bt_core.strategy import Strategy, parse_strategy, prefix_tree
 
-SEEDS = (3, 8)
+SEEDS = (3, 8, 9)
 CONFIG = Config(task="tests.core.toy:task", seed=3, data_seed=3)
 ARMS = ("p", "w", "p -> w")
 ROWS = 40
@@ -99,26 +100,43 @@ class Found:
 
 
 def compared(
-    folder: Path, reports: Sequence[StageReport], arms: Sequence[str] = ARMS, **options: Any
+    folder: Path, reports: Sequence[StageReport], arms: Sequence[str] = ARMS, group_size: int = 0, **options: Any
 ) -> tuple[dict[str, Any], Found]:
     output = ComparedFolder(folder / "compared")
-    seeds = [_scored_folder(folder / f"seed {seed}", seed, reports) for seed in SEEDS]
+    seeds = [_scored_folder(folder / f"seed {seed}", seed, reports, group_size) for seed in SEEDS]
     report, program = compare_arms(seeds, [parse_strategy(arm) for arm in arms], output, **options)
     sweep = json.loads(output.sweep.read_text())
     assert (report.stage, report.note) == ("compare", sweep["verdict"]["sentence"])
     assert output.config == CONFIG
-    return sweep, Found(program, output.results.read_text(), output.vanilla.read_text())
+    return sweep, Found(program, _stage_of(output.results), _stage_of(output.vanilla))
 
 
-def _scored_folder(folder: Path, seed: int, reports: Sequence[StageReport]) -> ScoredFolder:
+def _stage_of(results: Path) -> str:
+    """The stage whose answers the file holds."""
+    (stage,) = {str(row.prediction["of"]) for row in read_results(results, ScoredRow)}
+    return f"results of {stage}"
+
+
+def _scored_folder(folder: Path, seed: int, reports: Sequence[StageReport], group_size: int) -> ScoredFolder:
     """The folder of one seed, as `score_arms` writes it."""
     scored = ScoredFolder(folder)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     own = [report for report in reports if SweepStage.of(report.stage).seed == seed]
     scored.write(CONFIG.model_copy(update={"seed": seed}), own)
     for report in own:
         if report.kind == "score":
-            scored.results(report.params["arm"]).write_text(f"results of {report.stage}")
+            lines = [
+                ScoredRow(
+                    example=f"e{row}",
+                    row={},
+                    group=str(row // group_size) if group_size else None,
+                    score=score,
+                    prediction={"of": report.stage},
+                    error=None,
+                )
+                for row, score in enumerate(report.scores)
+            ]
+            write_results(scored.results(report.params["arm"]), lines)
     return scored
 
 
@@ -136,7 +154,7 @@ def test_the_winner_is_chosen_by_validation_and_not_by_the_test_rows(tmp_path: P
 
 
 def test_within_the_winning_arm_the_best_seed_wins(tmp_path: Path) -> None:
-    sweep, found = compared(tmp_path, made_up(RIGHT, VALIDATED | {"p": [0.85, 0.95], "w": [1.0, 0.1]}))
+    sweep, found = compared(tmp_path, made_up(RIGHT, VALIDATED | {"p": [0.85, 0.95, 0.85], "w": [1.0, 0.1, 0.1]}))
     assert sweep["winner"] == {"arm": "p", "seed": 8}
     assert found.program == "program of s8.p.score"
 
@@ -157,8 +175,8 @@ def test_an_arm_is_its_last_program(tmp_path: Path) -> None:
     """`p -> w` is what `w` made, also where the `p` before it was better."""
     sweep, _ = compared(tmp_path, made_up(RIGHT | {"p -> w": 2}, VALIDATED), ["p", "p -> w"])
     line = sweep["arms"][1]
-    assert line["by_seed"] == {"3": 2 / ROWS, "8": 2 / ROWS}
-    assert (line["validation"], line["validation_by_seed"]) == (0.8, {"3": 0.8, "8": 0.8})
+    assert line["by_seed"] == {"3": 2 / ROWS, "8": 2 / ROWS, "9": 2 / ROWS}
+    assert (line["validation"], line["validation_by_seed"]) == (pytest.approx(0.8), {"3": 0.8, "8": 0.8, "9": 0.8})
 
 
 @pytest.mark.parametrize(
@@ -175,7 +193,19 @@ def test_the_verdict_is_that_of_the_statistics(right: Mapping[str, int], word: s
     assert verdict["word"] == word
     assert verdict["label"].startswith(word)
     assert verdict["sentence"]
-    assert bool(verdict["more_rows"]) == (word == "undecided")
+    assert (verdict["more_rows"] != [0, 0]) == (word == "undecided")
+
+
+def test_groups_of_test_rows_count_as_one_each(tmp_path: Path) -> None:
+    reports = made_up({"vanilla": 4, "p": 36, "w": 20}, VALIDATED)
+    alone = compared(tmp_path / "alone", reports, ["p", "w"])[0]
+    grouped = compared(tmp_path / "grouped", reports, ["p", "w"], group_size=10)[0]
+    basis = [sweep["arms"][0]["versus_vanilla"]["basis"] for sweep in (alone, grouped)]
+    assert [(one["rows"], one["groups"]) for one in basis] == [(ROWS, ROWS), (ROWS, ROWS // 10)]
+    gains = [sweep["arms"][0]["versus_vanilla"] for sweep in (alone, grouped)]
+    widths = [gain["high"] - gain["low"] for gain in gains]
+    assert widths[1] > 1.5 * widths[0]
+    assert "in 4 groups" in grouped["verdict"]["sentence"]
 
 
 @pytest.mark.parametrize(("arms", "lacking"), [(["p"], "strategy with `w`"), (["w"], "prompts-only strategy")])
@@ -199,11 +229,11 @@ def test_the_cost_of_an_arm_is_that_of_its_whole_path(tmp_path: Path) -> None:
 def test_the_tree_is_cheaper_than_the_arms_one_by_one(tmp_path: Path) -> None:
     cost = compared(tmp_path, made_up(RIGHT, VALIDATED))[0]["cost"]
     a_seed = 2 * 10 + 3 * 100 + 3 * ROWS  # traces of vanilla and of p, the steps, the scores
-    assert cost["lm_calls"] == 2 * a_seed + ROWS
+    assert cost["lm_calls"] == 3 * a_seed + ROWS
     one_by_one = (110 + ROWS) + (110 + ROWS) + (220 + ROWS)
-    assert cost["lm_calls_one_by_one"] == 2 * one_by_one + ROWS
-    assert cost["seconds"] == 2 * (a_seed + 1) + ROWS
-    assert cost["seconds_one_by_one"] == 2 * (one_by_one + 3) + ROWS
+    assert cost["lm_calls_one_by_one"] == 3 * one_by_one + ROWS
+    assert cost["seconds"] == 3 * (a_seed + 1) + ROWS
+    assert cost["seconds_one_by_one"] == 3 * (one_by_one + 3) + ROWS
 
 
 def test_nodes_describe_the_tree(tmp_path: Path) -> None:
@@ -224,9 +254,9 @@ def test_nodes_describe_the_tree(tmp_path: Path) -> None:
 def test_the_sweep_says_what_was_compared(tmp_path: Path) -> None:
     sweep, _ = compared(tmp_path, made_up(RIGHT, VALIDATED), command="bt sweep", margin=0.2, alpha=0.1)
     assert (sweep["schema"], sweep["task"], sweep["metric"]) == (1, "tests.core.toy:task", "exact")
-    assert (sweep["seeds"], sweep["data_seed"], sweep["rows"]) == ([3, 8], 3, {"train": 9, "val": 20, "test": ROWS})
+    assert (sweep["seeds"], sweep["data_seed"], sweep["rows"]) == ([3, 8, 9], 3, {"train": 9, "val": 20, "test": ROWS})
     assert (sweep["command"], sweep["margin"], sweep["alpha"]) == ("bt sweep", 0.2, 0.1)
-    assert sweep["vanilla"]["by_seed"] == {"3": 0.1, "8": 0.1}
+    assert sweep["vanilla"]["by_seed"] == {"3": 0.1, "8": 0.1, "9": 0.1}
     assert sweep["vanilla"]["prompt_tokens_per_example"] == 50.0
     assert sweep["config"] == CONFIG.model_dump(mode="json")
 
@@ -234,7 +264,7 @@ def test_the_sweep_says_what_was_compared(tmp_path: Path) -> None:
 def test_other_test_rows_are_refused(tmp_path: Path) -> None:
     reports = made_up(RIGHT, VALIDATED)
     reports[-1] = replace(reports[-1], params=reports[-1].params | {"examples": "others"})
-    with pytest.raises(DataError, match=r"Arm `p -> w`, seed 8 was scored on other test rows .* same `data_seed`"):
+    with pytest.raises(DataError, match=r"Arm `p -> w`, seed 9 was scored on other test rows .* same `data_seed`"):
         compared(tmp_path, reports)
     assert not (tmp_path / "compared").exists()
 
