@@ -15,7 +15,14 @@ from generated import ROOT, write_or_check
 from bt_core.statistics import Word
 from bt_core.statistics.power import detectable_gap, rows_for_gap
 from bt_core.statistics.published import Published, Reading, published_difference
-from bt_core.statistics.simulate import CLAIMED
+from bt_core.statistics.simulate import (
+    BEATEN,
+    COVERED_GAINS,
+    COVERED_GAP,
+    COVERED_MEANS,
+    THESE,
+    WRONG,
+)
 
 DOCUMENT = ROOT / "docs" / "statistics.md"
 DATA = ROOT / "docs" / "data"
@@ -38,37 +45,90 @@ def method_rates(measured: Mapping[str, Any]) -> str:
     return table(["test rows", "between-seed deviation", *names], rows)
 
 
-def error_rates(measured: Mapping[str, Any]) -> str:
-    """How often the verdict makes a wrong claim about equal arms."""
-    return table(
-        ["truth", "test rows", "between-seed deviation", "wrong claims", "of these `weights pay`"], _errors(measured)
-    )
+def error_rates(measured: Mapping[str, Any], is_about_rows: bool) -> str:
+    """How often each word is wrong, and how often intervals hold the truth, under two seeds and more.
+
+    A line joins the scenarios `all equal` and `prompts help` of the same kind: `beats vanilla` is wrong in the first,
+    `weights pay` in both, and of coverages the lower one is shown.
+    """
+    head = [
+        "test rows",
+        "seeds",
+        "arms, between-seed deviation",
+        "an arm beats vanilla",
+        "`weights pay`",
+        "other words",
+    ]
+    if is_about_rows:
+        head[2] = "test rows are"
+    return table([*head, "W - P", "gains", "means"], _errors(measured, is_about_rows))
 
 
-def _errors(measured: Mapping[str, Any]) -> Iterator[list[str]]:
-    for group, wrong in (("all equal", CLAIMED), ("prompts help", Word.WEIGHTS_PAY)):
-        for scenario in _group(measured, group):
-            rates = scenario["outcomes"]
-            yield [*_setting(group, scenario), f"{rates[wrong]:.1%}", f"{rates[Word.WEIGHTS_PAY]:.1%}"]
+def _errors(measured: Mapping[str, Any], is_about_rows: bool) -> Iterator[list[str]]:
+    for (number, seeds, what), pair in _pairs(measured).items():
+        is_row_case = what.startswith(("groups", "base", "graded"))
+        if seeds == 1 or is_row_case != is_about_rows:
+            continue
+        rates = [scenario["outcomes"] for scenario in pair]
+        words = [max(one.get(WRONG + name, 0.0) for one in rates) for name in (BEATEN, Word.WEIGHTS_PAY)]
+        others = max(
+            one.get(WRONG + Word.PROMPTS_SUFFICE, 0.0) + one.get(WRONG + Word.NONE_BEATS_VANILLA, 0.0) for one in rates
+        )
+        coverages = [min(one[name] for one in rates) for name in (COVERED_GAP, COVERED_GAINS, COVERED_MEANS)]
+        yield [f"{number:,}", str(seeds), what, *(f"{rate:.1%}" for rate in (*words, others, *coverages))]
+
+
+def one_seed(measured: Mapping[str, Any]) -> str:
+    """How often a claim about the programs of a single seed is wrong about these programs."""
+    lines = [
+        [what, *(f"{scenario['outcomes'].get(WRONG + THESE, 0.0):.1%}" for scenario in pair)]
+        for (_, seeds, what), pair in _pairs(measured).items()
+        if seeds == 1
+    ]
+    return table(["arms, between-seed deviation", "all equal", "prompts help"], lines)
+
+
+def _pairs(measured: Mapping[str, Any]) -> dict[tuple[int, int, str], list[dict[str, Any]]]:
+    """(rows, seeds, what) -> the scenarios in which no arm with weights is better than prompts alone."""
+    pairs: dict[tuple[int, int, str], list[dict[str, Any]]] = {}
+    for scenario in measured["scenarios"]:
+        if scenario["group"] in ("all equal", "prompts help"):
+            truth = scenario["truth"]
+            pairs.setdefault((truth["rows"], truth["seeds"], scenario["what"]), []).append(scenario)
+    return pairs
 
 
 def power(measured: Mapping[str, Any]) -> str:
     """How often each verdict is given when weights add something, and when they add nothing."""
     rows = [
-        [*_setting(group, scenario), *(f"{scenario['outcomes'][word]:.0%}" for word in Word)]
+        [*_setting(group, scenario), *(f"{scenario['outcomes'].get(word, 0.0):.0%}" for word in Word)]
         for group in ("gain 0.05", "gain 0.10", "prompts help", "all equal")
-        for scenario in _group(measured, group)
-        if scenario["spread"] in ("0", "0.03", "0.03, 5 seeds", "0.03, 10 seeds")
+        for scenario in measured["scenarios"]
+        if scenario["group"] == group and (group.startswith("gain") or _is_plain(scenario))
     ]
-    return table(["truth", "test rows", "between-seed deviation", *map(str, Word)], rows)
+    return table(["truth", "test rows", "seeds", "arms, between-seed deviation", *map(str, Word)], rows)
 
 
-def _group(measured: Mapping[str, Any], group: str) -> list[dict[str, Any]]:
-    return [scenario for scenario in measured["scenarios"] if scenario["group"] == group]
+def _is_plain(scenario: Mapping[str, Any]) -> bool:
+    return scenario["what"] in ("8 arms, 0", "8 arms, 0.03", "groups of 20, icc 0.3") and scenario["truth"]["seeds"] > 1
 
 
 def _setting(group: str, scenario: Mapping[str, Any]) -> list[str]:
-    return [group, f"{scenario['truth']['rows']:,}", scenario["spread"]]
+    truth = scenario["truth"]
+    return [group, f"{truth['rows']:,}", str(truth["seeds"]), scenario["what"]]
+
+
+def looks(measured: Mapping[str, Any]) -> str:
+    """What one look finds, and two."""
+    lines = [
+        [case["group"], case["looks"], *(f"{case['outcomes'].get(name, 0.0):.1%}" for name in (*_WRONG, *_FOUND))]
+        for case in measured["looks"]
+    ]
+    return table(["truth", "looks, level", *map(str, _WRONG), *(f"`{word}`" for word in _FOUND)], lines)
+
+
+_WRONG = (WRONG + BEATEN, WRONG + Word.WEIGHTS_PAY)
+_FOUND = (Word.PROMPTS_SUFFICE, Word.WEIGHTS_PAY)
 
 
 def planning() -> str:
@@ -133,7 +193,10 @@ def document() -> str:
     published = json.loads((DATA / "paper_table1.json").read_text("utf-8"))
     blocks = {
         "methods": method_rates(measured),
-        "errors": error_rates(measured),
+        "errors": error_rates(measured, is_about_rows=False),
+        "rows": error_rates(measured, is_about_rows=True),
+        "one seed": one_seed(measured),
+        "looks": looks(measured),
         "power": power(measured),
         "planning": planning(),
         "paper": paper(published) + "\n\n" + paper_count(published),
