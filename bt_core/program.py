@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +192,18 @@ def read_program(folder: Path, verify: bool = True) -> Program:
                     f" {adapter.sha256[:12]}: it was altered, use the original."
                 )
     return program
+
+
+def is_same_program(one: Path, other: Path) -> bool:
+    """Whether two program directories hold the same program: all that answers depend on is equal, byte for byte.
+
+    Adapters are compared by their sha256. The lineage, which no answer depends on, is left out.
+
+    Raises:
+        ProgramError: when a directory is missing, damaged or of another schema version.
+    """
+    first, second = (replace(read_program(folder, verify=False), lineage=()) for folder in (one, other))
+    return first == second
 
 
 def _from_json(value: dict[str, Any]) -> Program:

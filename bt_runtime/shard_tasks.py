@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from bt_core.program import is_same_program
 from bt_core.records import StageReport
 from bt_core.steps.folders import RowsFolder, SealedFolder
 from bt_core.steps.handover import best_program
@@ -59,7 +60,8 @@ def merge_test(
     """
     sealed = SealedFolder(Path(test))
     answers = results_file(results)
-    report = merge_evaluation(_read(vanilla), _read(final), sealed.test, sealed.config, stage, answers)
+    is_same = is_same_program(sealed.vanilla, best_program(Path(program)))
+    report = merge_evaluation(_read(vanilla), _read(final), is_same, sealed.test, sealed.config, stage, answers)
     return conclude(report, program, sealed, results, shipped, metrics)
 
 

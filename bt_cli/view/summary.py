@@ -17,7 +17,7 @@ from bt_core.task import load_task
 from bt_core.wording import Claim, run_verdict
 from bt_tracking.settings import redact
 
-_STYLES = {Claim.BETTER: "green", Claim.WORSE: "red", Claim.OPEN: "yellow"}
+_STYLES = {Claim.BETTER: "green", Claim.WORSE: "red", Claim.OPEN: "yellow", Claim.SAME: "yellow"}
 
 
 def print_summary(console: Console, result: RunResult, folder: RunFolder, tracking_uri: str | None) -> None:

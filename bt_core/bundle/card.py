@@ -9,6 +9,11 @@ CARD_FILE = "README.md"
 #: Ranks that vLLM accepts for `--max-lora-rank` (vllm.config.lora, `MaxLoRARanks`).
 VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
+_OF_THESE_PROGRAMS = (
+    "Validation rows chose between programs, so these scores are optimistic. They are about these programs: another"
+    " seed may give others."
+)
+
 
 def model_card(program: Program, folder: Path, address: str) -> str:
     """The text of the model card.
@@ -113,7 +118,7 @@ def _lineage(lineage: tuple[LineageStep, ...]) -> str:
         for step in lineage
     ]
     head = "| stage | kind | seed | validation before | validation after | made from |\n|---|---|---|---|---|---|"
-    return "\n".join([head, *rows])
+    return "\n".join([head, *rows, "", _OF_THESE_PROGRAMS])
 
 
 def _number(value: float | None) -> str:

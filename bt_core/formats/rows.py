@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -67,20 +67,27 @@ def read_results(path: Path, kind: type[ResultRow]) -> list[ResultRow]:
     return [_parsed(row, kind, path, number) for number, row in enumerate(read_jsonl(path), start=1)]
 
 
-def read_scores(path: Path) -> dict[str, float]:
+class RowScore(NamedTuple):
+    """The score of one program on a test example, and the name of the example's group (None: it has none)."""
+
+    score: float
+    group: str | None
+
+
+def read_scores(path: Path) -> dict[str, RowScore]:
     """Read the score of each example: the final program's in the results of a run, the only one's in a sweep's.
 
     Raises:
         DataError: when the file is missing or a line is neither; names the line and the keys.
     """
-    scores: dict[str, float] = {}
+    scores: dict[str, RowScore] = {}
     for number, row in enumerate(read_jsonl(path), start=1):
         if "final" in row:
             compared = _parsed(row, ComparedRow, path, number)
-            scores[compared.example] = compared.final.score
+            scores[compared.example] = RowScore(compared.final.score, compared.group)
         else:
             scored = _parsed(row, ScoredRow, path, number)
-            scores[scored.example] = scored.score
+            scores[scored.example] = RowScore(scored.score, scored.group)
     return scores
 
 

@@ -1,10 +1,11 @@
 """`result.json`: the outcome of a run of one strategy."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
 from bt_core.formats.document import Document, Part
+from bt_core.wording import Comparison
 
 
 class ProgramTokens(Part):
@@ -15,10 +16,27 @@ class ProgramTokens(Part):
 
 
 class Difference(Part):
-    """A mean paired difference with its 95% interval."""
+    """Two programs compared on the same test rows, positive where the second scores higher."""
 
-    mean: float = Field(description="mean over the test rows")
-    ci95: tuple[float, float] = Field(description="low and high end of the 95% interval")
+    mean: float = Field(description="mean difference over the test rows")
+    ci95: tuple[float, float] = Field(
+        description="low and high end of the 95% interval, which covers test rows and not seeds"
+    )
+    p_value: float = Field(description="of the two-sided exact test that neither program is better")
+    method: Literal["mcnemar", "sign flip", "sign flip of groups", "none"] = Field(
+        description="the exact test: McNemar's, or random signs of rows or of whole groups; none if `is_same`"
+    )
+    better: int = Field(description="rows on which the second program scored higher")
+    worse: int = Field(description="rows on which the second program scored lower")
+    groups: int = Field(description="independent groups of rows; as many as rows where the task has no groups")
+    is_same: bool = Field(description="the two are the same program but for their lineage: nothing was compared")
+
+    @classmethod
+    def of(cls, found: Comparison) -> Self:
+        """A comparison as it stands in files; its interval is one at 95%."""
+        names = ("mean", "p_value", "method", "better", "worse", "groups", "is_same")
+        values = {name: getattr(found, name) for name in names}
+        return cls.model_validate(values | {"ci95": (found.low, found.high)})
 
     @property
     def low(self) -> float:
@@ -36,7 +54,7 @@ class Evaluation(Part):
 
     vanilla: float = Field(description="mean score of the program before any step")
     final: float = Field(description="mean score of the shipped program")
-    difference: Difference = Field(description="`final` - `vanilla`, paired by test row")
+    difference: Difference = Field(description="`final` (the second program) - `vanilla`")
     rows: int = Field(description="number of test rows")
     prompt_tokens_per_example: ProgramTokens = Field(description="mean prompt tokens of a test row")
 

@@ -1,4 +1,4 @@
-"""Tests of one seed's pair of programs, which assume only that rows are independent.
+"""Tests of one seed's pair of programs, which assume only that rows, or groups of rows, are independent.
 
 They tell whether these two programs differ. Whether their strategies differ depends on the spread between seeds as
 well, which `compare` takes into account.
@@ -11,7 +11,7 @@ import numpy as np
 import scipy
 
 from bt_core.statistics.arms import Arm
-from bt_core.statistics.clusters import Scores
+from bt_core.statistics.clusters import Groups, Scores, group_sums
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,22 @@ def sign_flip(differences: Sequence[float] | Scores, seed: int, resamples: int =
     return float(test.pvalue)
 
 
-def exact_test(ours: Sequence[float] | Scores, theirs: Sequence[float] | Scores, seed: int) -> tuple[str, float]:
-    """The test that suits the paired scores (McNemar's if all are 0 or 1, else the sign flip), and its p value."""
+def exact_test(
+    ours: Sequence[float] | Scores, theirs: Sequence[float] | Scores, seed: int, groups: Groups | None = None
+) -> tuple[str, float]:
+    """The test that suits the paired scores, and its p value.
+
+    McNemar's if all scores are 0 or 1, else the sign flip. Rows of one group change their sign together, since only
+    groups are independent: the sign flip is then that of the groups' summed differences.
+
+    Args:
+        ours, theirs: scores of the same rows.
+        seed: draws the random signs.
+        groups: the rows' groups; None: every row is one.
+    """
     differences = np.asarray(ours, dtype=float) - np.asarray(theirs, dtype=float)
+    if groups is not None and int(groups.max()) + 1 < len(groups):
+        return "sign flip of groups", sign_flip(group_sums(differences, groups), seed)
     if not np.isin(np.concatenate([ours, theirs]), (0.0, 1.0)).all():
         return "sign flip", sign_flip(differences, seed)
     return "mcnemar", mcnemar(int((differences > 0).sum()), int((differences < 0).sum()))

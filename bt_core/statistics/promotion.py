@@ -24,7 +24,7 @@ class Challenge:
     def is_better(self) -> bool:
         """The interval lies above the margin, and the exact test agrees.
 
-        The bootstrap's interval is too short for a handful of rows; the exact test holds for any number of them.
+        The interval is an approximation for a handful of rows; the exact test holds for any number of them.
         """
         return self.difference.low > self.margin and self.p_value <= 1.0 - self.confidence
 
@@ -32,9 +32,10 @@ class Challenge:
 def challenge(
     champion: Sequence[float], challenger: Sequence[float], margin: float, confidence: float, seed: int
 ) -> Challenge:
-    """Compare two programs' scores in [0, 1] on the same rows (at least one); `seed` draws the resamples."""
+    """Compare two programs' scores in [0, 1] on the same rows (at least one); `seed` draws random signs."""
     _, p_value = exact_test(challenger, champion, seed)
-    return Challenge(paired_difference(champion, challenger, seed, confidence), p_value, margin, confidence)
+    difference = paired_difference(champion, challenger, confidence=confidence, seed=seed)
+    return Challenge(difference, p_value, margin, confidence)
 
 
 @dataclass(frozen=True)

@@ -37,13 +37,18 @@ class Published:
 def published_difference(before: float, after: float, rows: int, seeds: int, alpha: float = 0.05) -> Published:
     """Bounds on the interval of `after - before`, from means of 0/1 scores over the seeds.
 
-    The widest interval: the two are unrelated row by row and every seed gives the same answers, so that both are
-    binomial with `rows` draws. The narrowest one: every row's difference, averaged over the seeds, is as near to the
-    gap as whole answers allow, which is one of the two neighbouring multiples of 1 / seeds.
+    The widest interval: every seed gives the same answers, and the two are right on different rows as far as their
+    means a and b allow. The rows on which exactly one is right are then a share of min(a + b, 2 - a - b), the most that
+    is possible (Fréchet 1951). It is the most for averages over seeds as well: for x and y in [0, 1] the square of
+    x - y is at most |x - y|, which is at most min(x + y, 2 - x - y), whose mean is at most that share. A row's
+    difference has that share less the square of the gap as its variance.
+
+    The narrowest one: every row's difference, averaged over the seeds, is as near to the gap as whole answers allow,
+    which is one of the two neighbouring multiples of 1 / seeds.
     """
     gap = after - before
     part = abs(gap) * seeds - floor(abs(gap) * seeds)
-    unpaired = before * (1.0 - before) + after * (1.0 - after)
-    paired = part * (1.0 - part) / seeds**2
+    agreeing = part * (1.0 - part) / seeds**2
+    opposed = min(before + after, 2.0 - before - after) - gap**2
     tail = float(scipy.special.ndtri(1.0 - alpha / 2.0))
-    return Published(gap, tail * sqrt(paired / rows), tail * sqrt(unpaired / rows))
+    return Published(gap, tail * sqrt(agreeing / rows), tail * sqrt(opposed / rows))

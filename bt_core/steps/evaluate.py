@@ -11,7 +11,7 @@ from typing import Any
 from bt_core.config import Config
 from bt_core.engine.base import Engine
 from bt_core.formats.rows import Answer, ComparedRow, write_results
-from bt_core.program import read_program
+from bt_core.program import is_same_program, read_program
 from bt_core.records import Row, StageReport, Trace, Usage, read_jsonl
 from bt_core.statistics import Difference, paired_difference
 from bt_core.steps.session import Session
@@ -32,6 +32,8 @@ def evaluate(
 ) -> StageReport:
     """Score both programs on the test split and write one row for each example.
 
+    Where the two are the same program, it is run once.
+
     Args:
         vanilla: directory of the program before any step.
         program: directory of the program that would be shipped.
@@ -43,11 +45,12 @@ def evaluate(
     """
     session = Session(Stage.open(stage, "evaluate", vanilla, config), engine)
     rows = read_jsonl(test)
+    is_same = is_same_program(vanilla, program)
     before = session.runner.run(session.stage.program, rows, f"{stage} vanilla")
-    usage_before = session.usage
-    after = session.runner_in(program).run(read_program(program), rows, f"{stage} final")
-    usages = {"vanilla": usage_before, "final": session.usage - usage_before}
-    return session.report(**compared(session.stage.task, rows, before, after, usages, config, results))
+    usage = session.usage
+    after = before if is_same else session.runner_in(program).run(read_program(program), rows, f"{stage} final")
+    usages = {"vanilla": usage, "final": usage if is_same else session.usage - usage}
+    return session.report(**compared(session.stage.task, rows, before, after, is_same, usages, config, results))
 
 
 def compared(
@@ -55,6 +58,7 @@ def compared(
     rows: Sequence[Row],
     before: Sequence[Trace],
     after: Sequence[Trace],
+    is_same: bool,
     usages: Mapping[str, Usage],
     config: Config,
     results: Path,
@@ -65,14 +69,17 @@ def compared(
         task: it knows the groups of the rows.
         rows: the test split.
         before, after: the vanilla and the final program's traces on the rows, in their order.
+        is_same: whether the two are the same program (`bt_core.program.is_same_program`).
         usages: what running each of the two programs took, under `vanilla` and `final`.
-        config: its seed is that of the bootstrap interval.
+        config: its seed draws the random signs of the exact test.
         results: the JSONL file to write.
     """
     write_results(results, map(partial(_row, task), rows, before, after))
-    difference = paired_difference([t.score for t in before], [t.score for t in after], config.seed)
+    groups = list(map(task.group_of, rows))
+    scores = [t.score for t in before], [t.score for t in after]
+    difference = paired_difference(*scores, groups, is_same=is_same, seed=config.seed)
     return {
-        "params": {"rows": len(rows)},
+        "params": {"rows": len(rows), "exact_test": difference.method},
         "metrics": _metrics(before, after, difference, usages),
         "warnings": failures(after),
         "note": _note(before, after, difference),
@@ -93,7 +100,12 @@ def _metrics(
         "test/difference": difference.mean,
         "test/difference_low": difference.low,
         "test/difference_high": difference.high,
-        "test/rows": float(len(after)),
+        "test/p_value": difference.p_value,
+        "test/better": float(difference.better),
+        "test/worse": float(difference.worse),
+        "test/is_same": float(difference.is_same),
+        "test/rows": float(difference.rows),
+        "test/groups": float(difference.groups),
     } | {f"cost/prompt_tokens_per_example_{name}": usage.prompt_tokens / len(after) for name, usage in usages.items()}
 
 

@@ -95,6 +95,12 @@ def _evaluation(report: StageReport) -> Evaluation:
         difference=Difference(
             mean=metrics["test/difference"],
             ci95=(metrics["test/difference_low"], metrics["test/difference_high"]),
+            p_value=metrics["test/p_value"],
+            method=report.params["exact_test"],
+            better=int(metrics["test/better"]),
+            worse=int(metrics["test/worse"]),
+            groups=int(metrics["test/groups"]),
+            is_same=bool(metrics["test/is_same"]),
         ),
         rows=int(metrics["test/rows"]),
         prompt_tokens_per_example=ProgramTokens(**tokens),

@@ -86,6 +86,7 @@ def merge_bootstrap(
 def merge_evaluation(
     vanilla: tuple[Sequence[Path], Sequence[StageReport]],
     final: tuple[Sequence[Path], Sequence[StageReport]],
+    is_same: bool,
     test: Path,
     config: Config,
     stage: str,
@@ -95,14 +96,17 @@ def merge_evaluation(
 
     Args:
         vanilla, final: each program's trace files, one for each shard, and the shards' reports.
+        is_same: whether the two are the same program (`bt_core.program.is_same_program`). The traces of the vanilla one
+            are then taken for both.
 
     Raises:
         DataError: when a row has no trace.
     """
     task, rows = load_task(config.task, config.task_settings), read_jsonl(test)
-    before, after = merged(vanilla[0], rows), merged(final[0], rows)
+    before = merged(vanilla[0], rows)
+    after = before if is_same else merged(final[0], rows)
     usages = {"vanilla": _usage(vanilla[1]), "final": _usage(final[1])}
-    comparison = compared(task, rows, before, after, usages, config, results)
+    comparison = compared(task, rows, before, after, is_same, usages, config, results)
     return _report(stage, "evaluate", [*vanilla[1], *final[1]], **comparison)
 
 

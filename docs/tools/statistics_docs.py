@@ -182,8 +182,8 @@ def paper_count(published: Mapping[str, Any]) -> str:
         sum(difference.reading == reading for difference in differences) for reading in Reading
     )
     return (
-        f"Of these {len(differences)} differences, the means alone show {shown}, cannot show {not_shown}, and leave "
-        f"{unclear} to how the rows pair up."
+        f"Of these {len(differences)} differences, the means alone show {shown or 'none'}, cannot show {not_shown}, and"
+        f" leave {unclear} to how the rows pair up."
     )
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,21 @@ RESULT = {
 ANSWER = Answer(score=0.0, prediction={}, error=None)
 
 
-def _printed(folder: Path, low: float, high: float, tracking_uri: str | None = None, **changes: Any) -> str:
+DIFFERENCE = {"p_value": 0.01, "method": "mcnemar", "better": 30, "worse": 10, "groups": 150, "is_same": False}
+
+
+def _printed(
+    folder: Path,
+    low: float,
+    high: float,
+    tracking_uri: str | None = None,
+    compared: Mapping[str, Any] = DIFFERENCE,
+    **changes: Any,
+) -> str:
     test = {
         "vanilla": 0.5,
         "final": 0.6,
-        "difference": {"mean": (low + high) / 2, "ci95": [low, high]},
+        "difference": {"mean": (low + high) / 2, "ci95": [low, high], **compared},
         "rows": 150,
         "prompt_tokens_per_example": {"vanilla": 54.0, "final": 81.5},
     }
@@ -110,7 +121,25 @@ def test_calls_from_the_cache_are_shown_where_there_were_any(tmp_path: Path) -> 
 def test_the_verdict_follows_the_interval(low: float, high: float, verdict: str, tmp_path: Path) -> None:
     text = _printed(tmp_path, low, high)
     assert f"the final program is {verdict}" in text
-    assert f"(95% interval {low:+.3f} to {high:+.3f})" in text
+    assert f"(95% interval {low:+.3f} to {high:+.3f}), 30 rows better, 10 worse, p = 0.010 (McNemar's test)." in text
+    assert "The interval covers test rows, not seeds" in text
+
+
+@pytest.mark.parametrize(
+    ("compared", "verdict"),
+    [
+        ({"p_value": 0.0625}, "not shown to differ from the vanilla one"),
+        (
+            {"method": "none", "is_same": True},
+            "nothing to compare: the final program is the same program as the vanilla",
+        ),
+    ],
+    ids=["test-disagrees", "same-program"],
+)
+def test_the_verdict_is_made_of_all_that_the_result_holds(
+    compared: dict[str, Any], verdict: str, tmp_path: Path
+) -> None:
+    assert verdict in _printed(tmp_path, 0.1, 0.2, compared=DIFFERENCE | compared)
 
 
 def test_the_next_commands_can_be_pasted(tmp_path: Path) -> None:

@@ -226,6 +226,7 @@ def test_the_card_is_one_of_hugging_faces(programs: tuple[Path, Path], tmp_path:
     assert f"bt predict {tmp_path / 'bundle'} thing=..." in card.text
     assert "vllm serve BASE --enable-lora --max-lora-rank 8 --lora-modules adapter=BUNDLE/adapter" in card.text
     assert "| 2.w | w | 0 | 0.500 | 0.625 | `bbbbbbbbbbbb` |" in card.text
+    assert "They are about these programs: another seed may give others." in card.text
 
 
 def test_the_cards_peft_lines_load_the_weights(programs: tuple[Path, Path], tiny_folder: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from bt_core.program import (
     PredictorState,
     Program,
     adapter_sha256,
+    is_same_program,
     program_sha256,
     read_program,
     write_program,
@@ -45,6 +46,27 @@ def test_what_is_read_is_what_was_written(written: Path, adapter: Path) -> None:
     assert program.lineage == (STEP,)
     write_program(program, written.with_name("again"), {"adapter": written / "adapter"})
     assert program_sha256(written.with_name("again")) == program_sha256(written)
+
+
+def test_a_program_is_the_same_whatever_steps_led_to_it(written: Path, adapter: Path) -> None:
+    program, other = read_program(written), written.with_name("other")
+    write_program(replace(program, lineage=()), other, {"adapter": adapter})
+    assert program_sha256(other) != program_sha256(written)
+    assert is_same_program(written, other)
+
+
+@pytest.mark.parametrize("changed", ["demos", "instructions", "label_prior", "decoding", "adapter"])
+def test_a_program_with_other_answers_is_another_one(changed: str, written: Path, adapter: Path) -> None:
+    program, other = read_program(written), written.with_name("other")
+    values = {"demos": (), "instructions": "Do it.", "label_prior": {"True": -0.25}}
+    if changed == "adapter":
+        (adapter / "adapter_model.safetensors").write_bytes(b"other weights")
+        values["adapter"] = AdapterRef("adapter", adapter_sha256(adapter))
+    state = replace(program.predictors["x"], **{changed: values[changed]}) if changed in values else None
+    decoding = {"closed": "greedy"} if changed == "decoding" else program.decoding
+    predictors = {"x": state or program.predictors["x"]}
+    write_program(replace(program, predictors=predictors, decoding=decoding), other, {"adapter": adapter})
+    assert not is_same_program(written, other)
 
 
 def test_an_altered_adapter_is_refused(written: Path) -> None:

@@ -84,7 +84,7 @@ def test_a_challenger_wins_by_the_margin_with_the_confidence(
     challenger = [1.0] * better + [0.0] * worse + [1.0] * ties
     found = challenge(champion, challenger, margin, 0.95, seed=0)
     assert found.is_better is wins
-    assert found.difference == paired_difference(champion, challenger, 0, 0.95)
+    assert found.difference == paired_difference(champion, challenger, confidence=0.95, seed=0)
 
 
 def test_graded_scores_are_tested_by_their_signs() -> None:

@@ -57,6 +57,17 @@ def test_scores_are_shown_beside_the_papers(bt: Bt, done: Path) -> None:
     assert "about 75 hours of A100" in ended.out
 
 
+def test_intervals_say_whether_they_cover_seeds(bt: Bt, done: Path) -> None:
+    file = done / "iris" / "sweep.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"seeds": [7]}))
+    lines = bt("reproduce", "--table", "--tasks", "hotpotqa,iris", "--out", done).out.splitlines()
+    assert [line.partition(" rows, ")[2] for line in lines if " rows, seed" in line] == [
+        "seeds 0, 1; intervals over rows and seeds.",
+        "seed 7; intervals over rows, not seeds: they are about these programs alone.",
+    ]
+    assert not any("over rows and seeds" in line for line in lines if "seeds 0, 1" not in line)
+
+
 def test_what_differs_is_listed(bt: Bt, done: Path) -> None:
     found = json.loads(bt("reproduce", "--table", "--tasks", "hotpotqa,iris", "--out", done, "--json").out)
     hotpotqa, iris = ("\n".join(found["tasks"][task]["differs"]) for task in ("hotpotqa", "iris"))

@@ -1,14 +1,14 @@
 """Challenge: score champion and challenger on the same fresh sealed rows, and decide whether the challenger wins."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from bt_core.config import Config, Decoding
 from bt_core.engine.base import Engine
 from bt_core.formats.rows import Answer, ChallengeRow, write_results
-from bt_core.program import Program, read_program
+from bt_core.program import is_same_program, read_program
 from bt_core.records import Row, StageReport, Trace, read_jsonl
 from bt_core.statistics import Challenge
 from bt_core.statistics import challenge as compare
@@ -54,7 +54,7 @@ def challenge(
     rows = read_jsonl(test)
     session = open_as_made(challenger, config, stage, "challenge", engine)
     after = session.runner.run(session.stage.program, rows, f"{stage} challenger")
-    is_same = _answers(champion) == _answers(challenger)
+    is_same = is_same_program(champion, challenger)
     before = after if is_same else _champion_traces(champion, rows, config, session, engine)
     write_results(results, map(partial(_row, session.stage.task), rows, before, after))
     scores = [trace.score for trace in before], [trace.score for trace in after]
@@ -89,11 +89,6 @@ def open_as_made(folder: Path, config: Config, stage: str, kind: str, engine: En
     decoding = read_program(folder).decoding
     made_with = config.model_copy(update={"decoding": Decoding(**decoding)}) if decoding else config
     return Session(Stage.open(stage, kind, folder, made_with), engine)
-
-
-def _answers(folder: Path) -> Program:
-    """The part of a program that its answers depend on."""
-    return replace(read_program(folder), lineage=())
 
 
 def _shared(session: Session, other: Path) -> Engine | None:

@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from bt_core.errors import DataError
-from bt_core.formats.rows import Answer, ChallengeRow, ComparedRow, ScoredRow, read_results, read_scores, write_results
+from bt_core.formats.rows import (
+    Answer,
+    ChallengeRow,
+    ComparedRow,
+    RowScore,
+    ScoredRow,
+    read_results,
+    read_scores,
+    write_results,
+)
 from bt_core.records import Trace
 
 RIGHT = Answer.of(Trace("e", 1.0, prediction={"colour": "red"}))
@@ -32,8 +41,9 @@ def test_a_line_has_its_keys_in_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("row", "score"), [(SCORED, 0.5), (COMPARED, 1.0)], ids=["sweep", "run"])
 def test_the_score_is_that_of_the_shipped_program(row: ScoredRow | ComparedRow, score: float, tmp_path: Path) -> None:
-    write_results(tmp_path / "results.jsonl", [row])
-    assert read_scores(tmp_path / "results.jsonl") == {"e": score}
+    grouped = row.model_copy(update={"example": "f", "group": "one"})
+    write_results(tmp_path / "results.jsonl", [row, grouped])
+    assert read_scores(tmp_path / "results.jsonl") == {"e": RowScore(score, None), "f": RowScore(score, "one")}
 
 
 def test_rows_of_another_kind_are_refused(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from bt_core.statistics.crossed import UNKNOWN, Spread, difference_spread, estim
 from bt_core.statistics.exact import each_seed, mcnemar, sign_flip
 from bt_core.statistics.needs import Needs
 from bt_core.statistics.power import detectable, detectable_gap, plan, rows_for_gap
-from bt_core.statistics.published import Reading, published_difference
 from bt_core.statistics.simulate import Truth, draw
 
 
@@ -414,17 +413,3 @@ def test_wrong_margins_and_missing_kinds_are_refused() -> None:
     for wrong in (lambda: judge(table, margin=0.0), lambda: compare(VANILLA, [rates("p", [0.5] * 3)], alpha=5)):
         with pytest.raises(UserError):
             wrong()
-
-
-# ---------------------------------------------------------------------------------------- published means
-
-
-def test_published_means_by_hand() -> None:
-    # unpaired: 1.96 sqrt((0.25 + 0.24) / 100); paired: 0.1 x 3 = 0.3 on the grid of thirds, 1.96 sqrt(0.21 / 9 / 100)
-    found = published_difference(0.5, 0.6, rows=100, seeds=3)
-    assert found.widest == pytest.approx(1.959964 * 0.07)
-    assert found.narrowest == pytest.approx(1.959964 * (0.21 / 900) ** 0.5)
-    assert found.reading == Reading.OPEN
-    assert published_difference(0.2, 0.6, rows=100, seeds=3).reading == Reading.SHOWN
-    assert published_difference(0.50, 0.51, rows=50, seeds=3).reading == Reading.NOT_SHOWN
-    assert published_difference(0.5, 0.5, rows=50, seeds=3).reading == Reading.NOT_SHOWN

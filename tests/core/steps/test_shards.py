@@ -96,7 +96,7 @@ def test_the_evaluation_is_that_of_one_pod(flow: Flow, shards: int) -> None:
     vanilla = shards_of(flow, shards, "vanilla", "test", False)
     final = shards_of(flow, shards, "whole", "test", False)
     results = flow.folder / f"results{shards}.jsonl"
-    report = merge_evaluation(vanilla, final, flow.folder / "test.jsonl", flow.config, "evaluate", results)
+    report = merge_evaluation(vanilla, final, False, flow.folder / "test.jsonl", flow.config, "evaluate", results)
 
     assert read_jsonl(results) == read_jsonl(flow.folder / "results.jsonl")
     assert (report.metrics, report.note, report.kind) == (whole.metrics, whole.note, "evaluate")
