@@ -5,27 +5,11 @@ well, which `compare` takes into account.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import scipy
 
-from bt_core.statistics.arms import Arm
 from bt_core.statistics.clusters import Groups, Scores, group_sums
-
-
-@dataclass(frozen=True)
-class SeedTest:
-    """Two programs of the same seed, compared row by row."""
-
-    seed: int
-    difference: float
-    #: Rows on which the first scored higher, and lower.
-    better: int
-    worse: int
-    p_value: float
-    #: `mcnemar` (scores are 0 or 1) or `sign flip` (graded scores).
-    method: str
 
 
 def mcnemar(better: int, worse: int) -> float:
@@ -63,15 +47,3 @@ def exact_test(
     if not np.isin(np.concatenate([ours, theirs]), (0.0, 1.0)).all():
         return "sign flip", sign_flip(differences, seed)
     return "mcnemar", mcnemar(int((differences > 0).sum()), int((differences < 0).sum()))
-
-
-def each_seed(left: Arm, right: Arm, seed: int) -> list[SeedTest]:
-    """Test `left` against `right` under every seed that both have; `seed` draws the random signs."""
-    return [_test(left, right, shared, seed) for shared in sorted(set(left.seeds) & set(right.seeds))]
-
-
-def _test(left: Arm, right: Arm, arm_seed: int, seed: int) -> SeedTest:
-    ours, theirs = left.matrix([arm_seed])[0], right.matrix([arm_seed])[0]
-    better, worse = int((ours > theirs).sum()), int((ours < theirs).sum())
-    method, p_value = exact_test(ours, theirs, seed)
-    return SeedTest(arm_seed, float((ours - theirs).mean()), better, worse, p_value, method)

@@ -12,7 +12,7 @@ from bt_core.statistics import Arm, Verdict, Word, compare, judge
 from bt_core.statistics.clusters import numbered, padded_mean
 from bt_core.statistics.correction import holm
 from bt_core.statistics.crossed import UNKNOWN, Spread, difference_spread, estimate, pooled, spread
-from bt_core.statistics.exact import each_seed, mcnemar, sign_flip
+from bt_core.statistics.exact import exact_test, mcnemar, sign_flip
 from bt_core.statistics.needs import Needs
 from bt_core.statistics.power import detectable, detectable_gap, plan, rows_for_gap
 from bt_core.statistics.simulate import Truth, draw
@@ -63,13 +63,9 @@ def test_the_seed_draws_the_signs_of_many_rows() -> None:
     assert found == pytest.approx(sign_flip(differences, seed=2), abs=0.03)
 
 
-def test_each_seed_has_the_test_for_its_scores() -> None:
-    graded = arm("p", {0: [1.0, 0.0, 1.0], 1: [0.5, 0.5, 1.0]})
-    found = each_seed(graded, arm("w", {0: [0.0, 0.0, 1.0], 1: [0.0, 1.0, 0.0], 2: [0.0] * 3}), seed=0)
-    assert [(one.seed, one.method, one.better, one.worse) for one in found] == [
-        (0, "mcnemar", 1, 0),
-        (1, "sign flip", 2, 1),
-    ]
+def test_the_exact_test_suits_the_scores() -> None:
+    assert exact_test([1.0, 0.0, 1.0], [0.0, 0.0, 1.0], seed=0) == ("mcnemar", mcnemar(1, 0))
+    assert exact_test([0.5, 0.5, 1.0], [0.0, 1.0, 0.0], seed=0)[0] == "sign flip"
 
 
 def test_connor_by_hand() -> None:
