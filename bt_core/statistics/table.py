@@ -7,12 +7,12 @@ from bt_core.errors import ConfigError
 from bt_core.statistics.arms import Arm, check_arms
 from bt_core.statistics.clusters import GroupNames, Groups, numbered
 from bt_core.statistics.correction import holm
-from bt_core.statistics.crossed import UNKNOWN, Basis, Spread, difference_spread, estimate, larger, pooled, spread
+from bt_core.statistics.crossed import Basis, Spread, difference_spread, estimate, larger, pooled, spread
 
 #: The chance of any false claim.
 DEFAULT_ALPHA = 0.05
-#: The spread between seeds is averaged over so many different arms at least; two arms may be one that varies and one
-#: that does not.
+#: The average spread of fewer different arms has the degrees of freedom of one of them, since of two arms one may vary
+#: and the other not.
 FEWEST_ARMS = 3
 
 
@@ -135,7 +135,9 @@ class _Intervals:
         tables = {arm.name: arm.matrix(arm.seeds) for arm in arms}
         own = {name: spread(table, groups) for name, table in tables.items()}
         distinct = {tables[name].tobytes(): one for name, one in own.items() if one.between}
-        average = pooled(distinct.values()) if len(distinct) >= FEWEST_ARMS else UNKNOWN
+        average = pooled(distinct.values())
+        if len(distinct) < FEWEST_ARMS and distinct:
+            average = replace(average, freedom=min(one.freedom for one in distinct.values()))
         spreads = {name: larger(one, average) for name, one in own.items()}
         return cls(alpha, groups, {vanilla.name: spread(vanilla.matrix(vanilla.seeds), groups), **spreads})
 
