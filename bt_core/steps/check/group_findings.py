@@ -61,9 +61,9 @@ def _few_groups(task: Task, test: Sequence[Row]) -> Iterator[Finding]:
         )
 
 
-def _columns(task: Task, rows: Sequence[Row]) -> dict[str, Counter[str | int]]:
+def _columns(task: Task, rows: Sequence[Row]) -> dict[str, Counter[Any]]:
     """How often each value occurs in the columns that may name a group: texts among the inputs, and keys."""
-    found: dict[str, Counter[str | int]] = {}
+    found: dict[str, Counter[Any]] = {}
     if len(task.inputs) > 1:
         for column in task.inputs:
             found[column] = Counter(
@@ -103,7 +103,7 @@ def _is_label(column: str, task: Task, rows: Sequence[Row]) -> bool:
     return False
 
 
-def _is_shared(counts: Mapping[str | int, int], rows: int) -> bool:
+def _is_shared(counts: Mapping[Any, int], rows: int) -> bool:
     """Whether enough rows share a value, and not all of them the same one."""
     return len(counts) > 1 and sum(count for count in counts.values() if count > 1) >= SHARED * rows
 
