@@ -4,7 +4,7 @@ from bt_core.statistics.arms import VANILLA, Arm
 from bt_core.statistics.drift import ColumnDrift, input_drift
 from bt_core.statistics.paired import Difference, paired_difference
 from bt_core.statistics.promotion import Challenge, challenge
-from bt_core.statistics.proportion import proportion_interval
+from bt_core.statistics.proportion import proportion_interval, share_interval
 from bt_core.statistics.table import ArmSummary, Contrast, Table, compare
 from bt_core.statistics.verdict import DEFAULT_MARGIN, Verdict, Word, judge
 
@@ -26,4 +26,5 @@ __all__ = [
     "judge",
     "paired_difference",
     "proportion_interval",
+    "share_interval",
 ]

@@ -23,7 +23,11 @@ def proportion_interval(
     if not hits:
         return 0.0, 1.0
     values, numbers = np.asarray(hits, dtype=float), numbered(groups, len(hits))
-    rows, share = _independent_rows(values, numbers, confidence), float(values.mean())
+    return share_interval(float(values.mean()), _independent_rows(values, numbers, confidence), confidence)
+
+
+def share_interval(share: float, rows: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Clopper and Pearson's interval of a share of so many independent rows, of which neither need be whole."""
     found, tail = share * rows, (1.0 - confidence) / 2.0
     low = float(scipy.special.betaincinv(found, rows - found + 1.0, tail)) if share > 0.0 else 0.0
     high = float(scipy.special.betaincinv(found + 1.0, rows - found, 1.0 - tail)) if share < 1.0 else 1.0

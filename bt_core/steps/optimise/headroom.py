@@ -6,12 +6,13 @@ arXiv 2107.03374, for pass@k), there is little to gain. Headroom says nothing ab
 may also bring, nor about what a teacher knows. docs/method.md shows how often the gate is wrong.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bt_core.records import Row, Trace, row_id
-from bt_core.statistics import proportion_interval
+from bt_core.statistics import proportion_interval, share_interval
 from bt_core.steps.optimise.guessing import ClosedAnswer, Failure, closed_answer, luck
 from bt_core.steps.session import Session
 from bt_core.steps.stage import Stage
@@ -44,14 +45,22 @@ class Headroom:
 
     @property
     def gain(self) -> float:
-        """The share of all examples that only sampling solves, less what luck would solve."""
-        return self._beyond_luck(self.more / self.rows)
+        """The share of all examples that only sampling solves, corrected for guessing (Abbott 1925)."""
+        return max((self.more / self.rows - self._by_luck) / (1.0 - self.luck), 0.0)
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the gain."""
-        low, high = self.solved
-        return self._beyond_luck(low), self._beyond_luck(high)
+        """95 % interval of the gain: the intervals of what is solved and of luck, combined (MOVER).
+
+        Zou and Donner 2008, Statistics in Medicine 27:1693-1702. A sample that hits one answer misses the others, so
+        both vary against each other; their correlation, -0.4 with three answers and smaller with more, counts as -0.5.
+        """
+        failed, share = self.rows - self.greedy, self.more / self.rows
+        lucky_low, lucky_high = share_interval(self.luck, failed) if self.luck else (0.0, 0.0)
+        down = _combined(share - self.solved[0], (lucky_high - self.luck) * failed / self.rows)
+        up = _combined(self.solved[1] - share, (self.luck - lucky_low) * failed / self.rows)
+        low, high = ((share - self._by_luck + step) / (1.0 - self.luck) for step in (-down, up))
+        return max(low, 0.0), max(high, 0.0)
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -67,16 +76,21 @@ class Headroom:
 
     def __str__(self) -> str:
         low, high = self.interval
-        by_luck = f", where luck would solve {self.luck * (self.rows - self.greedy):.1f}" if self.luck else ""
+        by_luck = f", where luck would solve {self._by_luck * self.rows:.1f}" if self.luck else ""
         return (
             f"{self.greedy} of {self.rows} train examples pass greedily, {self.more} more in at least {self.needed} of"
             f" {self.samples} samples{by_luck} (headroom {self.gain:+.3f}, 95% interval {low:.3f} to {high:.3f})"
         )
 
-    def _beyond_luck(self, share: float) -> float:
-        """A share of all examples that sampling solves, corrected for guessing (Abbott 1925, J. Econ. Entomol. 18)."""
-        by_luck = self.luck * (self.rows - self.greedy) / self.rows
-        return max((share - by_luck) / (1.0 - self.luck), 0.0)
+    @property
+    def _by_luck(self) -> float:
+        """The share of all examples that luck would solve."""
+        return self.luck * (self.rows - self.greedy) / self.rows
+
+
+def _combined(one: float, other: float) -> float:
+    """The distance of a difference from its limit, from those of its two sides, whose correlation is -0.5."""
+    return math.sqrt(one**2 + other**2 + one * other)
 
 
 def obstacle(stage: Stage, traces: Sequence[Trace]) -> str:

@@ -149,13 +149,15 @@ def test_only_the_upper_end_of_the_interval_decides(
 def test_what_luck_would_solve_is_taken_off() -> None:
     found = Headroom(rows=100, greedy=40, more=15, samples=4, needed=2, luck=0.1, solved=(0.08, 0.24))
     assert found.gain == pytest.approx((0.15 - 0.06) / 0.9)
-    assert found.interval == pytest.approx(((0.08 - 0.06) / 0.9, (0.24 - 0.06) / 0.9))
+    low, high = found.interval
+    assert low < (0.08 - 0.06) / 0.9 < (0.24 - 0.06) / 0.9 < high, "luck is known by the failed examples only"
+    assert replace(found, luck=0.0).interval == pytest.approx(found.solved)
     assert "15 more in at least 2 of 4 samples, where luck would solve 6.0 (headroom +0.100," in str(found)
     assert replace(found, more=5).gain == 0.0
     assert found.metrics["headroom/luck"] == 0.1
 
 
-def guessers(labels: int, rows: int = 400, samples: int = 4, knows: float = 0.0, stays: float = 0.0) -> list[Failure]:
+def guessers(labels: int, rows: int = 2000, samples: int = 4, knows: float = 0.0, stays: float = 0.0) -> list[Failure]:
     """Failures of a student that guesses, keeps to its greedy answer in a share of samples, and may know a share."""
     generator = random.Random(labels)
 
