@@ -50,8 +50,7 @@ def lora_finetune(
     # At a threshold of 0 a run whose every call failed passes too, and there is nothing to learn from it.
     passing = [trace for trace in all_traces if trace.calls and trace.score >= config.bootstrap.threshold]
     before = _val_before(session, val_rows)
-    unmeasured = obstacle(opened, all_traces) if config.w.headroom_samples else ""
-    headroom = measure(session, train_rows, all_traces) if config.w.headroom_samples and not unmeasured else None
+    headroom, found = _headroom(session, train_rows, all_traces)
     reason = _reason_to_skip(config, passing, headroom)
     if reason:
         return _skipped(session, before, passing, headroom, reason, optimised)
@@ -72,9 +71,7 @@ def lora_finetune(
         metrics=_metrics(before, after, passing, headroom) | _costs(curves),
         series=_series(curves),
         warnings=warnings,
-        note=f"Trained on {len(passing)} traces; validation {before:.3f} before, {after:.3f} after."
-        + (f" {headroom}." if headroom else "")
-        + (f" Headroom was not measured: {unmeasured}." if unmeasured else ""),
+        note=f"Trained on {len(passing)} traces; validation {before:.3f} before, {after:.3f} after. {found}".rstrip(),
     )
 
 
@@ -84,6 +81,17 @@ def _val_before(session: Session, val: Sequence[Row]) -> float:
     if stage.val_score is not None:
         return stage.val_score
     return mean_score(session.runner.run(stage.program, val, f"{stage.name} val before"))
+
+
+def _headroom(session: Session, train: Sequence[Row], traces: Sequence[Trace]) -> tuple[Headroom | None, str]:
+    """What training could gain, and a sentence about it; None where it is not to be measured or cannot be."""
+    if not session.stage.config.w.headroom_samples:
+        return None, ""
+    reason = obstacle(session.stage, traces)
+    if reason:
+        return None, f"Headroom was not measured: {reason}."
+    headroom = measure(session, train, traces)
+    return headroom, f"{headroom}."
 
 
 def _reason_to_skip(config: Config, passing: Sequence[Trace], headroom: Headroom | None) -> str:

@@ -95,7 +95,7 @@ def test_headroom_is_not_measured_on_two_possible_answers(
     tmp_path: Path, tiny_folder: Path, recorder: Recorder
 ) -> None:
     """Where greedy decoding fails, the other answer is right: sampling finds it whatever the LM knows."""
-    flow = Flow.start(tmp_path, tiny_folder, "tests.core.steps.test_headroom:DARK", recorder, **_gated())
+    flow = Flow.start(tmp_path, tiny_folder, "tests.core.steps.optimise.test_headroom:DARK", recorder, **_gated())
     stage = Stage.open("2.w", "w", tmp_path / "vanilla", flow.config)
     assert obstacle(stage, flow.bootstrap()) == (
         "`dark` has two possible values, so that sampling reaches the right one by luck"
