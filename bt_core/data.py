@@ -1,18 +1,16 @@
-"""Rows: read them, rename their columns, check them, and split them so that no example is in two splits."""
+"""Rows: read them, rename their columns, check them, and split them (`splits`)."""
 
 import json
-import random
 import tempfile
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from bt_core.config import Rows
 from bt_core.errors import DataError, first_line
-from bt_core.records import Row, canonical_json, read_jsonl
+from bt_core.records import Row, read_jsonl
+from bt_core.splits import check_disjoint, divide, require_rows, shuffled
 from bt_core.storage import is_remote, local_copy
 from bt_core.task import Task
 
@@ -51,17 +49,17 @@ def load_splits(task: Task, data: str, rows: Rows, seed: int, columns: Mapping[s
         learnable = _checked(task, list(source_rows["train"]), f"{source}, split train")
         parts = {name: sizes[name] for name in ("train", "val")}
         where = f"{source}, split train, for train and val"
-        source_rows = {**source_rows, **_divided(task, learnable, parts, seed, where)}
+        source_rows = {**source_rows, **divide(task, learnable, parts, seed, where)}
     if isinstance(source_rows, Mapping):
         missing = [name for name in SPLITS if name not in source_rows]
         if missing:
             raise DataError(f"{source} has no split {', '.join(missing)}: give train, val and test, or plain rows.")
         splits = {name: _checked(task, list(source_rows[name]), f"{source}, split {name}") for name in SPLITS}
         for name in SPLITS:
-            _require(len(splits[name]), sizes[name], f"{source}, split {name}")
-        splits = {name: _shuffled(splits[name], seed, name)[: sizes[name]] for name in SPLITS}
+            require_rows(len(splits[name]), sizes[name], f"{source}, split {name}")
+        splits = {name: shuffled(splits[name], seed, name)[: sizes[name]] for name in SPLITS}
     else:
-        splits = _divided(task, _checked(task, list(source_rows), source), sizes, seed, source)
+        splits = divide(task, _checked(task, list(source_rows), source), sizes, seed, source)
     check_disjoint(task, splits)
     return splits
 
@@ -89,20 +87,6 @@ def read_rows(path: Path) -> list[Row]:
     except Exception as error:  # datasets wraps the errors of several parsers
         reason = first_line(error.__cause__ or error)
         raise DataError(f"{path} cannot be read as {KINDS[path.suffix]} ({reason}): correct the file.") from None
-
-
-def check_disjoint(task: Task, splits: Mapping[str, Sequence[Row]]) -> None:
-    """Refuse splits that share an example, that is a row with the same inputs, whatever its label."""
-    seen: dict[str, tuple[str, int]] = {}
-    for name, rows in splits.items():
-        for number, row in enumerate(rows, start=1):
-            key = canonical_json({column: row[column] for column in task.inputs})
-            other, line = seen.setdefault(key, (name, number))
-            if other != name:
-                raise DataError(
-                    f"The same example is in {other} (row {line}) and in {name} (row {number}):"
-                    f" {_shown(row, task)}; remove it from one of them."
-                )
 
 
 def read_source(address: str) -> Source:
@@ -211,7 +195,7 @@ def _split_file(folder: Path, name: str) -> Path:
 
 
 def _checked(task: Task, rows: list[Row], source: str) -> list[Row]:
-    needed = [*task.inputs, *task.labels, *([task.stratify] if task.stratify else [])]
+    needed = [*task.inputs, *task.labels, *filter(None, (task.stratify, task.group))]
     for number, row in enumerate(rows, start=1):
         missing = [column for column in dict.fromkeys(needed) if row.get(column) is None]
         if missing:
@@ -235,41 +219,3 @@ def _is_json(value: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return True
-
-
-def _require(have: int, want: int, source: str) -> None:
-    if have < want:
-        raise DataError(f"{source} has {have} rows, but {want} were asked for: lower `rows` or bring more.")
-
-
-def _divided(task: Task, rows: list[Row], sizes: Mapping[str, int], seed: int, source: str) -> Splits:
-    """Splits of these sizes. An example is in one of them at most."""
-    unique = list({canonical_json({c: row[c] for c in task.inputs}): row for row in reversed(rows)}.values())[::-1]
-    _require(len(unique), sum(sizes.values()), f"{source} (duplicates aside)")
-    ordered = iter(_interleaved(_shuffled(unique, seed, "split"), task.stratify))
-    return {name: _shuffled(list(islice(ordered, size)), seed, name) for name, size in sizes.items()}
-
-
-def _interleaved(rows: list[Row], column: str) -> list[Row]:
-    """Rows in an order in which any stretch holds every class in proportion."""
-    if not column:
-        return rows
-    classes: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        classes[str(row[column])].append(row)
-    placed = [
-        ((position + 0.5) / len(members), name, row)
-        for name, members in sorted(classes.items())
-        for position, row in enumerate(members)
-    ]
-    return [row for _, _, row in sorted(placed, key=lambda item: (item[0], item[1]))]
-
-
-def _shuffled(rows: Sequence[Row], seed: int, what: str) -> list[Row]:
-    shuffled = list(rows)
-    random.Random(f"{seed}:{what}").shuffle(shuffled)
-    return shuffled
-
-
-def _shown(row: Row, task: Task) -> str:
-    return ", ".join(f"{column}={str(row[column])[:40]!r}" for column in task.inputs)

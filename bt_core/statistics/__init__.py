@@ -4,7 +4,7 @@ from bt_core.statistics.arms import VANILLA, Arm
 from bt_core.statistics.drift import ColumnDrift, input_drift
 from bt_core.statistics.paired import Difference, paired_difference
 from bt_core.statistics.promotion import Challenge, challenge
-from bt_core.statistics.proportion import proportion_interval
+from bt_core.statistics.proportion import proportion_interval, share_interval
 from bt_core.statistics.rules import DEFAULT_MARGIN, Word
 from bt_core.statistics.table import ArmSummary, Contrast, Table, compare
 from bt_core.statistics.verdict import Verdict, judge
@@ -27,4 +27,5 @@ __all__ = [
     "judge",
     "paired_difference",
     "proportion_interval",
+    "share_interval",
 ]

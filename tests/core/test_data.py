@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from bt_core.config import Rows
 from bt_core.data import load_splits, read_rows
 from bt_core.errors import DataError
+from bt_core.records import Row
 from tests.core import toy
 
 SIZES = Rows(train=12, val=8, test=8)
@@ -81,6 +83,101 @@ def test_splits_are_disjoint_stratified_and_follow_the_seed(seed: int) -> None:
     for name, rows in splits.items():
         share = Counter(row["colour"] for row in rows)
         assert max(share.values()) - min(share.values()) <= 2, name
+
+
+def documents(groups: int = 24, size: int = 3) -> list[Row]:
+    """Questions about documents; the colours are mixed in every document."""
+    pairs = [(document, number) for document in range(groups) for number in range(size)]
+    return [
+        {
+            "thing": f"question {number} of {document}",
+            "document": f"d{document}",
+            "colour": ("red", "green")[number % 2],
+        }
+        for document, number in pairs
+    ]
+
+
+def documents_of(splits: dict[str, list[Row]]) -> dict[str, Counter[str]]:
+    return {name: Counter(row["document"] for row in rows) for name, rows in splits.items()}
+
+
+@given(st.integers(0, 50), st.sampled_from([1, 2, 5, 7]))
+def test_no_group_is_in_two_splits(seed: int, size: int) -> None:
+    """Sizes are met exactly: the last group of a split is cut, and what is cut off is in no other split."""
+    task = toy.make(data=lambda: documents(60 // size, size), group="document")
+    splits = load_splits(task, "", SIZES, seed)
+    assert {name: len(rows) for name, rows in splits.items()} == {"train": 12, "val": 8, "test": 8}
+    found = documents_of(splits)
+    assert sum(len(counts) for counts in found.values()) == len(found["train"] | found["val"] | found["test"])
+    for counts in found.values():
+        assert sum(count < size for count in counts.values()) <= 1
+
+
+def test_groups_keep_the_classes_in_proportion() -> None:
+    """Groups of one class each, and of unequal sizes, are spread like rows."""
+    rows = [
+        {"thing": f"{group}.{number}", "document": f"d{group}", "colour": "red" if group % 3 else "green"}
+        for group in range(120)
+        for number in range(1 + group % 4)
+    ]
+    splits = load_splits(toy.make(data=lambda: rows, group="document"), "", Rows(train=90, val=60, test=90), 1)
+    share = sum(row["colour"] == "red" for row in rows) / len(rows)
+    for name, part in splits.items():
+        assert abs(sum(row["colour"] == "red" for row in part) / len(part) - share) < 0.08, name
+
+
+@pytest.mark.parametrize("group", ["", "document"])
+@pytest.mark.parametrize("stratify", ["", "colour"])
+@pytest.mark.parametrize("kind", ["rows", "train and test", "three splits"])
+@given(seed=st.integers(0, 20))
+def test_a_larger_test_split_has_the_rows_of_the_smaller_one(group: str, stratify: str, kind: str, seed: int) -> None:
+    """Train and validation rows stay the same; extending a sweep by more test rows rests on this."""
+    rows = documents()
+    given: Any = rows
+    if kind != "rows":
+        given = {"train": rows[:36], "test": rows[36:]}
+        if kind == "three splits":
+            given = {"train": rows[:18], "val": rows[18:36], "test": rows[36:]}
+    task = toy.make(data=lambda: given, group=group, stratify=stratify)
+    small, large = (load_splits(task, "", Rows(train=12, val=8, test=size), seed) for size in (9, 23))
+    assert (small["train"], small["val"]) == (large["train"], large["val"])
+    assert {row["thing"] for row in small["test"]} < {row["thing"] for row in large["test"]}
+
+
+def test_too_few_groups_are_counted() -> None:
+    task = toy.make(data=lambda: documents(4, 7), group="document")
+    with pytest.raises(
+        DataError,
+        match=r"The data of task `toy` has 28 rows in 4 groups \(`document`\), and no group may be in two splits: only"
+        r" 0 rows are left for test, but 8 were asked for; lower `rows` or bring more groups\.",
+    ):
+        load_splits(task, "", SIZES, 0)
+
+
+def test_a_row_without_its_group_is_refused() -> None:
+    rows = documents()
+    rows[4] = {"thing": "alone", "colour": "red"}
+    with pytest.raises(DataError, match=r"row 5: no column `document` \(it has colour, thing\); task `toy` needs"):
+        load_splits(toy.make(data=lambda: rows, group="document"), "", SIZES, 0)
+
+
+@pytest.mark.parametrize("parts", [("train", "val", "test"), ("train", "test")])
+def test_a_group_in_two_given_splits_is_refused(parts: tuple[str, ...]) -> None:
+    rows = documents(12, 3)
+    given = {"train": rows[:19], "test": rows[19:]}
+    if "val" in parts:
+        given = {"train": rows[:12], "val": rows[12:19], "test": rows[19:]}
+    task = toy.make(data=lambda: given, group="document")
+    sizes = Rows(train=12, val=6, test=17)
+    with pytest.raises(
+        DataError,
+        match=r"The group 'd6' \(`document`\) is in (train|val) \(row \d+\) and in test \(row \d+\), and rows of one"
+        r" group are not independent: move it into one of them\.",
+    ):
+        load_splits(task, "", sizes, 1)
+    given["test"] = rows[21:]
+    assert load_splits(task, "", sizes.model_copy(update={"test": 15}), 1).keys() == {"train", "val", "test"}
 
 
 def test_repeated_examples_count_once() -> None:

@@ -47,10 +47,11 @@ class LoraConfig(Section):
         0, ge=0, description="samples per failed train example, to measure what training could gain; 0: do not measure"
     )
     min_headroom: float = Field(
-        0.02,
+        0.06,
         ge=0.0,
         le=1.0,
-        description="skip the step where less than this share of the train examples could be gained",
+        description="the gain that pays for a training: skip the step where the interval of what could be gained, as a"
+        " share of the train examples, ends below it",
     )
     force: bool = Field(False, description="train where `min_traces` or `min_headroom` would skip the step")
     sft_prompt: Literal["vanilla", "optimised"] = Field(

@@ -84,7 +84,9 @@ class _Bill:
         config, shipped = self.config, demos if self.config.w.sft_prompt == "optimised" else 0.0
         if first:
             self.run(config.rows.val, demos)
-        self.run(config.w.headroom_samples * config.rows.train, demos)
+        if config.w.headroom_samples:
+            # Where a bootstrap keeps a sampled trace of a row, the row is run greedily again.
+            self.run((config.w.headroom_samples + (config.bootstrap.attempts > 1)) * config.rows.train, demos)
         self.run(config.rows.val, shipped)
         self.calibrate(shipped)
         row = self.measured.train_tokens + shipped * self.measured.demo_tokens

@@ -32,11 +32,14 @@ class AdapterTraining:
     Args:
         session: that of the step; the memory of its engine is given back before a training in this process.
         folder: folder to write the adapters to, each under its path in a program directory.
+        groups: example -> the name of its row's group; None where the task has no groups.
         remote: trains elsewhere; None: training runs in this process.
     """
 
-    def __init__(self, session: Session, folder: Path, remote: RemoteTraining | None = None) -> None:
-        self.session, self.folder, self.remote = session, folder, remote
+    def __init__(
+        self, session: Session, folder: Path, groups: Mapping[str, str | None], remote: RemoteTraining | None = None
+    ) -> None:
+        self.session, self.folder, self.groups, self.remote = session, folder, groups, remote
 
     def run(self, prompts: Mapping[str, PredictorState], passing: Sequence[Trace]) -> dict[str, Curve]:
         """Train one adapter, or one per predictor that has rows.
@@ -59,12 +62,23 @@ class AdapterTraining:
         return curves
 
     def _split(self, passing: Sequence[Trace]) -> tuple[list[Trace], list[Trace]]:
-        """The traces to learn from and those held out, split by example, so that no example is on both sides."""
+        """The traces to learn from and those held out: no example and no group is on both sides.
+
+        A group is held out where it is not larger than what is left of the share to hold out.
+        """
         config = self._config
         shuffled = list(passing)
         random.Random(f"{config.seed}:w").shuffle(shuffled)
         count = int(len(shuffled) * config.w.holdout)
-        return shuffled[count:], shuffled[:count]
+        groups: dict[str, list[Trace]] = {}
+        for trace in shuffled:
+            groups.setdefault(self.groups.get(trace.example) or trace.example, []).append(trace)
+        learned: list[Trace] = []
+        held_out: list[Trace] = []
+        for members in groups.values():
+            fits = len(held_out) + len(members) <= count
+            (held_out if fits else learned).extend(members)
+        return learned, held_out
 
     def _rows_of(self, path: str, rows: Iterable[tuple[str, TrainingRow]]) -> list[TrainingRow]:
         return [row for predictor, row in rows if self._path(predictor) == path]

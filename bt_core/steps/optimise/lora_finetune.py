@@ -15,9 +15,9 @@ from bt_core.engine.base import Engine
 from bt_core.engine.training.job import Curve, RemoteTraining
 from bt_core.lm.states import vanilla_states
 from bt_core.program import PredictorState, Program, write_program
-from bt_core.records import Row, StageReport, Trace, read_jsonl, read_traces
+from bt_core.records import Row, StageReport, Trace, read_jsonl, read_traces, row_id
 from bt_core.steps.optimise.adapter_training import ADAPTER, AdapterTraining, with_adapters
-from bt_core.steps.optimise.headroom import Headroom, measure
+from bt_core.steps.optimise.headroom import Headroom, measure, obstacle
 from bt_core.steps.session import Session
 from bt_core.steps.stage import Stage
 from bt_core.steps.trace_summary import failures, mean_score
@@ -36,9 +36,9 @@ def lora_finetune(
 ) -> StageReport:
     """Train adapters on the passing traces, starting from the base model, and write the program that uses them.
 
-    The program is written unchanged where fewer than `w.min_traces` traces pass, or where sampling shows less to gain
-    than `w.min_headroom`; the report says why, and what the step would have cost. With `w.force` the step trains in
-    both cases. With `remote`, training runs elsewhere; scoring stays here.
+    The program is written unchanged where fewer than `w.min_traces` traces pass, or where sampling shows that less than
+    `w.min_headroom` is to gain; the report says why, and what the step would have cost. With `w.force` the step trains
+    in both cases. With `remote`, training runs elsewhere; scoring stays here.
 
     Raises:
         BtError: when an input is not usable, or training or the engine failed.
@@ -50,14 +50,15 @@ def lora_finetune(
     # At a threshold of 0 a run whose every call failed passes too, and there is nothing to learn from it.
     passing = [trace for trace in all_traces if trace.calls and trace.score >= config.bootstrap.threshold]
     before = _val_before(session, val_rows)
-    headroom = measure(session, train_rows, all_traces) if config.w.headroom_samples else None
+    headroom, found = _headroom(session, train_rows, all_traces)
     reason = _reason_to_skip(config, passing, headroom)
     if reason:
         return _skipped(session, before, passing, headroom, reason, optimised)
     session.close()
     prompts = _prompts(opened)
     scratch = optimised.with_name(optimised.name + ".training")
-    curves = AdapterTraining(session, scratch, remote).run(prompts, passing)
+    groups = {row_id(row): opened.task.group_of(row) for row in train_rows}
+    curves = AdapterTraining(session, scratch, groups, remote).run(prompts, passing)
     tuned = replace(opened.program, predictors=with_adapters(prompts, curves, scratch))
     tuned, after, warnings = _validated(session, tuned, scratch, train_rows, val_rows)
     settings = config.w.model_dump(mode="json")
@@ -70,8 +71,7 @@ def lora_finetune(
         metrics=_metrics(before, after, passing, headroom) | _costs(curves),
         series=_series(curves),
         warnings=warnings,
-        note=f"Trained on {len(passing)} traces; validation {before:.3f} before, {after:.3f} after."
-        + (f" {headroom}." if headroom else ""),
+        note=f"Trained on {len(passing)} traces; validation {before:.3f} before, {after:.3f} after. {found}".rstrip(),
     )
 
 
@@ -83,6 +83,17 @@ def _val_before(session: Session, val: Sequence[Row]) -> float:
     return mean_score(session.runner.run(stage.program, val, f"{stage.name} val before"))
 
 
+def _headroom(session: Session, train: Sequence[Row], traces: Sequence[Trace]) -> tuple[Headroom | None, str]:
+    """What training could gain, and a sentence about it; None where it is not to be measured or cannot be."""
+    if not session.stage.config.w.headroom_samples:
+        return None, ""
+    reason = obstacle(session.stage, traces)
+    if reason:
+        return None, f"Headroom was not measured: {reason}."
+    headroom = measure(session, train, traces)
+    return headroom, f"{headroom}."
+
+
 def _reason_to_skip(config: Config, passing: Sequence[Trace], headroom: Headroom | None) -> str:
     """Why the step should not train; empty when it should."""
     if len(passing) < config.w.min_traces and not (config.w.force and passing):
@@ -90,8 +101,8 @@ def _reason_to_skip(config: Config, passing: Sequence[Trace], headroom: Headroom
             f"{len(passing)} traces reach the threshold {config.bootstrap.threshold:g},"
             f" fewer than w.min_traces = {config.w.min_traces}"
         )
-    if headroom and headroom.gain < config.w.min_headroom and not config.w.force:
-        return f"{headroom}, less than w.min_headroom = {config.w.min_headroom:g}"
+    if headroom and headroom.interval[1] < config.w.min_headroom and not config.w.force:
+        return f"{headroom}, so the gain is less than w.min_headroom = {config.w.min_headroom:g}"
     return ""
 
 
