@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from bt_core.config import Config, step_kinds
 from bt_core.errors import DataError
-from bt_core.formats.sweep import SCHEMA, SweepFigures, VerdictText
+from bt_core.formats.sweep import SCHEMA, PlannedLook, SweepFigures, VerdictText
 from bt_core.formats.winner import WinnerName
 from bt_core.records import StageReport
-from bt_core.statistics import DEFAULT_MARGIN, VANILLA, Arm, Table, compare, judge
+from bt_core.statistics import DEFAULT_MARGIN, VANILLA, Arm, Table, Word, compare, judge
+from bt_core.statistics.looks import ONLY_LOOK, Look
 from bt_core.steps.folders import write_folder_config
 from bt_core.steps.sweep.figures import arm_scores, node, origin, sweep_cost, vanilla_scores
 from bt_core.steps.sweep.folders import PROGRAM_URI, ComparedFolder, ScoredFolder
@@ -25,7 +26,7 @@ def compare_arms(
     strategies: Sequence[Strategy],
     compared: ComparedFolder,
     margin: float = DEFAULT_MARGIN,
-    alpha: float = 0.05,
+    look: Look = ONLY_LOOK,
     command: str = "",
 ) -> tuple[StageReport, str]:
     """Write sweep.json (docs/formats.md) from the reports of all stages, and copy the winner's and vanilla's results.
@@ -35,7 +36,7 @@ def compare_arms(
         strategies: the arms, in the order of the table.
         compared: the folder to write.
         margin: the largest gain that is not worth having.
-        alpha: the chance of any false claim.
+        look: which of the planned looks this is; its level is the chance of any false claim.
         command: how to run the sweep again.
 
     Returns:
@@ -44,13 +45,13 @@ def compare_arms(
 
     Raises:
         DataError: when reports are missing, or programs were scored on different rows.
-        ConfigError: when `margin` or `alpha` is not between 0 and 1.
+        ConfigError: when `margin` or the look's level is not between 0 and 1.
     """
     started = time.time()
     config = seeds[0].config
     tree = SweepReports([report for seed in seeds for report in seed.reports])
     _check_rows(tree, strategies)
-    figures = _figures(tree, strategies, config, margin, alpha, command)
+    figures = _figures(tree, strategies, config, margin, look, command)
     compared.path.mkdir(parents=True, exist_ok=True)
     figures.write(compared.sweep)
     write_folder_config(compared.path, config)
@@ -64,21 +65,22 @@ def compare_arms(
 
 
 def _figures(
-    tree: SweepReports, strategies: Sequence[Strategy], config: Config, margin: float, alpha: float, command: str
+    tree: SweepReports, strategies: Sequence[Strategy], config: Config, margin: float, look: Look, command: str
 ) -> SweepFigures:
     """The content of sweep.json, from the reports of all stages; the other arguments are those of `compare_arms`."""
     arms = [_arm(tree, strategy) for strategy in strategies]
     vanilla = tree.scored(tree.seeds[0], ())
-    table = compare(Arm(VANILLA, False, dict.fromkeys(tree.seeds, vanilla.scores)), arms, alpha)
+    table = compare(Arm(VANILLA, False, dict.fromkeys(tree.seeds, vanilla.scores)), arms, look.level)
     winner = _winner(tree, strategies)
     return SweepFigures(
         schema=SCHEMA,
         **origin(tree, config, command),
-        alpha=alpha,
+        alpha=look.level,
+        look=PlannedLook.model_validate(look),
         margin=margin,
         vanilla=vanilla_scores(table.vanilla, vanilla),
         arms=tuple(arm_scores(tree, strategy, arm, table) for strategy, arm in zip(strategies, arms, strict=True)),
-        verdict=_verdict(table, margin),
+        verdict=_with_look(_verdict(table, margin), look),
         nodes=tuple(node(tree, stage) for stage in tree.steps),
         winner=WinnerName(arm=format_strategy(winner.prefix), seed=winner.seed) if winner else None,
         cost=sweep_cost(tree, strategies),
@@ -132,3 +134,9 @@ def _verdict(table: Table, margin: float) -> VerdictText:
         more_rows=verdict.more_rows,
         more_seeds=verdict.more_seeds,
     )
+
+
+def _with_look(verdict: VerdictText, look: Look) -> VerdictText:
+    """The verdict, with a sentence at its end that says which look it rests on."""
+    sentence = look.sentence(is_open=verdict.word == Word.UNDECIDED)
+    return verdict.model_copy(update={"sentence": f"{verdict.sentence} {sentence}".rstrip()})

@@ -12,6 +12,7 @@ from bt_core.config import Config
 from bt_core.errors import ConfigError, DataError
 from bt_core.records import StageReport, Usage
 from bt_core.statistics import VANILLA
+from bt_core.statistics.looks import Look
 from bt_core.steps.sweep.compare_arms import compare_arms
 from bt_core.steps.sweep.folders import PROGRAM_URI, ComparedFolder, ScoredFolder
 from bt_core.steps.sweep.tree import SweepStage, labelled
@@ -222,10 +223,11 @@ def test_nodes_describe_the_tree(tmp_path: Path) -> None:
 
 
 def test_the_sweep_says_what_was_compared(tmp_path: Path) -> None:
-    sweep, _ = compared(tmp_path, made_up(RIGHT, VALIDATED), command="bt sweep", margin=0.2, alpha=0.1)
-    assert (sweep["schema"], sweep["task"], sweep["metric"]) == (1, "tests.core.toy:task", "exact")
+    sweep, _ = compared(tmp_path, made_up(RIGHT, VALIDATED), command="bt sweep", margin=0.2, look=Look(2, 2, 0.1))
+    assert (sweep["schema"], sweep["task"], sweep["metric"]) == (2, "tests.core.toy:task", "exact")
     assert (sweep["seeds"], sweep["data_seed"], sweep["rows"]) == ([3, 8], 3, {"train": 9, "val": 20, "test": ROWS})
-    assert (sweep["command"], sweep["margin"], sweep["alpha"]) == ("bt sweep", 0.2, 0.1)
+    assert (sweep["command"], sweep["margin"], sweep["alpha"]) == ("bt sweep", 0.2, 0.08)
+    assert sweep["look"] == {"number": 2, "planned": 2, "total_alpha": 0.1}
     assert sweep["vanilla"]["by_seed"] == {"3": 0.1, "8": 0.1}
     assert sweep["vanilla"]["prompt_tokens_per_example"] == 50.0
     assert sweep["config"] == CONFIG.model_dump(mode="json")
