@@ -179,6 +179,37 @@ def test_the_verdict_is_that_of_the_statistics(right: Mapping[str, int], word: s
     assert bool(verdict["more_rows"]) == (word == "undecided")
 
 
+@pytest.mark.parametrize(
+    ("look", "level", "words"),
+    [
+        (Look(), 0.05, "would be a second look"),
+        (Look(1, 2), 0.01, "first of two planned looks, tested at 1%"),
+        (Look(2, 2), 0.04, "second and last of two planned looks, tested at 4%"),
+    ],
+    ids=["only", "first", "second"],
+)
+def test_a_look_is_tested_at_its_level_and_an_undecided_verdict_says_which_it_is(
+    look: Look, level: float, words: str, tmp_path: Path
+) -> None:
+    right = {"vanilla": 20, "p": 18, "w": 22, "p -> w": 21}
+    sweep = compared(tmp_path, made_up(right, VALIDATED), look=look)[0]
+    assert sweep["verdict"]["word"] == "undecided"
+    assert words in sweep["verdict"]["sentence"]
+    assert sweep["alpha"] == pytest.approx(level)
+    assert sweep["look"] == {"number": look.number, "planned": look.planned, "total_alpha": 0.05}
+
+
+def test_the_first_of_two_looks_has_wider_intervals_than_an_only_look(tmp_path: Path) -> None:
+    ends = []
+    for name, look in (("only", Look()), ("first", Look(1, 2))):
+        (tmp_path / name).mkdir()
+        gain = compared(tmp_path / name, made_up(RIGHT, VALIDATED), look=look)[0]["arms"][0]["versus_vanilla"]
+        ends.append((gain["low"], gain["high"], gain["p_value"]))
+    (low, high, p_value), (lower, higher, same) = ends
+    assert lower < low < high < higher
+    assert p_value == same
+
+
 @pytest.mark.parametrize(("arms", "lacking"), [(["p"], "strategy with `w`"), (["w"], "prompts-only strategy")])
 def test_without_one_kind_of_arm_there_is_a_table_but_no_verdict(arms: list[str], lacking: str, tmp_path: Path) -> None:
     sweep, _ = compared(tmp_path, made_up(RIGHT, VALIDATED), arms)
