@@ -93,16 +93,7 @@ def sweep(
         settings = gather(given, config, assignments, options.DEFAULT_TASK, SWEEP_DEFAULTS)
         request = SweepRequest(tuple(arms), tuple(numbers), settings, margin, looks)
         folder = out or default_sweep_folder(settings.config)
-
-    from bt_cli.local.sweep import execute_sweep
-    from bt_cli.view.leaderboard import print_leaderboard
-
-    with at_most(budget):
-        done, content = execute_sweep(request, folder, tracking_uri, cache)
-    if as_json:
-        print_json(content.content())
-    else:
-        print_leaderboard(stdout(), content, done)
+    _run(request, folder, budget, tracking_uri, cache, as_json)
 
 
 def _second_look(context: typer.Context, first: Path, seeds: str, test_rows: int | None) -> SweepRequest:
@@ -123,3 +114,17 @@ def _second_look(context: typer.Context, first: Path, seeds: str, test_rows: int
             f"--extend takes everything but --seeds and --test-rows from the sweep in {first}: leave out {decided[0]}."
         )
     return extended(first, options.parse_seeds(seeds) if "seeds" in given else None, test_rows)
+
+
+def _run(
+    request: SweepRequest, folder: Path, budget: float | None, tracking_uri: str | None, cache: bool, as_json: bool
+) -> None:
+    from bt_cli.local.sweep import execute_sweep
+    from bt_cli.view.leaderboard import print_leaderboard
+
+    with at_most(budget):
+        done, content = execute_sweep(request, folder, tracking_uri, cache)
+    if as_json:
+        print_json(content.content())
+    else:
+        print_leaderboard(stdout(), content, done)
