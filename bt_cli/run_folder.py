@@ -69,6 +69,11 @@ class SweepFolder(Folder):
         return self.path / "arguments.json"
 
     @property
+    def extension(self) -> Path:
+        """The name of the folder of the second look; the file exists once that look has begun."""
+        return self.path / "extension.json"
+
+    @property
     def sweep(self) -> Path:
         """All figures; the file exists once the sweep is finished."""
         return self.path / "sweep.json"
@@ -80,6 +85,11 @@ class SweepFolder(Folder):
     @property
     def markdown(self) -> Path:
         return self.path / "report.md"
+
+    @property
+    def has_scored(self) -> bool:
+        """Whether a task of the last call has begun to score programs on the test rows."""
+        return any(self.artifacts.rglob("scored"))
 
     def scores(self, arm: str, seed: int) -> Path:
         """The test results of one program."""
@@ -94,6 +104,12 @@ def default_folder(config: Config, strategy: Strategy) -> Path:
 def default_sweep_folder(config: Config) -> Path:
     """`runs/<task>-sweep-<time>`."""
     return _named(config.task, "sweep")
+
+
+def default_extension_folder(first: Path) -> Path:
+    """`DIR-extended` beside the folder of the first look, where the caches are; always the same, so that it goes on."""
+    folder = first.resolve()
+    return folder.with_name(f"{folder.name}-extended")
 
 
 def _named(task: str, what: str) -> Path:

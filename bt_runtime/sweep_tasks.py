@@ -55,7 +55,8 @@ def run_scores(
 def run_compare(
     seeds: Sequence[str],
     strategies: Sequence[str],
-    rules: tuple[float, float],
+    margin: float,
+    look: tuple[int, int, float],
     command: str,
     compared: str,
     metrics: Metrics,
@@ -65,7 +66,8 @@ def run_compare(
     Args:
         seeds: path of the artifact with the scores of each seed.
         strategies: the arms as written.
-        rules: the largest gain that is not worth having, and the chance of any false claim.
+        margin: the largest gain that is not worth having.
+        look: the number of this look, how many were planned, and the chance of any false claim at any of them.
         command: how to run the sweep again.
         compared: path of the folder to write.
         metrics: the component's metrics output.
@@ -75,11 +77,14 @@ def run_compare(
 
     Raises:
         DataError: when reports are missing, or programs were scored on different rows.
+        ConfigError: when there is no such look.
     """
+    from bt_core.statistics.looks import Look
     from bt_core.steps.sweep.compare_arms import compare_arms
 
     folder, arms = ComparedFolder(Path(compared)), list(map(parse_strategy, strategies))
-    report, program = compare_arms([ScoredFolder(Path(seed)) for seed in seeds], arms, folder, *rules, command)
+    scored = [ScoredFolder(Path(seed)) for seed in seeds]
+    report, program = compare_arms(scored, arms, folder, margin, Look(*look), command)
     return write_report(finish(report, folder.config, metrics)), program
 
 

@@ -70,6 +70,8 @@ def build_sweep(strategies: Sequence[Strategy], seeds: Sequence[int], options: O
         config: str = "",
         margin: float = DEFAULT_MARGIN,
         alpha: float = 0.05,
+        look: int = 1,
+        looks: int = 1,
         command: str = "",
     ) -> None:
         chosen = {"task": task, "model": model, "data": data, "config": config}
@@ -79,8 +81,8 @@ def build_sweep(strategies: Sequence[Strategy], seeds: Sequence[int], options: O
             prepared = prepare_data(seed=seed, data_seed=seeds[0], **chosen, **sizes)
             scored = _add_tree(tasks, strategies, seeds[0], tasks.add_prepared(prepared))
         names = list(map(format_strategy, strategies))
-        rules = {"strategies": names, "margin": margin, "alpha": alpha, "command": command}
-        _add_report(tasks, compare_arms(seeds=dsl.Collected(scored), **rules))
+        rules = {"margin": margin, "alpha": alpha, "look": look, "looks": looks}
+        _add_report(tasks, compare_arms(seeds=dsl.Collected(scored), strategies=names, **rules, command=command))
 
     return better_together_sweep
 

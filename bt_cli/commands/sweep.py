@@ -9,8 +9,12 @@ from bt_cli.local.time_limit import at_most
 from bt_cli.options import common as options
 from bt_cli.options.settings import gather
 from bt_cli.options.sweep import SWEEP_DEFAULTS, SweepRequest
-from bt_cli.run_folder import default_sweep_folder
+from bt_cli.run_folder import default_extension_folder, default_sweep_folder
 from bt_cli.view.console import print_json, stdout
+from bt_core.errors import ConfigError
+
+#: Parameters of the command that go together with --extend; the first look's arguments decide all others.
+_EXTENDING = ("extend", "seeds", "test_rows", "out", "budget", "tracking_uri", "cache", "as_json")
 
 Force = Annotated[
     bool, typer.Option("--force", help="Fine-tune even if sampling shows nothing to gain, or few traces pass.")
@@ -22,16 +26,33 @@ Out = Annotated[
         "--out",
         metavar="DIR",
         help="A new folder, or the folder of a sweep that was stopped, which then goes on.",
-        show_default="runs/TASK-sweep-TIME",
+        show_default="runs/TASK-sweep-TIME, or DIR-extended",
     ),
 ]
 Budget = Annotated[
     float | None,
     typer.Option(metavar="MINUTES", help="Stop after this time; the same command and --out goes on."),
 ]
+Looks = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=2,
+        metavar="N",
+        help="Plan this many looks at the test rows: with 2, --extend may add rows or seeds once.",
+    ),
+]
+Extend = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="The second look of the finished sweep in DIR, with more --seeds or --test-rows; all else is as there.",
+    ),
+]
 
 
 def sweep(
+    context: typer.Context,
     strategies: options.Strategies = options.DEFAULT_STRATEGIES,
     seeds: options.Seeds = options.DEFAULT_SEEDS,
     task: options.Task = None,
@@ -39,6 +60,8 @@ def sweep(
     assignments: options.Assignments = None,
     out: Out = None,
     margin: Margin = 0.05,
+    looks: Looks = 1,
+    extend: Extend = None,
     force: Force = False,
     budget: Budget = None,
     model: options.Model = None,
@@ -57,14 +80,45 @@ def sweep(
     Examples:
       bt sweep
       bt sweep --task iris --strategies "p; w; p -> w" --seeds 0,1 --out runs/iris
+      bt sweep --looks 2 --test-rows 150 --out runs/first
+      bt sweep --extend runs/first --test-rows 600
     """
-    arms, numbers = options.parse_sweep(strategies, seeds)
-    rows = options.split_sizes(train_rows, val_rows, test_rows)
-    given = {"task": task, "model": model, "data": data, "w.force": force or None, **rows}
-    settings = gather(given, config, assignments, options.DEFAULT_TASK, SWEEP_DEFAULTS)
-    request = SweepRequest(tuple(arms), tuple(numbers), settings, margin)
-    folder = out or default_sweep_folder(settings.config)
+    if extend:
+        request = _second_look(context, extend, seeds, test_rows)
+        folder = out or default_extension_folder(extend)
+    else:
+        arms, numbers = options.parse_sweep(strategies, seeds)
+        rows = options.split_sizes(train_rows, val_rows, test_rows)
+        given = {"task": task, "model": model, "data": data, "w.force": force or None, **rows}
+        settings = gather(given, config, assignments, options.DEFAULT_TASK, SWEEP_DEFAULTS)
+        request = SweepRequest(tuple(arms), tuple(numbers), settings, margin, looks)
+        folder = out or default_sweep_folder(settings.config)
+    _run(request, folder, budget, tracking_uri, cache, as_json)
 
+
+def _second_look(context: typer.Context, first: Path, seeds: str, test_rows: int | None) -> SweepRequest:
+    """The request of --extend.
+
+    Raises:
+        ConfigError: when another option is given that the first look has decided, or the sweep cannot be extended so.
+    """
+    from bt_cli.options.sweep_extension import extended
+
+    sources = {option: context.get_parameter_source(option.name or "") for option in context.command.params}
+    given = {
+        option.name: option.opts[0] for option, source in sources.items() if source and source.name == "COMMANDLINE"
+    }
+    decided = [name for parameter, name in given.items() if parameter not in _EXTENDING]
+    if decided:
+        raise ConfigError(
+            f"--extend takes everything but --seeds and --test-rows from the sweep in {first}: leave out {decided[0]}."
+        )
+    return extended(first, options.parse_seeds(seeds) if "seeds" in given else None, test_rows)
+
+
+def _run(
+    request: SweepRequest, folder: Path, budget: float | None, tracking_uri: str | None, cache: bool, as_json: bool
+) -> None:
     from bt_cli.local.sweep import execute_sweep
     from bt_cli.view.leaderboard import print_leaderboard
 

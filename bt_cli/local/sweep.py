@@ -1,16 +1,16 @@
 """A sweep on this machine. One that was stopped goes on: what it had computed by then comes from the cache."""
 
 import fcntl
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from bt_cli.local.run import new_run_id, run_pipeline, task_environment
+from bt_cli.local.sweep_claim import check_unclaimed, claimed
 from bt_cli.options.sweep import SweepRequest
+from bt_cli.options.sweep_arguments import SweepArguments
 from bt_cli.run_folder import SweepFolder, first_entry
 from bt_core.errors import ConfigError
 from bt_core.formats.sweep import Sweep
@@ -37,12 +37,14 @@ def execute_sweep(
         The folder and the content of sweep.json.
 
     Raises:
-        ConfigError: when the folder holds something else.
+        ConfigError: when the folder holds something else, or the sweep that this one extends has another extension.
         BtError: the sentence of the task that failed.
     """
+    if request.first:
+        check_unclaimed(request.first.folder, SweepFolder(path.resolve()))
     folder, run_id = _open(request, path)
     if not folder.sweep.exists():
-        with _locked(folder):
+        with _locked(folder), claimed(request.first, folder):
             for left in folder.artifacts.glob("*/"):  # outputs of an earlier call's tasks
                 shutil.rmtree(left)
             environment = task_environment(folder, SWEEP, run_id, tracking_uri, cache)
@@ -67,26 +69,17 @@ def _open(request: SweepRequest, path: Path) -> tuple[SweepFolder, str]:
             f"The --out folder {path} is not empty and holds no sweep ({first.name}): name another one, nothing was"
             " written."
         )
-    earlier = _read_arguments(folder.arguments)
-    is_same = earlier["parameters"] == arguments["parameters"]
+    earlier = SweepArguments.read(folder.arguments, "name another --out folder")
+    is_same = earlier.parameters == request.parameters
     if not is_same or (folder.pipeline.exists() and folder.pipeline.read_text("utf-8") != compiled):
         other = "other arguments" if not is_same else "another version"
         raise ConfigError(
-            f"The --out folder {path} holds a sweep of {other} ({earlier['command']}): name another one, nothing was"
+            f"The --out folder {path} holds a sweep of {other} ({earlier.command}): name another one, nothing was"
             " written."
         )
     if not folder.pipeline.exists():
         _write(folder.pipeline, compiled)
-    return folder, earlier["run_id"]
-
-
-def _read_arguments(arguments: Path) -> dict[str, Any]:
-    """The arguments that the folder's sweep was started with."""
-    try:
-        content = json.loads(arguments.read_text(encoding="utf-8"))
-        return {name: content[name] for name in ("command", "parameters", "run_id")}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{arguments} was not written by a sweep ({error!r}): name another --out folder.") from None
+    return folder, earlier.run_id
 
 
 @contextmanager

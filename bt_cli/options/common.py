@@ -169,9 +169,18 @@ def parse_sweep(strategies: str, seeds: str) -> tuple[list[Steps], list[int]]:
         ConfigError: when a text is no strategy or no seed, one is named twice, or none is named.
     """
     arms = [parse_strategy(text.strip()) for text in strategies.split(";")] if strategies.strip() else []
+    numbers = parse_seeds(seeds)
+    check_sweep(arms, numbers)
+    return arms, numbers
+
+
+def parse_seeds(seeds: str) -> list[int]:
+    """Read `0,1,2`.
+
+    Raises:
+        ConfigError: when a text is no seed.
+    """
     wrong = [text for text in seeds.split(",") if seeds.strip() and not text.strip().isdecimal()]
     if wrong:
         raise ConfigError(f"`--seeds` takes whole numbers from 0, but was given {wrong[0]!r}: write --seeds 0,1,2.")
-    numbers = [int(text) for text in seeds.split(",")] if seeds.strip() else []
-    check_sweep(arms, numbers)
-    return arms, numbers
+    return [int(text) for text in seeds.split(",")] if seeds.strip() else []

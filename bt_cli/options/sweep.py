@@ -8,11 +8,20 @@ from types import MappingProxyType
 from typing import Any
 
 from bt_cli.options.settings import RunSettings
+from bt_cli.run_folder import SweepFolder
 from bt_core.errors import ConfigError
 from bt_core.strategy import Strategy, format_strategy
 
 #: Defaults of a sweep: it measures the headroom before every weight step.
 SWEEP_DEFAULTS = MappingProxyType({"w.headroom_samples": 4})
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """A finished sweep that another one extends: its folder, and the command line that makes it again there."""
+
+    folder: SweepFolder
+    command: str
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,10 @@ class SweepRequest:
     seeds: tuple[int, ...]
     settings: RunSettings
     margin: float
+    #: How many looks at the test rows are planned.
+    looks: int = 1
+    #: What this sweep extends as the second look; None for a first look.
+    first: FirstLook | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 < self.margin < 1.0:
@@ -36,16 +49,26 @@ class SweepRequest:
     @property
     def parameters(self) -> dict[str, Any]:
         """The arguments of the compiled pipeline."""
-        return {**self.settings.parameters, "margin": self.margin, "command": self.command}
+        planned = {"looks": self.looks, "look": 2 if self.first else 1} if self.looks > 1 else {}
+        return {**self.settings.parameters, "margin": self.margin, **planned, "command": self.command}
 
     @property
     def command(self) -> str:
-        """The command line of the same sweep."""
+        """The command line of the same sweep; of a second look, after that of the first."""
+        if self.first:
+            return f"{self.first.command} && {shlex.join(self._extending(self.first.folder.path.name))}"
         arms = "; ".join(map(format_strategy, self.strategies))
         seeds = ",".join(map(str, self.seeds))
         compared = ["--strategies", arms, "--seeds", seeds, "--margin", str(self.margin)]
+        compared += ["--looks", str(self.looks)] if self.looks > 1 else []
         chosen = [part for setting in _settings(self.settings.typed) for part in ("--set", setting)]
         return shlex.join(["bt", "sweep", "--task", self.settings.config.task, *compared, *chosen])
+
+    def _extending(self, first: str) -> list[str]:
+        """The second command of the two; the first one's folder is named relative to where both are called."""
+        rows = self.settings.overrides.get("rows", {}).get("test")
+        more = [] if rows is None else ["--test-rows", str(rows)]
+        return ["bt", "sweep", "--extend", first, "--seeds", ",".join(map(str, self.seeds)), *more]
 
 
 def check_settings(settings: RunSettings) -> None:

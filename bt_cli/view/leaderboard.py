@@ -1,4 +1,4 @@
-"""The end of a sweep as shown in the terminal: its table, its verdict, and where the files are."""
+"""The end of a sweep as shown in the terminal: its table, its verdict, its program, and where the files are."""
 
 from rich.console import Console
 from rich.table import Table
@@ -16,7 +16,7 @@ _STYLES = {Word.WEIGHTS_PAY.value: "green", Word.PROMPTS_SUFFICE.value: "green"}
 
 
 def print_leaderboard(console: Console, sweep: Sweep, folder: SweepFolder) -> None:
-    """Print the table of a sweep, its verdict and its files.
+    """Print the table of a sweep, its verdict, what the shipped program scores by itself, and the files.
 
     Args:
         console: where to print.
@@ -28,6 +28,8 @@ def print_leaderboard(console: Console, sweep: Sweep, folder: SweepFolder) -> No
     verdict = sweep.verdict
     style = _STYLES.get(verdict.word, "yellow")
     print_sentence(console, Text.assemble((verdict.label, f"bold {style}"), ". ", verdict.sentence))
+    if sweep.shipped:
+        print_sentence(console, Text(sweep.shipped))
     winner = sweep.winner
     made_by = f"{winner.arm}, seed {winner.seed}" if winner else "no arm beats vanilla on validation"
     files = {"report": folder.html, "markdown": folder.markdown, "figures": folder.sweep}

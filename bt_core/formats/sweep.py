@@ -7,9 +7,10 @@ from pydantic import Field
 from bt_core.formats.arms import ArmScores, VanillaScores
 from bt_core.formats.document import Document, Part
 from bt_core.formats.winner import ChangedAnswers, Winner, WinnerName
+from bt_core.wording import counted, with_interval
 
 #: The version of sweep.json that is written and read.
-SCHEMA: Literal[1] = 1
+SCHEMA: Literal[2] = 2
 
 
 Span = tuple[int, int | None]
@@ -24,12 +25,20 @@ class SplitSizes(Part):
     test: int = Field(description="sealed rows to compare on")
 
 
+class PlannedLook(Part):
+    """The sweep's place among the looks that were planned ([sweep.md](sweep.md#a-planned-extension))."""
+
+    number: int = Field(description="1 for the first look, 2 for the extension of another sweep")
+    planned: int = Field(description="number of looks that were planned before the first one")
+    total_alpha: float = Field(description="chance of any false claim at any of the looks")
+
+
 class VerdictText(Part):
     """The answer to whether fine-tuning was worth it ([statistics.md](statistics.md))."""
 
     label: str = Field(description="the word, and for an undecided sweep what would decide it")
     word: str = Field(description="one of the four verdicts; empty where a kind of arm is missing")
-    sentence: str = Field(description="the figures that led to the word")
+    sentence: str = Field(description="the figures that led to the word, and which look this is")
     more_rows: Span = Field(description="least and greatest number of further test rows that would probably decide")
     more_seeds: Span = Field(description="least and greatest number of further seeds that would probably decide")
 
@@ -79,7 +88,7 @@ class SweepFigures(Document):
 
     remedy: ClassVar[str] = "name a sweep.json that `bt sweep` wrote"
 
-    schema_version: Literal[1] = Field(alias="schema", description="1; others are refused")
+    schema_version: Literal[2] = Field(alias="schema", description="2; others are refused")
     task: str = Field(description="name of the task, or where it is imported from")
     description: str = Field(description="the task's description; may be empty")
     metric: str = Field(description="name of the metric; may be empty")
@@ -90,7 +99,8 @@ class SweepFigures(Document):
     rows: SplitSizes = Field(description="number of rows of each split")
     command: str = Field(description="how to run the sweep again")
     config: dict[str, Any] = Field(description="the merged configuration of the first seed")
-    alpha: float = Field(description="chance of any false claim; intervals are at level 1 - `alpha`")
+    alpha: float = Field(description="chance of any false claim at this look; intervals are at level 1 - `alpha`")
+    look: PlannedLook = Field(description="which of the planned looks this is")
     margin: float = Field(description="the largest gain that is not worth having")
     vanilla: VanillaScores = Field(description="the program before any step")
     arms: tuple[ArmScores, ...] = Field(description="the strategies, in the order in which they were named")
@@ -109,6 +119,20 @@ class Sweep(SweepFigures):
         description="the shipped program; null if no arm scores higher than vanilla in validation, and vanilla stays"
     )
     changed: ChangedAnswers = Field(description="test examples on which the shipped program scores unlike vanilla")
+
+    @property
+    def shipped(self) -> str:
+        """What the shipped program scores by itself, beside its arm's mean; empty where vanilla stays."""
+        if self.winner is None:
+            return ""
+        winner = self.winner
+        arm = next(arm for arm in self.arms if arm.name == winner.arm)
+        others = f"; {arm.mean:.3f} is the mean of its arm's {counted(len(arm.by_seed), 'program')}"
+        gain = with_interval(winner.versus_vanilla, 1.0 - self.alpha, sample="over test rows, not seeds")
+        return (
+            f"The shipped program, `{winner.arm}` under seed {winner.seed}, scores {winner.score:.3f} by itself, which "
+            f"is {gain} against vanilla{others if len(arm.by_seed) > 1 else ''}."
+        )
 
     @classmethod
     def completed(cls, figures: SweepFigures, winner: Winner | None, changed: ChangedAnswers) -> Self:

@@ -54,9 +54,19 @@ class WinnerPredictor(Part):
     adapter: WinnerAdapter | None = Field(description="its adapter; null for the base model")
 
 
+class ProgramDifference(Part):
+    """A paired difference between two programs. Its interval counts test rows as a sample, and not seeds."""
+
+    mean: float = Field(description="mean difference")
+    low: float = Field(description="low end of its interval")
+    high: float = Field(description="high end of its interval")
+
+
 class Winner(WinnerName):
     """The shipped program."""
 
+    score: float = Field(description="mean test score of this program, not of its arm")
+    versus_vanilla: ProgramDifference = Field(description="difference of this program to vanilla on the test rows")
     program_sha256: str = Field(description="identity of the program")
     lineage: tuple[WinnerStep, ...] = Field(description="the steps behind it, oldest first")
     predictors: dict[str, WinnerPredictor] = Field(description="its predictors by name")

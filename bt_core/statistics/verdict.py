@@ -27,18 +27,19 @@ class Verdict:
     needs: Needs = NOTHING
 
 
-def judge(table: Table, margin: float = DEFAULT_MARGIN) -> Verdict:
+def judge(table: Table, margin: float = DEFAULT_MARGIN, plan_alpha: float | None = None) -> Verdict:
     """Give the verdict on a sweep.
 
     Args:
         table: the comparison.
         margin: the largest gain that is not worth having; a difference whose interval ends below it is no gain.
+        plan_alpha: the level at which more rows and seeds would be tested; None: that of the table.
 
     Raises:
         ConfigError: when `margin` is not between 0 and 1.
         DataError: when the sweep has no prompts-only arm or none with weights, or the two have no seed in common.
     """
-    return _Account(Comparisons.of(table, margin)).verdict()
+    return _Account(Comparisons.of(table, margin), plan_alpha or table.alpha).verdict()
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class _Account:
     """The words for the comparisons of a sweep."""
 
     compared: Comparisons
+    plan_alpha: float
 
     def verdict(self) -> Verdict:
         compared = self.compared
@@ -80,7 +82,7 @@ class _Account:
         claims = [*compared.all, compared.gap]
         alpha = compared.table.alpha
         still_open = sum(claim.adjusted is None or claim.adjusted > alpha for claim in claims)
-        level = alpha / max(still_open, 1)
+        level = self.plan_alpha / max(still_open, 1)
         return needs(compared.behind, compared.margin, level, least_seeds=SEEDS_FOR_WEIGHTS)
 
     def _undecided(self, needed: Needs) -> str:

@@ -15,6 +15,8 @@ def compare_arms(
     strategies: list[str],
     margin: float,
     alpha: float,
+    look: int,
+    looks: int,
     command: str,
     compared: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
@@ -25,4 +27,4 @@ def compare_arms(
 
     with one_sentence():
         scored = [seed.path for seed in seeds]
-        return run_compare(scored, strategies, (margin, alpha), command, compared.path, metrics)
+        return run_compare(scored, strategies, margin, (look, looks, alpha), command, compared.path, metrics)

@@ -127,6 +127,15 @@ def test_the_comparison_gets_the_scores_of_every_seed_and_the_winner_is_fetched_
     assert address == {"producerTask": "compare-arms", "outputParameterKey": "program"}
 
 
+def test_the_comparison_gets_the_look_and_by_default_it_is_the_only_one(tmp_path: Path) -> None:
+    pipeline, _ = sweep_documents(SMALL, (0, 1), tmp_path)
+    inputs = tasks(pipeline)["compare-arms"]["inputs"]["parameters"]
+    parameters = pipeline["root"]["inputDefinitions"]["parameters"]
+    for name, default in (("look", 1.0), ("looks", 1.0), ("alpha", 0.05)):
+        assert inputs[name] == {"componentInputParameter": name}
+        assert parameters[name]["defaultValue"] == default
+
+
 def test_test_scores_are_never_cached(tmp_path: Path) -> None:
     pipeline, _ = sweep_documents(SMALL, (0, 1), tmp_path)
     every = tasks(pipeline) | tasks(pipeline, loop=True)

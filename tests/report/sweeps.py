@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bt_core.formats.sweep import Sweep
-from bt_core.statistics import DEFAULT_MARGIN, Arm, ArmSummary, Contrast, compare, judge
+from bt_core.statistics import DEFAULT_MARGIN, Arm, ArmSummary, Contrast, compare, judge, paired_difference
 from bt_core.strategy import format_strategy, parse_strategy, prefix_tree
 
 SEEDS = (0, 1, 2)
@@ -58,10 +58,13 @@ def ordinary(strategies: dict[str, float] = NINE, seeds: tuple[int, ...] = SEEDS
     arms = [_arm(name, level, difficulty, random, seeds, seeds) for name, level in strategies.items()]
     table = compare(vanilla, arms)
     verdict = judge(table, DEFAULT_MARGIN)
-    return _frame(seeds) | {
+    frame = _frame(seeds)
+    frame["winner"] |= _shipped(vanilla, next((arm for arm in arms if arm.name == "p -> w -> p"), arms[-1]), seeds[0])
+    return frame | {
         "vanilla": _summary(table.vanilla) | {"prompt_tokens_per_example": 118.0},
         "arms": [_arm_json(line, arm) for line, arm in zip(table.arms, arms, strict=True)],
         "alpha": table.alpha,
+        "look": {"number": 1, "planned": 1, "total_alpha": table.alpha},
         "margin": verdict.margin,
         "verdict": {
             "label": verdict.label,
@@ -100,7 +103,6 @@ def odd() -> dict[str, Any]:
 def injected() -> dict[str, Any]:
     """A sweep with markup in prompts, demos and fields."""
     sweep = ordinary({"p": 0.6, "p -> w": 0.8})
-    sweep["winner"]["arm"] = "p -> w"
     sweep["winner"]["predictors"] = {
         INJECTION: {
             "instructions": f"{INJECTION}\n```\n# not a heading\n````",
@@ -132,6 +134,14 @@ def _arm(name: str, level: float, difficulty: Any, random: Any, drawn: tuple[int
     }
     validation = {seed: round(2 * (level + 1.5 * shift[seed]), 2) / 2 for seed in seeds}
     return Arm(name, "w" in name, scores, validation)
+
+
+def _shipped(vanilla: Arm, arm: Arm, seed: int) -> dict[str, Any]:
+    """The arm's program under a seed, and what it scores by itself."""
+    before, after = vanilla.scores[seed], arm.scores[seed]
+    found = paired_difference(before, after, seed=0)
+    difference = {"mean": found.mean, "low": found.low, "high": found.high}
+    return {"arm": arm.name, "seed": seed, "score": float(np.mean(after)), "versus_vanilla": difference}
 
 
 def _summary(line: ArmSummary) -> dict[str, Any]:
@@ -212,7 +222,7 @@ def _frame(seeds: tuple[int, ...]) -> dict[str, Any]:
     ]
     predictor = {"instructions": "Name the continent on which the country lies.", "label_prior": None, "demos": demos}
     return {
-        "schema": 1,
+        "schema": 2,
         "task": "continents",
         "description": "City to country to continent, two modules, no label for the country.",
         "model": "smollm2-135m-instruct",
@@ -224,8 +234,6 @@ def _frame(seeds: tuple[int, ...]) -> dict[str, Any]:
         "command": "bt sweep --task continents --seeds 0,1,2 --data-seed 0",
         "config": {"task": "continents", "w": {"epochs": 3, "rank": 8}, "versions": {"torch": "2.13.0"}},
         "winner": {
-            "arm": "p -> w -> p",
-            "seed": seeds[0],
             "program_sha256": "6ec9285d2d9dee5e746a9f6ea53eff2a14928b1653e44e55c82eae22b39ad105",
             "lineage": [_step("1.p", 0.34, 0.66), _step("2.w", 0.66, 0.7), _step("3.p", 0.7, 0.82)],
             "predictors": {

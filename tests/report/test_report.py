@@ -87,7 +87,8 @@ def test_markdown_has_the_numbers_of_the_file(sweep: dict[str, Any]) -> None:
     part = _markdown(sweep).partition("## Leaderboard")[2].partition("Test score of each seed")[0]
     rows = [line.strip("|").split("|") for line in part.splitlines() if line.startswith("|")][2:]
     shown = {
-        cells[0].removesuffix("(shipped) ").strip(): [_numbers(cell.strip()) for cell in cells[1:8]] for cells in rows
+        re.sub(r"\(seed \d+ shipped\) $", "", cells[0]).strip(): [_numbers(cell.strip()) for cell in cells[1:8]]
+        for cells in rows
     }
     assert shown == _expected(sweep)
 
@@ -104,6 +105,23 @@ def test_verdict_comes_first_with_the_figures_that_led_to_it() -> None:
         f"{tuned['name']} minus vanilla": _three(tuned["versus_vanilla"]),
         f"{best['name']} minus vanilla": _three(best["versus_vanilla"]),
     }
+
+
+def test_the_shipped_program_has_its_own_score_beside_its_arms_mean() -> None:
+    sweep = ordinary()
+    winner = sweep["winner"]
+    arm = next(arm for arm in sweep["arms"] if arm["name"] == winner["arm"])
+    assert winner["score"] != pytest.approx(arm["mean"], abs=0.001)
+    page = read_page(_html(sweep))
+    shown = page.by_id("shipped").text
+    assert as_sweep(sweep).shipped.replace("`", "") == shown
+    assert f"scores {winner['score']:.3f} by itself" in shown
+    (marked,) = [row for row in page.by_id("leaderboard-table").rows() if "shipped" in row[0]]
+    assert marked[0].endswith(f"seed {winner['seed']} shipped")
+    markdown = _markdown(sweep)
+    assert as_sweep(sweep).shipped in markdown
+    assert f"| {winner['arm']} (seed {winner['seed']} shipped) |" in markdown.replace("\\", "")
+    assert f"test score {winner['score']:.3f}" in markdown
 
 
 def test_every_seed_is_in_the_tables() -> None:

@@ -40,8 +40,8 @@ def sweep(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Compar
         scores = {seed: _scored(tasks) for seed, tasks in seeds.items()}
         scored = [tasks.path("scored") for tasks in seeds.values()]
         metrics = seeds[7].metrics("compare")
-        rules = DEFAULT_MARGIN, 0.05
-        text, program = run_compare(scored, list(ARMS), rules, "bt sweep", str(folder / "compared"), metrics)
+        rules = DEFAULT_MARGIN, (1, 2, 0.05)
+        text, program = run_compare(scored, list(ARMS), *rules, "bt sweep", str(folder / "compared"), metrics)
     return Compared(seeds, scores, read_report(text), program, folder)
 
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from bt_core.config import Config, step_kinds
 from bt_core.errors import DataError
 from bt_core.formats.rows import ScoredRow, read_results
-from bt_core.formats.sweep import SCHEMA, SweepFigures, VerdictText
+from bt_core.formats.sweep import SCHEMA, PlannedLook, SweepFigures, VerdictText
 from bt_core.formats.winner import WinnerName
 from bt_core.records import StageReport
-from bt_core.statistics import DEFAULT_MARGIN, VANILLA, Arm, Table, compare, judge
+from bt_core.statistics import DEFAULT_MARGIN, VANILLA, Arm, Table, Word, compare, judge
 from bt_core.statistics.clusters import GroupNames
+from bt_core.statistics.looks import ONLY_LOOK, Look
 from bt_core.steps.folders import write_folder_config
 from bt_core.steps.sweep.figures import arm_scores, node, origin, sweep_cost, vanilla_scores
 from bt_core.steps.sweep.folders import PROGRAM_URI, ComparedFolder, ScoredFolder
@@ -27,7 +28,7 @@ def compare_arms(
     strategies: Sequence[Strategy],
     compared: ComparedFolder,
     margin: float = DEFAULT_MARGIN,
-    alpha: float = 0.05,
+    look: Look = ONLY_LOOK,
     command: str = "",
 ) -> tuple[StageReport, str]:
     """Write sweep.json (docs/formats.md) from the reports of all stages, and copy the winner's and vanilla's results.
@@ -37,7 +38,7 @@ def compare_arms(
         strategies: the arms, in the order of the table.
         compared: the folder to write.
         margin: the largest gain that is not worth having.
-        alpha: the chance of any false claim.
+        look: which of the planned looks this is; its level is the chance of any false claim.
         command: how to run the sweep again.
 
     Returns:
@@ -46,14 +47,14 @@ def compare_arms(
 
     Raises:
         DataError: when reports are missing, or programs were scored on different rows.
-        ConfigError: when `margin` or `alpha` is not between 0 and 1.
+        ConfigError: when `margin` or the look's level is not between 0 and 1.
     """
     started = time.time()
     config = seeds[0].config
     tree = SweepReports([report for seed in seeds for report in seed.reports])
     _check_rows(tree, strategies)
     groups = [row.group for row in read_results(seeds[0].results(VANILLA), ScoredRow)]
-    figures = _figures(tree, strategies, groups, config, margin, alpha, command)
+    figures = _figures(tree, strategies, groups, config, margin, look, command)
     compared.path.mkdir(parents=True, exist_ok=True)
     figures.write(compared.sweep)
     write_folder_config(compared.path, config)
@@ -72,7 +73,7 @@ def _figures(
     groups: GroupNames,
     config: Config,
     margin: float,
-    alpha: float,
+    look: Look,
     command: str,
 ) -> SweepFigures:
     """The content of sweep.json, from the reports of all stages and the groups of the test rows.
@@ -81,16 +82,17 @@ def _figures(
     """
     arms = [_arm(tree, strategy) for strategy in strategies]
     vanilla = tree.scored(tree.seeds[0], ())
-    table = compare(Arm(VANILLA, False, dict.fromkeys(tree.seeds, vanilla.scores)), arms, alpha, groups)
+    table = compare(Arm(VANILLA, False, dict.fromkeys(tree.seeds, vanilla.scores)), arms, look.level, groups)
     winner = _winner(tree, strategies)
     return SweepFigures(
         schema=SCHEMA,
         **origin(tree, config, command),
-        alpha=alpha,
+        alpha=look.level,
+        look=PlannedLook.model_validate(look),
         margin=margin,
         vanilla=vanilla_scores(table.vanilla, vanilla),
         arms=tuple(arm_scores(tree, strategy, arm, table) for strategy, arm in zip(strategies, arms, strict=True)),
-        verdict=_verdict(table, margin),
+        verdict=_with_look(_verdict(table, margin, look.last_level), look),
         nodes=tuple(node(tree, stage) for stage in tree.steps),
         winner=WinnerName(arm=format_strategy(winner.prefix), seed=winner.seed) if winner else None,
         cost=sweep_cost(tree, strategies),
@@ -131,10 +133,10 @@ def _winner(tree: SweepReports, strategies: Sequence[Strategy]) -> SweepStage | 
     return SweepStage(max(tree.seeds, key=lambda seed: tree.validation(seed, best)), best)
 
 
-def _verdict(table: Table, margin: float) -> VerdictText:
+def _verdict(table: Table, margin: float, plan_alpha: float) -> VerdictText:
     """The verdict; where a kind of arm is missing, no word but a sentence that says so."""
     try:
-        verdict = judge(table, margin)
+        verdict = judge(table, margin, plan_alpha)
     except DataError as error:
         return VerdictText(label=NO_VERDICT, word="", sentence=str(error), more_rows=(0, 0), more_seeds=(0, 0))
     return VerdictText(
@@ -144,3 +146,9 @@ def _verdict(table: Table, margin: float) -> VerdictText:
         more_rows=verdict.needs.rows,
         more_seeds=verdict.needs.seeds,
     )
+
+
+def _with_look(verdict: VerdictText, look: Look) -> VerdictText:
+    """The verdict, with a sentence at its end that says which look it rests on."""
+    sentence = look.sentence(is_open=verdict.word == Word.UNDECIDED)
+    return verdict.model_copy(update={"sentence": f"{verdict.sentence} {sentence}".rstrip()})

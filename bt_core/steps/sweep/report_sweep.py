@@ -7,12 +7,21 @@ from pathlib import Path
 from bt_core.errors import DataError
 from bt_core.formats.rows import ScoredRow, read_results
 from bt_core.formats.sweep import Sweep, SweepFigures
-from bt_core.formats.winner import ChangedAnswer, ChangedAnswers, Winner, WinnerName, WinnerPredictor, WinnerStep
+from bt_core.formats.winner import (
+    ChangedAnswer,
+    ChangedAnswers,
+    ProgramDifference,
+    Winner,
+    WinnerName,
+    WinnerPredictor,
+    WinnerStep,
+)
 from bt_core.program import Program, program_sha256, read_program
 from bt_core.records import StageReport
-from bt_core.statistics import VANILLA
+from bt_core.statistics import VANILLA, paired_difference
 from bt_core.steps.handover import copy_program
 from bt_core.steps.sweep.folders import ComparedFolder
+from bt_core.wording import Interval
 
 #: How many changed rows of each kind are shown.
 SHOWN = 20
@@ -34,8 +43,12 @@ def report_sweep(compared: ComparedFolder, program: Path, completed: Path, shipp
     started = time.time()
     figures = SweepFigures.read(compared.sweep)
     best = read_program(program)
-    winner = _winner(figures.winner, best, program) if figures.winner else None
-    changed = changed_answers(read_results(compared.vanilla, ScoredRow), read_results(compared.results, ScoredRow))
+    vanilla, results = (read_results(path, ScoredRow) for path in (compared.vanilla, compared.results))
+    changed = changed_answers(vanilla, results)
+    winner = None
+    if figures.winner:
+        scores = _own_scores(vanilla, results, figures.alpha)
+        winner = _winner(figures.winner, best, program, *scores)
     complete = Sweep.completed(figures, winner, changed)
     complete.write(completed)
     copy_program(program, shipped)
@@ -44,11 +57,24 @@ def report_sweep(compared: ComparedFolder, program: Path, completed: Path, shipp
     )
 
 
-def _winner(chosen: WinnerName, program: Program, folder: Path) -> Winner:
+def _own_scores(
+    vanilla: Sequence[ScoredRow], results: Sequence[ScoredRow], alpha: float
+) -> tuple[float, ProgramDifference]:
+    """The mean test score of the program to ship, and its difference to vanilla: of this program, not of its arm."""
+    before, after = ([row.score for row in rows] for rows in (vanilla, results))
+    found = paired_difference(before, after, [row.group for row in vanilla], 1.0 - alpha)
+    return sum(after) / len(after), ProgramDifference(mean=found.mean, low=found.low, high=found.high)
+
+
+def _winner(
+    chosen: WinnerName, program: Program, folder: Path, score: float, versus_vanilla: ProgramDifference
+) -> Winner:
     predictors = {name: WinnerPredictor.model_validate(state) for name, state in program.predictors.items()}
     return Winner(
         arm=chosen.arm,
         seed=chosen.seed,
+        score=score,
+        versus_vanilla=versus_vanilla,
         program_sha256=program_sha256(folder),
         lineage=tuple(map(WinnerStep.model_validate, program.lineage)),
         predictors=predictors,
@@ -56,24 +82,30 @@ def _winner(chosen: WinnerName, program: Program, folder: Path) -> Winner:
 
 
 def _metrics(sweep: Sweep) -> dict[str, float]:
-    """The winning arm against vanilla, under the names that a single run gives them."""
+    """The shipped program against vanilla, under the names that a single run gives them, and the mean of its arm."""
     metrics = {"test/vanilla": sweep.vanilla.mean, "test/rows": float(sweep.rows.test)}
-    winner = next((arm for arm in sweep.arms if sweep.winner and arm.name == sweep.winner.arm), None)
-    if winner and winner.versus_vanilla:
-        gain = winner.versus_vanilla
-        metrics |= {"test/final": winner.mean, "test/difference": gain.mean}
-        metrics |= {"test/difference_low": gain.low, "test/difference_high": gain.high}
+    winner = sweep.winner
+    if winner:
+        metrics |= {"test/final": winner.score, **_difference("test/difference", winner.versus_vanilla)}
+    arm = next((arm for arm in sweep.arms if winner and arm.name == winner.arm), None)
+    if arm and arm.versus_vanilla:
+        metrics |= {"test/arm": arm.mean, **_difference("test/arm_difference", arm.versus_vanilla)}
     return metrics
 
 
+def _difference(name: str, difference: Interval) -> dict[str, float]:
+    return {name: difference.mean, f"{name}_low": difference.low, f"{name}_high": difference.high}
+
+
 def _note(sweep: Sweep) -> str:
-    """Markdown: the verdict first, then vanilla and the arms, the best by test score on top."""
+    """Markdown: the verdict and the shipped program first, then vanilla and the arms, the best by test score on top."""
     arms = sorted(sweep.arms, key=lambda arm: -arm.mean)
     rows = [(VANILLA, sweep.vanilla, ""), *((arm.name, arm, f"{arm.validation:.3f}") for arm in arms)]
     return "\n".join(
         [
             f"**{sweep.verdict.label}.** {sweep.verdict.sentence}",
             "",
+            *([sweep.shipped, ""] if sweep.shipped else []),
             "| arm | test | interval | validation |",
             "|---|---|---|---|",
             *(

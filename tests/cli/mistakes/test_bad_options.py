@@ -141,7 +141,7 @@ def test_an_address_where_no_mlflow_answers(bt: Bt) -> None:
     )
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"schema": 1}'], ids=["broken", "list", "parts-missing"])
+@pytest.mark.parametrize("content", ["{", "[]", '{"schema": 2}'], ids=["broken", "list", "parts-missing"])
 def test_a_report_of_what_is_no_sweep(content: str, bt: Bt, tmp_path: Path) -> None:
     (tmp_path / "sweep.json").write_text(content)
     ended = bt("report", ".")

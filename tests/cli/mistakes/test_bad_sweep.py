@@ -57,7 +57,13 @@ def begun(bt: Bt, tmp_path: Path) -> Path:
 
 def test_other_arguments_in_the_same_folder(bt: Bt, begun: Path) -> None:
     before = {path: path.read_bytes() for path in begun.rglob("*") if path.is_file()}
-    for other in (["--seeds", "0,1"], ["--strategies", "p; w"], ["--margin", "0.1"], ["--set", "w.rank=2"]):
+    for other in (
+        ["--seeds", "0,1"],
+        ["--strategies", "p; w"],
+        ["--margin", "0.1"],
+        ["--looks", "2"],
+        ["--set", "w.rank=2"],
+    ):
         ended = bt("sweep", *SAME, *other)
         assert (ended.status, ended.out) == (2, "")
         assert ended.sentence.startswith(
@@ -106,7 +112,8 @@ def test_a_folder_of_something_else(bt: Bt, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "photos").iterdir()] == ["a.png"]
 
 
-def test_the_command_in_the_folder_does_the_same_again(bt: Bt, tmp_path: Path) -> None:
+@pytest.mark.parametrize("looks", ["1", "2"])
+def test_the_command_in_the_folder_does_the_same_again(looks: str, bt: Bt, tmp_path: Path) -> None:
     settings = ["--set", 'w.target_modules=["q_proj"]', "--set", 'decoding.stop=["a b"]', "--test-rows", "7"]
     first = bt(
         "sweep",
@@ -118,6 +125,8 @@ def test_the_command_in_the_folder_does_the_same_again(bt: Bt, tmp_path: Path) -
         "p",
         "--seeds",
         "4,0",
+        "--looks",
+        looks,
         *settings,
         "--out",
         "a",

@@ -33,7 +33,7 @@ def _without(content: dict[str, Any], key: str) -> dict[str, Any]:
     [
         ("{", "sweep.json cannot be read (broken JSON: EOF while parsing an object at line 1 column 1): name a sweep"),
         ("[]", "sweep.json: the content is [] and should be an object; name a sweep.json that `bt sweep` wrote."),
-        ({**CONTENT, "schema": 2}, "sweep.json has schema 2, which this version cannot read: make it again with this"),
+        ({**CONTENT, "schema": 1}, "sweep.json has schema 1, which this version cannot read: make it again with this"),
         ({"schema": None}, "sweep.json has schema None, which this version cannot read"),
         (_without(CONTENT, "rows"), "sweep.json: `rows` is missing; name a sweep.json that `bt sweep` wrote."),
         ({**CONTENT, "colour": 1}, "sweep.json: `colour` is unknown; name"),
@@ -46,7 +46,7 @@ def _without(content: dict[str, Any], key: str) -> dict[str, Any]:
             {**CONTENT, "vanilla": {**CONTENT["vanilla"], "by_seed": {"one": 0.5}}},
             "sweep.json: `vanilla.by_seed.one` is 'one' and should be a valid integer",
         ),
-        ({"schema": 1}, "sweep.json: `task` is missing, `description` is missing, `metric` is missing, `model` is"),
+        ({"schema": 2}, "sweep.json: `task` is missing, `description` is missing, `metric` is missing, `model` is"),
     ],
     ids=["broken", "list", "schema", "no-schema", "missing", "unknown", "types", "keys", "many"],
 )
@@ -58,8 +58,8 @@ def test_what_is_no_sweep_is_refused_in_a_sentence(content: Any, sentence: str) 
 
 
 def test_of_many_mistakes_the_first_ones_are_named() -> None:
-    with pytest.raises(DataError, match=r"and 14 more; name a sweep\.json that `bt sweep` wrote\.$"):
-        Sweep.parse('{"schema": 1}', "sweep.json")
+    with pytest.raises(DataError, match=r"and 15 more; name a sweep\.json that `bt sweep` wrote\.$"):
+        Sweep.parse('{"schema": 2}', "sweep.json")
 
 
 def test_a_number_that_is_none_is_refused() -> None:

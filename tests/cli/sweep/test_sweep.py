@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 embedded_model, tiny_folder = core.embedded_model, core.tiny_folder
 
 BT = Path(sys.executable).with_name("bt")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SETTINGS = ("w.epochs=1", "w.min_traces=1", "w.rank=2", "p.candidates=2", "p.max_demos=1")
 ARMS, SEEDS, ROWS = ("p", "w"), (0, 1), 8
 #: Keys whose values are of one call of the command, not of the sweep.

@@ -13,6 +13,7 @@ from bt_core.errors import ConfigError, DataError
 from bt_core.formats.rows import ScoredRow, read_results, write_results
 from bt_core.records import StageReport, Usage
 from bt_core.statistics import VANILLA
+from bt_core.statistics.looks import Look
 from bt_core.steps.sweep.compare_arms import compare_arms
 from bt_core.steps.sweep.folders import PROGRAM_URI, ComparedFolder, ScoredFolder
 from bt_core.steps.sweep.tree import SweepStage, labelled
@@ -208,6 +209,37 @@ def test_groups_of_test_rows_count_as_one_each(tmp_path: Path) -> None:
     assert "in 4 groups" in grouped["verdict"]["sentence"]
 
 
+@pytest.mark.parametrize(
+    ("look", "level", "words"),
+    [
+        (Look(), 0.05, "would be a second look"),
+        (Look(1, 2), 0.01, "first of two planned looks, tested at 1%"),
+        (Look(2, 2), 0.04, "second and last of two planned looks, tested at 4%"),
+    ],
+    ids=["only", "first", "second"],
+)
+def test_a_look_is_tested_at_its_level_and_an_undecided_verdict_says_which_it_is(
+    look: Look, level: float, words: str, tmp_path: Path
+) -> None:
+    right = {"vanilla": 20, "p": 18, "w": 22, "p -> w": 21}
+    sweep = compared(tmp_path, made_up(right, VALIDATED), look=look)[0]
+    assert sweep["verdict"]["word"] == "undecided"
+    assert words in sweep["verdict"]["sentence"]
+    assert sweep["alpha"] == pytest.approx(level)
+    assert sweep["look"] == {"number": look.number, "planned": look.planned, "total_alpha": 0.05}
+
+
+def test_the_first_of_two_looks_has_wider_intervals_than_an_only_look(tmp_path: Path) -> None:
+    ends = []
+    for name, look in (("only", Look()), ("first", Look(1, 2))):
+        (tmp_path / name).mkdir()
+        gain = compared(tmp_path / name, made_up(RIGHT, VALIDATED), look=look)[0]["arms"][0]["versus_vanilla"]
+        ends.append((gain["low"], gain["high"], gain["p_value"]))
+    (low, high, p_value), (lower, higher, same) = ends
+    assert lower < low < high < higher
+    assert p_value == same
+
+
 @pytest.mark.parametrize(("arms", "lacking"), [(["p"], "strategy with `w`"), (["w"], "prompts-only strategy")])
 def test_without_one_kind_of_arm_there_is_a_table_but_no_verdict(arms: list[str], lacking: str, tmp_path: Path) -> None:
     sweep, _ = compared(tmp_path, made_up(RIGHT, VALIDATED), arms)
@@ -252,10 +284,11 @@ def test_nodes_describe_the_tree(tmp_path: Path) -> None:
 
 
 def test_the_sweep_says_what_was_compared(tmp_path: Path) -> None:
-    sweep, _ = compared(tmp_path, made_up(RIGHT, VALIDATED), command="bt sweep", margin=0.2, alpha=0.1)
-    assert (sweep["schema"], sweep["task"], sweep["metric"]) == (1, "tests.core.toy:task", "exact")
+    sweep, _ = compared(tmp_path, made_up(RIGHT, VALIDATED), command="bt sweep", margin=0.2, look=Look(2, 2, 0.1))
+    assert (sweep["schema"], sweep["task"], sweep["metric"]) == (2, "tests.core.toy:task", "exact")
     assert (sweep["seeds"], sweep["data_seed"], sweep["rows"]) == ([3, 8, 9], 3, {"train": 9, "val": 20, "test": ROWS})
-    assert (sweep["command"], sweep["margin"], sweep["alpha"]) == ("bt sweep", 0.2, 0.1)
+    assert (sweep["command"], sweep["margin"], sweep["alpha"]) == ("bt sweep", 0.2, 0.08)
+    assert sweep["look"] == {"number": 2, "planned": 2, "total_alpha": 0.1}
     assert sweep["vanilla"]["by_seed"] == {"3": 0.1, "8": 0.1, "9": 0.1}
     assert sweep["vanilla"]["prompt_tokens_per_example"] == 50.0
     assert sweep["config"] == CONFIG.model_dump(mode="json")
