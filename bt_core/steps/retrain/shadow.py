@@ -51,8 +51,8 @@ def judged(nights: Sequence[Night], settings: RetrainConfig) -> tuple[Ruling, Ev
 
 def _sentence(ruling: Ruling, found: Evidence, rules: Rules, margin: float) -> str:
     after = (
-        f"After {counted(found.nights, 'night')} the e-value that the challenger is better than the champion"
-        f" by more than {margin:g} is {found.e_value:.3g}"
+        f"After {counted(found.nights, 'night')} the evidence that the challenger is better than the champion by more"
+        f" than {margin:g} is an e-value of {found.e_value:.3g}"
     )
     if ruling == Ruling.PROMOTE:
         return f"{after}, at least {rules.promote_at:g}: it becomes champion."
