@@ -3,8 +3,8 @@
 python docs/tools/retraining_simulation.py    # writes docs/data/retraining_simulation.json; then `make docs`
 
 "carried" is the method in use: one challenger stays in shadow, and its evidence is carried from night to night
-(bt_core/statistics/promotion.py). "nightly" is the method before it, for comparison: a new challenger every night, which
-is promoted when the 95 % percentile-bootstrap interval lies above 0 and an exact test agrees.
+(bt_core/statistics/promotion.py). "nightly" is the method before it, for comparison: a new challenger every night,
+which is promoted when the 95 % percentile-bootstrap interval lies above 0 and an exact test agrees.
 """
 
 import json

@@ -1,6 +1,7 @@
 """Data that grows, in folders and in S3, good and bad."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
