@@ -58,23 +58,27 @@ def drift(
     session = open_as_made(champion, config, stage, "drift", engine)
     recent = new[-config.rows.test :]
     traces = session.runner.run(session.stage.program, recent, stage)
-    groups = [task.group_of(row) for row in recent]
-    now = ScoreSummary.of(list(unit_means([trace.score for trace in traces], groups)))
-    metrics |= {"drift/champion_score": now.mean, "drift/champion_rows": float(now.rows)}
-    lines += ["", f"The champion scores {now.mean:.3f} on {len(recent)} new rows."]
-    if not before:
-        lines[-1] += " This is compared with nothing: no run after its promotion has scored it on sealed rows yet."
-    else:
-        then = ScoreSummary(**before)
-        p_value = score_shift(then, now)
-        metrics |= {"drift/score_before": then.mean, "drift/score_p": p_value}
-        lines[-1] += (
-            f" It had {then.mean:.3f} on {then.rows} sealed ones after its promotion (p = {p_value:.3f}, Welch's"
-            " t-test)."
-        )
-        if p_value <= alpha and now.mean < then.mean:
-            warnings.append(f"The champion scores {now.mean:.3f} on new rows, {then.mean:.3f} after its promotion.")
-    return session.report(metrics=metrics, note="\n".join(lines), warnings=(*warnings, *failures(traces)))
+    now = ScoreSummary.of(list(unit_means([trace.score for trace in traces], [task.group_of(row) for row in recent])))
+    found, sentence, alarm = _compared(ScoreSummary(**before) if before else None, now, alpha)
+    lines += ["", f"The champion scores {now.mean:.3f} on {len(recent)} new rows. {sentence}"]
+    warnings += [alarm] if alarm else []
+    return session.report(metrics=metrics | found, note="\n".join(lines), warnings=(*warnings, *failures(traces)))
+
+
+def _compared(then: ScoreSummary | None, now: ScoreSummary, alpha: float) -> tuple[dict[str, float], str, str]:
+    """The champion's score against its earlier one: the figures, a sentence, and a warning where it is lower."""
+    metrics = {"drift/champion_score": now.mean, "drift/champion_rows": float(now.rows)}
+    if then is None:
+        nothing = "This is compared with nothing: no run after its promotion has scored it on sealed rows yet."
+        return metrics, nothing, ""
+    p_value = score_shift(then, now)
+    metrics |= {"drift/score_before": then.mean, "drift/score_p": p_value}
+    sentence = (
+        f"It had {then.mean:.3f} on {then.rows} sealed ones after its promotion (p = {p_value:.3f}, Welch's t-test)."
+    )
+    is_lower = p_value <= alpha and now.mean < then.mean
+    alarm = f"The champion scores {now.mean:.3f} on new rows, {then.mean:.3f} after its promotion."
+    return metrics, sentence, alarm if is_lower else ""
 
 
 def _table(columns: Sequence[ColumnDrift], alpha: float) -> list[str]:

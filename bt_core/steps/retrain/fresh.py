@@ -76,10 +76,7 @@ def fresh(
     task = load_task(first.task, first.task_settings)
     config = resolve_config(task.config, overrides)
     assigned = assign_roles(task, read_chunks(task, config), ledger, config, bool(in_shadow))
-    rows.mkdir(parents=True, exist_ok=True)
-    write_jsonl(rows / NEW, assigned.new)
-    write_jsonl(rows / EARLIER, assigned.earlier)
-    (rows / ROLES).write_text(canonical_json(assigned.roles | assigned.groups), encoding="utf-8")
+    _write_rows(assigned, rows)
     if in_shadow and not assigned.reason:
         report = _compared_again(assigned, splits)
     else:
@@ -97,6 +94,14 @@ def fresh(
         started=started,
         ended=time.time(),
     )
+
+
+def _write_rows(assigned: AssignedRows, folder: Path) -> None:
+    """Write what the drift report and the ledger need."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_jsonl(folder / NEW, assigned.new)
+    write_jsonl(folder / EARLIER, assigned.earlier)
+    (folder / ROLES).write_text(canonical_json(assigned.roles | assigned.groups), encoding="utf-8")
 
 
 def assign_roles(

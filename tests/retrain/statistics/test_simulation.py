@@ -12,7 +12,7 @@ import pytest
 
 from bt_core.statistics.promotion import STAKES, bet, evidence
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MEASURED: dict[str, Any] = json.loads((ROOT / "docs" / "data" / "retraining_simulation.json").read_text("utf-8"))
 YEARS = 400
 
