@@ -7,17 +7,18 @@ from typing import Any
 from bt_core.records import StageReport
 from bt_core.steps.folders import RowsFolder, SealedFolder, write_folder_config
 from bt_core.steps.handover import best_program, hand_over, stage_reports
-from bt_core.steps.retrain.fresh import REASON, ROLES
+from bt_core.steps.retrain.fresh import IN_SHADOW, REASON, ROLES
 from bt_runtime.finish import Metrics, finish, show
-from bt_runtime.reports import read_report, write_report
-from bt_runtime.retraining import begin, make_model, promoted_score, settle, stop_early, write_outcome
+from bt_runtime.reports import RUN_ID, read_report, write_report
+from bt_runtime.retraining import begin, make_model, score_after_promotion, settle, stop_early, write_outcome
+from bt_tracking.retraining.ledger import mark
 
 #: File in the champion's folder that names its version; empty where there is no champion yet.
 _REGISTERED = "champion.json"
 
 
 def run_fresh(settings: Mapping[str, Any], program: str, champion: str, rows: str, test: str, metrics: Metrics) -> str:
-    """Read the newest data, fetch the champion, and write the program that the run starts from.
+    """Read the newest data, fetch the champion, and write the program that the run starts from, or that it compares.
 
     Args:
         settings: the user's settings; `task` is required.
@@ -43,20 +44,26 @@ def run_fresh(settings: Mapping[str, Any], program: str, champion: str, rows: st
     return write_report(report)
 
 
-def run_gate(report: str, metrics: Metrics) -> str:
-    """Return an empty text when the run goes on, else the report that says why it ends here.
+def run_gate(report: str, closed_by: str, metrics: Metrics) -> str:
+    """Return an empty text when the gate is open, else the report that says why it is closed.
+
+    Args:
+        report: the report of the task that read the data, as text.
+        closed_by: the param of the report that closes the gate unless it is empty: `REASON` or `IN_SHADOW`.
+        metrics: the component's metrics output.
 
     Raises:
         BtError: when the report cannot be read, or MLflow fails.
     """
-    reason = str(read_report(report).params[REASON])
-    stop_early(reason)
+    why = str(read_report(report).params[closed_by])
+    if closed_by == REASON:
+        stop_early(why)
     show({}, metrics)
-    return report if reason else ""
+    return report if why else ""
 
 
 def run_drift(rows: str, champion: str, stage: str, metrics: Metrics) -> str:
-    """Compare new rows with earlier ones, and the champion's score with that at its promotion; the report as text.
+    """Compare new rows with earlier ones, and the champion's score with that after its promotion; the report as text.
 
     Raises:
         BtError: when an input is not usable or the engine failed.
@@ -65,20 +72,22 @@ def run_drift(rows: str, champion: str, stage: str, metrics: Metrics) -> str:
 
     learnable, incumbent = RowsFolder(Path(rows)), _registered(champion)
     config, holder = learnable.config, Path(champion) if incumbent else None
-    report = drift(learnable.path, holder, promoted_score(incumbent), config, stage)
+    report = drift(learnable.path, holder, score_after_promotion(incumbent), config, stage)
     return write_report(finish(report, config, metrics))
 
 
 def run_challenge(champion: str, program: str, test: str, stage: str, results: str, metrics: Metrics) -> str:
-    """Score the champion and the best program on the sealed rows, and decide; the report as text.
+    """Mark the sealed rows, and score the champion and the best program on them; the report as text.
 
     Raises:
-        BtError: when an input is not usable or the engine failed.
+        BtError: when an input is not usable or the engine failed, or MLflow fails before the first row is scored.
     """
     from bt_core.steps.retrain.challenge import challenge
 
     sealed, answers = SealedFolder(Path(test)), Path(results)
     config, challenger, is_first = sealed.config, best_program(Path(program)), not _registered(champion)
+    # Whatever happens from here on, no other run may take these rows: their scores may have been seen.
+    mark(str(_rows_report(Path(program)).params[RUN_ID]))
     report = challenge(Path(champion), challenger, sealed.test, config, is_first, stage, answers)
     return write_report(finish(report, config, metrics, {"results.jsonl": answers}, {"test": sealed.test}))
 
@@ -86,7 +95,7 @@ def run_challenge(champion: str, program: str, test: str, stage: str, results: s
 def run_promote(
     program: str, champion: str, rows: str, comparison: str, model: str, outcome: str, metrics: Metrics
 ) -> str:
-    """Register the best program as a model that can be served, and make it the champion if it has won.
+    """Save the best program as a model that can be served, register it, and do what the evidence on it leads to.
 
     Args:
         program, champion, rows: paths of the artifacts that earlier tasks wrote.
@@ -101,9 +110,12 @@ def run_promote(
         BtError: when a report cannot be read, or MLflow fails.
     """
     last, config, compared = Path(program), RowsFolder(Path(rows)).config, read_report(comparison)
-    challenger = best_program(last)
-    report = finish(make_model(challenger, Path(model), compared), config, metrics, {"model": Path(model)})
-    decision = settle(report, _rows_report(last), compared, config, _registered(champion), challenger)
+    challenger, begun = best_program(last), _rows_report(last)
+    made = make_model(challenger, Path(model), compared)
+    # The model of a challenger in shadow is in MLflow already.
+    files = {} if begun.params[IN_SHADOW] else {"model": Path(model)}
+    report = finish(made, config, metrics, files)
+    decision = settle(report, begun, compared, config, _registered(champion), challenger)
     write_outcome(decision, Path(outcome))
     return write_report(report)
 

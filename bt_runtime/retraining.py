@@ -16,18 +16,22 @@ import bt_tracking
 from bt_core.config import Config, resolve_config
 from bt_core.program import program_sha256
 from bt_core.records import StageReport, canonical_json
-from bt_core.steps.retrain.challenge import DECISION, KEEP, REASON, SCORE
-from bt_core.steps.retrain.fresh import DATA_DIGEST, fresh
-from bt_core.steps.retrain.row_roles import Ledger, RunRecord
+from bt_core.statistics.promotion import Night, Ruling
+from bt_core.steps.retrain.challenge import CHAMPION_SCORE, DECISION, FIRST, JUDGE, KEEP, NIGHT, REASON, SCORE
+from bt_core.steps.retrain.fresh import DATA_DIGEST, IN_SHADOW, fresh
+from bt_core.steps.retrain.row_roles import Ledger
+from bt_core.steps.retrain.shadow import judged, nights_until
 from bt_core.web import Unanswered, send
 from bt_runtime.reports import RUN_ID
 from bt_tracking.retraining import champion, ledger, outcome
+from bt_tracking.retraining.champion import COMPARED_TAG, SCORE_TAG, SHADOW, SUPERSEDED
 from bt_tracking.retraining.outcome import FAILED, OUTCOME_TAG, REASON_TAG
 
 #: Environment variable: address of a webhook that is told how a run ended. It may be a secret, so it is no setting.
 WEBHOOK_VARIABLE = "BT_WEBHOOK_URL"
-#: Outcomes of a retraining. Superseded: the challenger won, but another run had changed the champion meanwhile.
-PROMOTED, KEPT, SUPERSEDED, STOPPED = "promoted", "kept", "superseded", "stopped"
+#: Outcomes of a retraining besides `SHADOW` and `SUPERSEDED` (the challenger won, but the champion had changed
+#: meanwhile): the challenger is champion, was given up, or equals the champion; there was nothing to do.
+PROMOTED, DROPPED, KEPT, STOPPED = "promoted", "dropped", "kept", "stopped"
 #: Words for the end of a run that went well: of Kubeflow's metadata store, of its API and of `kfp.local`.
 _GOOD_STATES = frozenset({"COMPLETE", "CACHED", "SUCCEEDED"})
 _WEBHOOK_SECONDS = 10.0
@@ -36,12 +40,12 @@ _WEBHOOK_SECONDS = 10.0
 def begin(
     overrides: Mapping[str, Any], splits: Mapping[str, Path], program: Path, holder: Path, rows: Path
 ) -> tuple[Config, StageReport, str]:
-    """Fetch the champion, read the data, and write the program to start from.
+    """Fetch the champion and the challenger in shadow, read the data, and write the program to start from.
 
     Args:
         overrides: the user's settings.
         splits: split -> file to write.
-        program: directory for the program that is to be optimised.
+        program: directory for the program that is to be optimised, or for the challenger in shadow.
         holder: directory for the champion, or for a copy of `program` where there is no champion.
         rows: folder for the rows that the drift report and the ledger need.
 
@@ -55,8 +59,10 @@ def begin(
     for folder in (holder, program, rows):  # left over from an attempt that was killed
         shutil.rmtree(folder, ignore_errors=True)
     found = champion.fetch_champion(task, holder)
-    known = Ledger(RunRecord(roles, concluded) for roles, concluded in ledger.read_ledger(task))
-    config, report = fresh(overrides, known, holder if found else None, splits, program, rows)
+    version = champion.fetch_challenger(task, found, program) if found else None
+    known = Ledger(ledger.read_ledger(task))
+    in_shadow = "" if version is None else str(version)
+    config, report = fresh(overrides, known, holder if found else None, splits, program, rows, in_shadow=in_shadow)
     if found is None:
         shutil.copytree(program, holder)
     return config, report, found.dump() if found else ""
@@ -69,14 +75,14 @@ def stop_early(reason: str) -> None:
         bt_tracking.finish_parent({}, note=f"**Stopped early:** {reason}", tags=tags)
 
 
-def promoted_score(incumbent: str) -> dict[str, Any]:
-    """The champion's score when it was promoted, as `drift` takes it; empty where there is no champion."""
+def score_after_promotion(incumbent: str) -> dict[str, Any]:
+    """The champion's score on the first sealed rows after its promotion, as `drift` takes it; empty without one."""
     found = champion.Champion.load(incumbent)
-    return dict(json.loads(found.tags.get("test.score", "{}"))) if found else {}
+    return dict(json.loads(found.tags.get(SCORE_TAG, "{}"))) if found else {}
 
 
 def make_model(program: Path, model: Path, comparison: StageReport) -> StageReport:
-    """Save the challenger as an MLflow model, and report the decision about it."""
+    """Save the challenger as an MLflow model, and report what its rows show."""
     from bt_tracking.serving import save_model
 
     started = time.time()
@@ -95,10 +101,10 @@ def settle(
     incumbent: str,
     program: Path,
 ) -> dict[str, Any]:
-    """Carry out the decision. Doing so twice changes nothing.
+    """Add the run's evidence to the ledger, and carry out what all of it leads to. Doing so twice changes nothing.
 
     Args:
-        promotion: report of `make_model`; the model of its MLflow run is registered.
+        promotion: report of `make_model`; the model of its MLflow run is registered where the challenger is new.
         rows_report: report of `begin`; its MLflow run holds the ledger's record.
         comparison: report of `challenge`.
         config: the merged configuration.
@@ -112,20 +118,50 @@ def settle(
         TrackingError: when MLflow does not answer or refuses.
     """
     expected, decision = champion.Champion.load(incumbent), str(comparison.params[DECISION])
-    run_id = str(promotion.params[RUN_ID])
-    version = champion.propose(config.task, run_id, _tags(rows_report, comparison, config, expected, program))
-    # Before an alias moves: rows that were compared on must not look fresh to the next run.
-    ledger.conclude(str(rows_report.params[RUN_ID]), decision)
-    won = decision != KEEP and champion.promote(config.task, version, expected)
-    became = PROMOTED if won else KEPT if decision == KEEP else SUPERSEDED
-    reason = str(comparison.params[REASON])
-    if became == SUPERSEDED:
-        reason += " Meanwhile the champion has changed, so it was left as it is."
-    champion.label(config.task, version, {"outcome": became})
-    tags = {OUTCOME_TAG: became, REASON_TAG: reason, "model.version": str(version)}
-    bt_tracking.finish_parent(comparison.metrics, note=f"**{became}.** {reason}", tags=tags)
-    figures = {"scores": comparison.metrics, "program_sha256": program_sha256(program), "run": run_id}
-    return {"outcome": became, "reason": reason, "task": config.task, "version": version, **figures}
+    run_id, record = str(promotion.params[RUN_ID]), str(rows_report.params[RUN_ID])
+    in_shadow, tags = rows_report.params[IN_SHADOW], _tags(rows_report, comparison, config, expected, program)
+    version = int(in_shadow) if in_shadow else champion.propose(config.task, run_id, tags)
+    # Before an alias moves: the evidence has to be there for whoever finds the challenger in shadow.
+    pair = (expected.version, version) if expected and decision == JUDGE else None
+    ledger.conclude(record, decision, pair, _night(comparison) if pair else None)
+    became, reason, figures = _judged(comparison, config, record, pair)
+    if became == PROMOTED and not champion.promote(config.task, version, expected):
+        became, reason = SUPERSEDED, f"{reason} Meanwhile the champion has changed, so it was left as it is."
+    _note_score(comparison, config.task, version, expected)
+    champion.label(config.task, version, {"reason": reason, champion.OUTCOME_TAG: became})
+    scores = comparison.metrics | figures
+    outcome_tags = {OUTCOME_TAG: became, REASON_TAG: reason, "model.version": str(version)}
+    bt_tracking.finish_parent(scores, note=f"**{became}.** {reason}", tags=outcome_tags)
+    found = {"scores": scores, "program_sha256": program_sha256(program), "run": run_id}
+    return {"outcome": became, "reason": reason, "task": config.task, "version": version, **found}
+
+
+def _judged(
+    comparison: StageReport, config: Config, record: str, pair: tuple[int, int] | None
+) -> tuple[str, str, dict[str, float]]:
+    """What the challenger becomes, why, and the figures of all its nights."""
+    shown = str(comparison.params[REASON])
+    if pair is None:
+        return KEPT if comparison.params[DECISION] == KEEP else PROMOTED, shown, {}
+    nights = nights_until(record, ledger.read_nights(config.task, pair))
+    ruling, evidence, sentence = judged(nights, config.retrain)
+    outcomes = {Ruling.PROMOTE: PROMOTED, Ruling.WAIT: SHADOW, Ruling.DROP: DROPPED}
+    figures = {"e_value": evidence.e_value, "nights": evidence.nights, "nights_difference": evidence.difference}
+    return outcomes[ruling], f"{sentence} {shown}", {f"test/{name}": float(value) for name, value in figures.items()}
+
+
+def _night(comparison: StageReport) -> Night:
+    """The night's bets, as `challenge` reported them."""
+    night = comparison.params[NIGHT]
+    return Night(**(night | {"growth": tuple(night["growth"])}))
+
+
+def _note_score(comparison: StageReport, task: str, version: int, expected: champion.Champion | None) -> None:
+    """Keep the champion's score on rows that did not choose it: these, also where it is the first one."""
+    if comparison.params[DECISION] == FIRST:
+        champion.note_score(task, version, json.dumps(comparison.params[SCORE], sort_keys=True))
+    elif expected:
+        champion.note_score(task, expected.version, json.dumps(comparison.params[CHAMPION_SCORE], sort_keys=True))
 
 
 def write_outcome(content: Mapping[str, Any], path: Path) -> None:
@@ -144,7 +180,7 @@ def _tags(
         "data.sha256": str(rows_report.params[DATA_DIGEST]),
         "program.sha256": program_sha256(program),
         "test.score": json.dumps(compared[SCORE], sort_keys=True),
-        "compared.with": str(expected.version) if expected else "",
+        COMPARED_TAG: str(expected.version) if expected else "",
         "reason": str(compared[REASON]),
     }
 

@@ -1,4 +1,4 @@
-"""`bt retrain`: optimise on the newest data, and promote the result only if it beats the champion."""
+"""`bt retrain`: optimise on the newest data, and promote the result only if it is shown to beat the champion."""
 
 from pathlib import Path
 from typing import Annotated
@@ -53,6 +53,7 @@ def retrain(
     """Optimise on data that grows, and promote what beats the champion.
 
     The champion is a version in MLflow's Model Registry. Fresh sealed rows decide.
+    A challenger that is not decided on stays in shadow for the next run.
     docs/retraining.md has the rules.
 
     Examples:

@@ -54,7 +54,8 @@ def _collect(done: LocalRun, folder: RunFolder) -> dict[str, Any]:
     if fresh_report.params[REASON]:
         result = {"outcome": STOPPED, "reason": fresh_report.params[REASON], "drift": []}
     else:
-        promoted = done.tasks["promote"].artifacts
+        # The task has a second name where the challenger was in shadow.
+        (promoted,) = (task.artifacts for label, task in done.tasks.items() if label.startswith("promote"))
         shutil.copyfile(done.tasks["challenge"].artifacts["results"], folder.results)
         shutil.copytree(promoted["model"] / PROGRAM, folder.program)
         result = json.loads(promoted["outcome"].read_text(encoding="utf-8"))

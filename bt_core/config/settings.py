@@ -58,7 +58,13 @@ class RetrainConfig(Section):
     margin: float = Field(
         0.0, ge=0.0, lt=1.0, description="the challenger is promoted when it is better by more than this"
     )
-    confidence: float = Field(0.95, gt=0.5, lt=1.0, description="of the interval that has to lie above the margin")
+    promote_at: float = Field(
+        100.0,
+        gt=1.0,
+        description="e-value that promotes; at most one in so many challengers without the gain gets there",
+    )
+    drop_below: float = Field(0.2, ge=0.0, lt=1.0, description="e-value below which the challenger is dropped")
+    nights: int = Field(14, ge=1, description="runs that compare one challenger at most; it is then dropped")
     drift_alpha: float = Field(0.01, gt=0.0, lt=1.0, description="chance of a false alarm in a drift report")
     retire: str = Field(
         "", description="sealed rows of files up to this name may be learnt from once they were compared on"

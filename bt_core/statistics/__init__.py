@@ -3,7 +3,6 @@
 from bt_core.statistics.arms import VANILLA, Arm
 from bt_core.statistics.drift import ColumnDrift, input_drift
 from bt_core.statistics.paired import Difference, paired_difference
-from bt_core.statistics.promotion import Challenge, challenge
 from bt_core.statistics.proportion import proportion_interval, share_interval
 from bt_core.statistics.rules import DEFAULT_MARGIN, Word
 from bt_core.statistics.table import ArmSummary, Contrast, Table, compare
@@ -14,14 +13,12 @@ __all__ = [
     "VANILLA",
     "Arm",
     "ArmSummary",
-    "Challenge",
     "ColumnDrift",
     "Contrast",
     "Difference",
     "Table",
     "Verdict",
     "Word",
-    "challenge",
     "compare",
     "input_drift",
     "judge",

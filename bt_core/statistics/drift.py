@@ -1,4 +1,4 @@
-"""Test whether the inputs have changed, column by column, with Holm's correction over all columns."""
+"""Test whether the inputs have changed, column by column with Holm's correction, and whether a program's score has."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -72,3 +72,39 @@ def _shares(counts: Counter[str], most: int = 4) -> str:
 
 def _median(values: Sequence[float]) -> str:
     return f"median {np.median(values):g}"
+
+
+@dataclass(frozen=True)
+class ScoreSummary:
+    """A program's score on some rows, or on some groups of rows, which then count as the rows do here.
+
+    Attributes:
+        mean: the mean score of a row.
+        deviation: the standard deviation of a row's score.
+        rows: the number of rows.
+    """
+
+    mean: float
+    deviation: float
+    rows: int
+
+    @classmethod
+    def of(cls, scores: Sequence[float]) -> "ScoreSummary":
+        """Summarise scores of independent rows, or the mean scores of groups, of which there is at least one."""
+        values = np.asarray(scores, dtype=float)
+        deviation = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+        return cls(float(values.mean()), deviation, len(values))
+
+
+def score_shift(then: ScoreSummary, now: ScoreSummary) -> float:
+    """Two-sided p value of Welch's t-test that the score is the same as on other rows (1947, Biometrika 34).
+
+    Neither score may have been chosen for its size: a champion's score on the rows that it won on is too high. If
+    neither score varied, there is no scale for a difference: the p value is 1 for equal means, else 0.
+    """
+    if min(then.rows, now.rows) < 2:
+        return 1.0
+    if not then.deviation and not now.deviation:
+        return float(then.mean == now.mean)
+    sides = (value for summary in (then, now) for value in (summary.mean, summary.deviation, summary.rows))
+    return float(scipy.stats.ttest_ind_from_stats(*sides, equal_var=False).pvalue)

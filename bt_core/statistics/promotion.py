@@ -1,67 +1,115 @@
-"""Decide whether a challenger may replace the champion: a paired comparison on one set of rows, against a margin."""
+"""Whether a challenger may replace the champion: evidence that is carried from night to night, as an e-value.
+
+The claim to refute is that the challenger is better than the champion by no more than a margin on average. Bettors with
+an initial wealth of 1 bet against it: at every row, whose scores differ by d in [-1, 1], a bettor with the stake s
+multiplies his wealth by 1 + s (d - margin), which is positive for every s below 1 / (1 + margin). If the claim is true,
+no bettor's wealth is expected to grow. The e-value is the mean wealth of bettors with fixed stakes. So it reaches c
+with a probability of at most 1 / c, whatever the distribution of the differences, however many nights there are, and
+whenever one stops (Ville 1939; Waudby-Smith and Ramdas 2024, JRSS B 86:1-27).
+
+Where rows come in groups, a bettor bets once a group, on the mean of its differences.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
-import scipy
 
-from bt_core.statistics.exact import exact_test
-from bt_core.statistics.paired import Difference, paired_difference
+from bt_core.statistics.clusters import GroupNames, Scores, group_sums, numbered
 
-
-@dataclass(frozen=True)
-class Challenge:
-    """The comparison of a challenger with the champion, row by row."""
-
-    difference: Difference
-    #: P value of the two-sided exact test: McNemar's test for scores of 0 and 1, else the test by random signs.
-    p_value: float
-    margin: float
-    confidence: float
-
-    @property
-    def is_better(self) -> bool:
-        """The interval lies above the margin, and the exact test agrees.
-
-        The interval is an approximation for a handful of rows; the exact test holds for any number of them.
-        """
-        return self.difference.low > self.margin and self.p_value <= 1.0 - self.confidence
+#: The bettors' stakes, as shares of the largest one allowed.
+STAKES = np.linspace(0.02, 0.8, 20)
+#: A wealth of e to the power of this is the largest that is told from a larger one, since a float holds no more.
+_MOST_GROWTH = 700.0
 
 
-def challenge(
-    champion: Sequence[float], challenger: Sequence[float], margin: float, confidence: float, seed: int
-) -> Challenge:
-    """Compare two programs' scores in [0, 1] on the same rows (at least one); `seed` draws random signs."""
-    _, p_value = exact_test(challenger, champion, seed)
-    difference = paired_difference(champion, challenger, confidence=confidence, seed=seed)
-    return Challenge(difference, p_value, margin, confidence)
+class Ruling(StrEnum):
+    """What the evidence on a challenger leads to."""
+
+    PROMOTE = "promote"
+    #: The challenger stays in shadow, and is compared on more rows.
+    WAIT = "wait"
+    DROP = "drop"
 
 
 @dataclass(frozen=True)
-class ScoreSummary:
-    """A program's score on some rows; `deviation` is the standard deviation of a row's score."""
+class Night:
+    """What the rows of one run say about a challenger.
 
-    mean: float
-    deviation: float
-    rows: int
-
-    @classmethod
-    def of(cls, scores: Sequence[float]) -> "ScoreSummary":
-        """Summarise scores, of which there is at least one."""
-        values = np.asarray(scores, dtype=float)
-        deviation = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-        return cls(float(values.mean()), deviation, len(values))
-
-
-def score_shift(then: ScoreSummary, now: ScoreSummary) -> float:
-    """Two-sided p value of Welch's t-test that the score is the same as on other rows (1947, Biometrika 34).
-
-    If neither score varied, there is no scale for a difference: the p value is 1 for equal means, else 0.
+    Attributes:
+        growth: the logarithm of the factor by which each bettor's wealth has grown.
+        margin: the margin that was bet against.
+        units: how many independent units there were, rows or groups of rows.
+        difference: the mean difference of a unit, challenger - champion.
     """
-    if min(then.rows, now.rows) < 2:
-        return 1.0
-    if not then.deviation and not now.deviation:
-        return float(then.mean == now.mean)
-    sides = (value for summary in (then, now) for value in (summary.mean, summary.deviation, summary.rows))
-    return float(scipy.stats.ttest_ind_from_stats(*sides, equal_var=False).pvalue)
+
+    growth: tuple[float, ...]
+    margin: float
+    units: int
+    difference: float
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When a challenger is promoted, and when it is dropped (the settings of `retrain` with these names)."""
+
+    promote_at: float
+    drop_below: float
+    nights: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All nights of a challenger against one champion together.
+
+    Attributes:
+        e_value: the mean wealth of the bettors.
+        nights: how many nights count.
+        units: how many rows, or groups of rows, they had.
+        difference: the mean difference of a unit. It is too high where the evidence led to a promotion.
+    """
+
+    e_value: float
+    nights: int
+    units: int
+    difference: float
+
+    def ruling(self, rules: Rules) -> Ruling:
+        """Promote, wait or drop."""
+        if self.e_value >= rules.promote_at:
+            return Ruling.PROMOTE
+        return Ruling.DROP if self.e_value < rules.drop_below or self.nights >= rules.nights else Ruling.WAIT
+
+
+def bet(champion: Sequence[float], challenger: Sequence[float], margin: float, groups: GroupNames = None) -> Night:
+    """Bet on the differences of two programs' scores in [0, 1] on the same rows, of which there is at least one.
+
+    Args:
+        champion, challenger: a score for each row.
+        margin: the gain that is not worth having, from 0 to less than 1.
+        groups: the name of each row's group.
+    """
+    values = unit_means(np.subtract(challenger, champion, dtype=np.float64), groups)
+    factors = 1.0 + np.outer(values - margin, STAKES / (1.0 + margin))
+    growth = np.log(factors).sum(axis=0)
+    return Night(tuple(map(float, growth)), margin, len(values), float(values.mean()))
+
+
+def evidence(nights: Sequence[Night], margin: float) -> Evidence:
+    """The evidence of nights with different rows (at least one night), whose order makes no difference.
+
+    A night that bet against a smaller margin refutes less than is asked for now, so that it does not count.
+    """
+    counted = [night for night in nights if night.margin >= margin]
+    growth = np.sum([night.growth for night in counted], axis=0) if counted else np.zeros(1)
+    wealth = np.exp(np.minimum(growth, _MOST_GROWTH))
+    units = sum(night.units for night in counted)
+    total = sum(night.units * night.difference for night in counted)
+    return Evidence(float(np.mean(wealth)), len(nights), units, total / units if units else 0.0)
+
+
+def unit_means(values: Sequence[float] | Scores, groups: GroupNames) -> Scores:
+    """The mean of each group of rows, in the order in which they first occur; the values where rows have no groups."""
+    numbers = numbered(groups, len(values))
+    return group_sums(np.asarray(values, dtype=np.float64), numbers) / np.bincount(numbers)

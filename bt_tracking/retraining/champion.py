@@ -30,6 +30,11 @@ from bt_tracking.serving import PROGRAM
 from bt_tracking.settings import TrackingSettings
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+#: Tags of a version: what has become of it, the version of the champion that it was compared with, and its score on the
+#: first sealed rows after it became champion.
+OUTCOME_TAG, COMPARED_TAG, SCORE_TAG = "outcome", "compared.with", "champion.score"
+#: Outcomes that one version has: it is being compared; another challenger or another champion took its place.
+SHADOW, SUPERSEDED = "shadow", "superseded"
 #: Name of the artifact that is registered: an MLflow model.
 MODEL = "model"
 #: The experiment that holds a run for each move.
@@ -72,15 +77,40 @@ def fetch_champion(task: str, folder: Path) -> Champion | None:
                 f"The champion of {name}, version {found.version}, was not made by `bt retrain`: delete the alias"
                 f" `{CHAMPION}` in MLflow, and the next retraining makes a champion."
             )
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # In a new folder: an attempt that was killed may have fetched another champion.
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
-            Path(client.download_artifacts(version.run_id, f"{MODEL}/{PROGRAM}", scratch)).rename(folder)
+        _copy_program(client, version, folder)
         return found
 
 
+def fetch_challenger(task: str, incumbent: Champion, folder: Path) -> int | None:
+    """Copy the program directory of the challenger that is in shadow to `folder`, which must not exist.
+
+    Returns:
+        Its version. None where no challenger is in shadow, or where it was compared with another champion, so that the
+        evidence on it says nothing about the present one.
+
+    Raises:
+        TrackingError: when the server does not answer or refuses.
+    """
+    with _opened(task, "the challenger of") as (client, _, name):
+        found = _aliases(client, name).get(CHALLENGER)
+        version = client.get_model_version(name, found) if found else None
+        if version is None or version.tags.get(OUTCOME_TAG) != SHADOW:
+            return None
+        if version.tags.get(COMPARED_TAG) != str(incumbent.version):
+            return None
+        _copy_program(client, version, folder)
+        return int(version.version)
+
+
+def _copy_program(client: RetryingClient, version: Any, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # In a new folder: an attempt that was killed may have fetched another program.
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
+        Path(client.download_artifacts(version.run_id, f"{MODEL}/{PROGRAM}", scratch)).rename(folder)
+
+
 def propose(task: str, run_id: str, tags: Mapping[str, str]) -> int:
-    """Register the model of a run as a version, and make it the challenger. A run that has a version keeps it.
+    """Register the model of a run as a version in shadow, and make it the challenger. Doing so twice changes nothing.
 
     Raises:
         TrackingError: when the server does not answer or refuses.
@@ -88,23 +118,46 @@ def propose(task: str, run_id: str, tags: Mapping[str, str]) -> int:
     with _opened(task, "a challenger of") as (client, settings, name):
         create_unless_there(client.create_registered_model, name)
         known = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
-        source = f"runs:/{run_id}/{MODEL}"
-        version = known[0] if known else client.create_model_version(name, source, run_id, await_creation_for=0)
-        for key, value in {**tags, **_links(client, settings, run_id)}.items():
-            client.set_model_version_tag(name, version.version, key, value)
-        client.set_registered_model_alias(name, CHALLENGER, version.version)
+        if known:
+            version = known[0]
+        else:
+            whole = {**tags, **_links(client, settings, run_id), OUTCOME_TAG: SHADOW}
+            version = client.create_model_version(
+                name, f"runs:/{run_id}/{MODEL}", run_id, tags=whole, await_creation_for=0
+            )
+        before = _aliases(client, name).get(CHALLENGER)
+        if before is None or int(before) < int(version.version):  # versions only grow, so a retry moves nothing back
+            client.set_registered_model_alias(name, CHALLENGER, version.version)
+            if before is not None:
+                _end_shadow(client, name, before, {OUTCOME_TAG: SUPERSEDED})
         return int(version.version)
 
 
 def label(task: str, version: int, tags: Mapping[str, str]) -> None:
-    """Set tags of a version.
+    """Set tags of a version that is in shadow. What has become of another one is decided, and stays.
 
     Raises:
         TrackingError: when the server does not answer or refuses.
     """
     with _opened(task, "a version of") as (client, _, name):
+        _end_shadow(client, name, str(version), tags)
+
+
+def _end_shadow(client: RetryingClient, name: str, version: str, tags: Mapping[str, str]) -> None:
+    if client.get_model_version(name, version).tags.get(OUTCOME_TAG) == SHADOW:
         for key, value in tags.items():
-            client.set_model_version_tag(name, str(version), key, value)
+            client.set_model_version_tag(name, version, key, value)
+
+
+def note_score(task: str, version: int, score: str) -> None:
+    """Keep the score that a champion had on sealed rows after its promotion, the first time.
+
+    Raises:
+        TrackingError: when the server does not answer or refuses.
+    """
+    with _opened(task, "the champion of") as (client, _, name):
+        if SCORE_TAG not in client.get_model_version(name, str(version)).tags:
+            client.set_model_version_tag(name, str(version), SCORE_TAG, score)
 
 
 def promote(task: str, version: int, expected: Champion | None) -> bool:

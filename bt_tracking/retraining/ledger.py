@@ -5,17 +5,26 @@ Each run adds its own record and changes no other, so that runs at the same time
 
 import json
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from bt_core.errors import ConfigError
+from bt_core.statistics.promotion import Night
+from bt_core.steps.retrain.row_roles import TEST, RunRecord
+from bt_core.steps.retrain.shadow import NightRecord
 from bt_tracking.connection import RetryingClient, connect
 from bt_tracking.registry import registry_name
 from bt_tracking.settings import TrackingSettings
 
-#: Tag of a stage that is a record, tag of a record whose run has concluded, and the artifact that holds the roles.
-LEDGER_TAG, CONCLUDED_TAG, ROLES_FILE = "bt.ledger", "bt.concluded", "roles.json"
+#: Tag of a stage that is a record, the artifact that holds the roles, and the tag with the id of the pipeline run.
+LEDGER_TAG, ROLES_FILE, _RUN_TAG = "bt.ledger", "roles.json", "bt.ledger.run"
+#: Tag of a record whose test rows are being compared on, and tag of one whose run has concluded.
+MARKED_TAG, CONCLUDED_TAG = "bt.compared", "bt.concluded"
+#: Tag of a concluded record: the versions that it compared, `champion challenger`.
+_PAIR_TAG = "bt.pair"
 _PAGE = 1000
 
 
@@ -35,43 +44,93 @@ def needed_settings() -> TrackingSettings:
 
 def ledger_tags(task: str) -> dict[str, str]:
     """The tags of a stage that has `ROLES_FILE` among its artifacts."""
-    return {LEDGER_TAG: registry_name(task)}
+    settings = TrackingSettings.from_environment()
+    run = settings.pipeline_run if settings else None
+    return {LEDGER_TAG: registry_name(task)} | ({_RUN_TAG: run} if run else {})
 
 
-def read_ledger(task: str) -> list[tuple[dict[str, str], bool]]:
-    """Every record: the roles that a run gave to rows, by row digest, and whether the run concluded.
+def read_ledger(task: str) -> list[RunRecord]:
+    """Every record.
 
     Raises:
         ConfigError: when no tracking server is set.
         TrackingError: when the server does not answer or refuses.
     """
     settings = needed_settings()
-    with connect(settings, f"the rows of {task}") as client, tempfile.TemporaryDirectory() as folder:
+    with connect(settings, f"the rows of {task}") as client:
         records = []
         for run in _records(client, registry_name(task)):
-            run_id = run.info.run_id
             # A run without the file has not started to learn.
-            if any(file.path == ROLES_FILE for file in client.list_artifacts(run_id)):
-                target = Path(folder, run_id)
-                target.mkdir()
-                path = Path(client.download_artifacts(run_id, ROLES_FILE, str(target)))
-                records.append((json.loads(path.read_text(encoding="utf-8")), CONCLUDED_TAG in run.data.tags))
+            if any(file.path == ROLES_FILE for file in client.list_artifacts(run.info.run_id)):
+                tags = run.data.tags
+                is_own = settings.pipeline_run is not None and tags.get(_RUN_TAG) == settings.pipeline_run
+                state = CONCLUDED_TAG in tags, MARKED_TAG in tags
+                records.append(RunRecord(_roles(client, run.info.run_id), *state, is_own))
         return records
 
 
-def conclude(run_id: str, decision: str) -> None:
-    """Mark the record of a run as concluded: its test rows are spent.
+def mark(run_id: str) -> None:
+    """Mark the test rows of a record as compared on, before the first of them is scored. No other run takes them then.
+
+    Raises:
+        TrackingError: when the server does not answer or refuses.
+    """
+    with connect(needed_settings(), "which rows are compared on") as client:
+        client.set_tag(run_id, MARKED_TAG, "true")
+
+
+def conclude(run_id: str, decision: str, pair: tuple[int, int] | None = None, night: Night | None = None) -> None:
+    """Mark the record of a run as concluded. A record that is concluded already stays as it is.
+
+    Args:
+        run_id: the MLflow run that is the record.
+        decision: what the run's rows alone decided.
+        pair: the versions of champion and challenger; None where no evidence on the challenger is kept.
+        night: what the rows say about the challenger.
 
     Raises:
         TrackingError: when the server does not answer or refuses.
     """
     with connect(needed_settings(), "a decision") as client:
-        client.set_tag(run_id, CONCLUDED_TAG, decision)
+        if CONCLUDED_TAG in client.get_run(run_id).data.tags:
+            return
+        if pair:
+            client.set_tag(run_id, _PAIR_TAG, _pair(pair))
+        record = {"decision": decision, "time": time.time(), "night": asdict(night) if night else None}
+        client.set_tag(run_id, CONCLUDED_TAG, json.dumps(record))
 
 
-def _records(client: RetryingClient, name: str) -> Iterator[Any]:
+def read_nights(task: str, pair: tuple[int, int]) -> list[NightRecord]:
+    """The evidence that concluded runs have added on a challenger against one champion, given by their versions.
+
+    Raises:
+        TrackingError: when the server does not answer or refuses.
+    """
+    with connect(needed_settings(), f"the challenger of {task}") as client:
+        runs = _records(client, registry_name(task), f" and tags.`{_PAIR_TAG}` = '{_pair(pair)}'")
+        return [_night(client, run) for run in runs if CONCLUDED_TAG in run.data.tags]
+
+
+def _night(client: RetryingClient, run: Any) -> NightRecord:
+    record = json.loads(run.data.tags[CONCLUDED_TAG])
+    night = record["night"] | {"growth": tuple(record["night"]["growth"])}
+    rows = frozenset(digest for digest, role in _roles(client, run.info.run_id).items() if role == TEST)
+    return NightRecord(run.info.run_id, record["time"], rows, Night(**night))
+
+
+def _pair(versions: tuple[int, int]) -> str:
+    return f"{versions[0]} {versions[1]}"
+
+
+def _roles(client: RetryingClient, run_id: str) -> Mapping[str, str]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(client.download_artifacts(run_id, ROLES_FILE, folder))
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _records(client: RetryingClient, name: str, more: str = "") -> Iterator[Any]:
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    is_record, token = f"tags.`{LEDGER_TAG}` = '{name}'", None
+    is_record, token = f"tags.`{LEDGER_TAG}` = '{name}'{more}", None
     while True:
         page = client.search_runs(experiments, filter_string=is_record, max_results=_PAGE, page_token=token)
         yield from page

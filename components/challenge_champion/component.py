@@ -14,7 +14,7 @@ def challenge_champion(
     results: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
 ) -> str:
-    """Score both programs on sealed rows that no run has compared on, and decide by a paired comparison."""
+    """Score both programs on sealed rows that no run has compared on, and bet that the challenger is better."""
     from bt_core.errors import one_sentence
     from bt_runtime.retrain_tasks import run_challenge
 

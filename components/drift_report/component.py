@@ -12,7 +12,7 @@ def drift_report(
     stage: str,
     metrics: dsl.Output[dsl.Metrics],
 ) -> str:
-    """Compare new rows with earlier ones, column by column, and the champion's score with that at its promotion."""
+    """Compare new rows with earlier ones, column by column, and the champion's score with that after its promotion."""
     from bt_core.errors import one_sentence
     from bt_runtime.retrain_tasks import run_drift
 

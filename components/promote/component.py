@@ -1,4 +1,4 @@
-"""Component: register the challenger, and make it the champion if it has won."""
+"""Component: register the challenger, and promote it, keep it in shadow or drop it."""
 
 from kfp import dsl
 
@@ -15,7 +15,7 @@ def promote(
     outcome: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
 ) -> str:
-    """Register the challenger as a model that can be served, and make it the champion if it has won."""
+    """Register the challenger as a model that can be served, and promote it, keep it in shadow or drop it."""
     from bt_core.errors import one_sentence
     from bt_runtime.retrain_tasks import run_promote
 

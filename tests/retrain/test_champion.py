@@ -1,43 +1,24 @@
 """Who is champion: promotions that race, that are cut off and done again, and rollbacks, on a real MLflow server."""
 
-import json
 import os
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import bt_tracking
 from bt_core.errors import ConfigError, TrackingError
 from bt_core.program import Program, write_program
-from bt_core.records import StageReport
+from bt_core.steps.retrain.row_roles import RunRecord
 from bt_runtime.reports import RUN_ID
-from bt_runtime.retraining import SUPERSEDED, begin, end, settle
+from bt_runtime.retraining import begin, end
 from bt_tracking.connection import RetryingClient
 from bt_tracking.registry import registry_name
 from bt_tracking.retraining import champion, ledger, outcome
-from bt_tracking.retraining.champion import EXPERIMENT, Champion
-from tests.retrain import toy
+from bt_tracking.retraining.champion import EXPERIMENT, SUPERSEDED, Champion
 from tests.retrain.proxy import failing_after
-
-
-@dataclass(frozen=True)
-class Run:
-    """A retraining that has come to its decision: what `settle` takes."""
-
-    task: str
-    begun: StageReport
-    made: StageReport
-    compared: StageReport
-    incumbent: str
-    program: Path
-
-    def settle(self) -> dict[str, Any]:
-        config = toy.config("none").model_copy(update={"task": self.task})
-        return settle(self.made, self.begun, self.compared, config, self.incumbent, self.program)
+from tests.retrain.runs import aliases, decided
 
 
 @pytest.fixture
@@ -50,29 +31,6 @@ def program_folder(tmp_path: Path) -> Path:
 def task(environment: str) -> str:
     """A task of this test's own, since the registry is shared by a whole server."""
     return f"package.{environment[:8]}:task"
-
-
-def decided(task: str, program: Path, run: str, monkeypatch: pytest.MonkeyPatch, decision: str = "promote") -> Run:
-    """Record the stages of a run up to its decision."""
-    monkeypatch.setenv("BT_RUN_ID", run)
-    roles = program.parent / ledger.ROLES_FILE
-    roles.write_text(json.dumps({run: "test"}))
-    score = {"mean": 0.5, "deviation": 0.1, "rows": 10}
-    begun = StageReport("fresh", "fresh", params={"data": "0" * 16})
-    made = StageReport("promote", "promote")
-    compared = StageReport(
-        "challenge", "challenge", params={"decision": decision, "reason": "Because.", "score": score}
-    )
-    begun_id = bt_tracking.record(begun, {ledger.ROLES_FILE: roles}, tags=ledger.ledger_tags(task))
-    made_id = bt_tracking.record(made, {"model/data/program": program})
-    begun.params[RUN_ID], made.params[RUN_ID] = begun_id, made_id
-    found = champion.fetch_champion(task, program.parent / f"champion-{run}")
-    return Run(task, begun, made, compared, found.dump() if found else "", program)
-
-
-def aliases(client: RetryingClient, task: str) -> dict[str, int]:
-    found = client.get_registered_model(registry_name(task)).aliases
-    return {alias: int(version) for alias, version in found.items()}
 
 
 def test_of_two_promotions_at_once_one_wins(
@@ -158,7 +116,8 @@ def test_whatever_cuts_a_promotion_off_it_can_be_done_again(
         assert len(remote.search_model_versions(f"name = '{registry_name(own)}'")) == 1
         moves = remote.get_experiment_by_name(EXPERIMENT).experiment_id
         assert len(remote.search_runs([moves], filter_string=f"tags.model = '{registry_name(own)}'")) == 1
-        assert ledger.read_ledger(own) == [({f"cut-{requests}-{task[8:16]}": "test"}, True)]
+        roles = {f"cut-{requests}-{task[8:16]}": "test"}
+        assert ledger.read_ledger(own) == [RunRecord(roles, concluded=True, is_own=True)]
         requests += 9
     assert requests > 20
 

@@ -166,9 +166,12 @@ def _check_challenge(done: LocalRun) -> None:
 def _check_rows() -> None:
     """No sealed row was learnt from, and none was compared on twice."""
     records = read_ledger(TASK)
-    assert sorted(concluded for _, concluded in records) == [False, True, True]
-    learnt = {digest for roles, _ in records for digest, role in roles.items() if role in ("train", "val")}
-    spent = [digest for roles, done in records for digest, role in roles.items() if done and role == "test"]
+    assert sorted(record.concluded for record in records) == [False, True, True]
+    assert all(record.is_marked == record.concluded for record in records)
+    learnt = {digest for record in records for digest, role in record.roles.items() if role in ("train", "val")}
+    spent = [
+        digest for record in records for digest, role in record.roles.items() if record.concluded and role == "test"
+    ]
     assert len(spent) == len(set(spent)) >= 24
     assert not learnt & set(spent)
 

@@ -54,16 +54,24 @@ def test_the_yaml_parses_as_the_backend_does(compiled: tuple[dict[str, Any], dic
         json_format.ParseDict(executor, kubernetes_executor_config_pb2.KubernetesExecutorConfig())
 
 
-def test_the_groups_are_exit_handler_and_gate(compiled: tuple[dict[str, Any], dict[str, Any]]) -> None:
+def test_the_groups_are_exit_handler_and_gates(compiled: tuple[dict[str, Any], dict[str, Any]]) -> None:
     pipeline, _ = compiled
     outer, *inner = groups(pipeline)
-    gated, guarded = sorted(inner, key=lambda tasks: "fresh-data" in tasks)
+    guarded, gated, new, again = (
+        next(tasks for tasks in inner if wanted in tasks)
+        for wanted in ("fresh-data", "drift-report", "prompt-search", "challenge-champion-2")
+    )
     assert outer["record-outcome"]["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
     assert guarded.keys() >= {"fresh-data", "gate"}
     (condition,) = [task for task in guarded.values() if "triggerPolicy" in task]
     assert condition["triggerPolicy"]["condition"].endswith("['pipelinechannel--gate-Output'] == ''")
-    stages = ["drift-report", "bootstrap-traces", "prompt-search", "lora-finetune"]
-    assert gated.keys() >= {*stages, "challenge-champion", "promote"}
+    conditions = [task["triggerPolicy"]["condition"] for task in gated.values() if "triggerPolicy" in task]
+    assert [text.partition("['")[2] for text in conditions] == [
+        f"pipelinechannel--gate-2-Output'] {sign} ''" for sign in ("==", "!=")
+    ]
+    steps = {"bootstrap-traces", "bootstrap-traces-2", "prompt-search", "lora-finetune"}
+    assert new.keys() == {*steps, "challenge-champion", "promote"}
+    assert again.keys() == {"challenge-champion-2", "promote-2"}, "a challenger in shadow is only compared"
 
 
 def test_only_the_challenge_receives_sealed_rows(compiled: tuple[dict[str, Any], dict[str, Any]]) -> None:
@@ -76,7 +84,8 @@ def test_only_the_challenge_receives_sealed_rows(compiled: tuple[dict[str, Any],
         if source.get("componentInputArtifact", "").endswith("fresh-data-test")
         or source.get("taskOutputArtifact", {}).get("outputArtifactKey") == "test"
     }
-    assert {name for name in readers if not name.startswith(("condition", "there-is"))} == {"challenge-champion"}
+    names = {name for name in readers if "dag" not in pipeline["components"][f"comp-{name}"]}
+    assert names == {"challenge-champion", "challenge-champion-2"}
 
 
 def test_what_reads_or_changes_the_world_is_never_cached(compiled: tuple[dict[str, Any], dict[str, Any]]) -> None:
@@ -87,7 +96,8 @@ def test_what_reads_or_changes_the_world_is_never_cached(compiled: tuple[dict[st
         for name, task in tasks.items()
         if not task.get("cachingOptions", {}).get("enableCache") and "dag" not in _component(pipeline, task)
     }
-    assert uncached == {"fresh-data", "gate", "challenge-champion", "promote", "record-outcome"}
+    twice = {f"{name}{number}" for name in ("gate", "challenge-champion", "promote") for number in ("", "-2")}
+    assert uncached == {"fresh-data", "record-outcome", *twice}
 
 
 def _component(pipeline: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +123,7 @@ def test_every_stage_can_be_ended_and_run_again(
         done = run_locally(pipeline, tmp_path / "root", parameters, surroundings, on_event=preemption.tell)
 
     missed = set(done.tasks) - set(preemption.ended)
-    assert missed <= {"gate"}, "only what takes no time may have been done before it could be ended"
+    assert missed <= {"gate", "gate-2"}, "only what takes no time may have been done before it could be ended"
     assert len(set(preemption.ended)) == len(preemption.ended) == preemption.kills
     assert preemption.late == 0
     outcome = json.loads(done.tasks["promote"].artifacts["outcome"].read_text(encoding="utf-8"))

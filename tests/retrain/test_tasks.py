@@ -7,16 +7,18 @@ from typing import Any
 
 import pytest
 
+from bt_core.errors import TrackingError
 from bt_core.program import program_sha256
 from bt_core.records import StageReport, read_jsonl, write_jsonl
 from bt_core.steps.folders import RowsFolder, SealedFolder
 from bt_core.steps.handover import REPORTS, stage_reports
-from bt_core.steps.retrain.fresh import REASON, ROLES
+from bt_core.steps.retrain.fresh import IN_SHADOW, REASON, ROLES
 from bt_runtime.reports import RUN_ID, read_report, write_report
 from bt_runtime.retrain_tasks import run_challenge, run_drift, run_fresh, run_gate, run_promote
 from bt_tracking.connection import RetryingClient
 from bt_tracking.registry import registry_name
 from bt_tracking.retraining.champion import Champion
+from bt_tracking.retraining.ledger import read_ledger
 from bt_tracking.serving import PROGRAM
 from tests.retrain import toy
 from tests.runtime.steps import Tasks, files
@@ -106,25 +108,76 @@ def test_the_best_program_is_promoted_alone_and_is_the_next_champion(begin: Begi
     assert champion == {"program.json": best}
     again.step("p", 0.1, "1.p")
     outcome = _promoted(again, "1.p")
-    assert (outcome["outcome"], outcome["version"]) == ("kept", 2)
+    assert outcome["version"] == 2
+    assert outcome["outcome"] in ("shadow", "dropped")
+    assert 0.0 < outcome["scores"]["test/e_value"] < 100.0
     assert len(read_jsonl(again.folder / "results")) == len(read_jsonl(again.folder / "test" / "test.jsonl"))
 
 
 def test_the_gate_lets_a_run_go_on_or_passes_the_reason_on(begin: Begin, store: RetryingClient) -> None:
     first = begin("first")
     gated = first.metrics("gate")
-    assert run_gate(_text(first), gated) == ""
+    assert run_gate(_text(first), REASON, gated) == run_gate(_text(first), IN_SHADOW, gated) == ""
     assert Path(gated.path).read_text() == "{}\n"
     first.step("p", 0.75, "1.p")
     _promoted(first, "1.p")
     second = begin("second")  # nothing is new
     text = _text(second)
-    assert run_gate(text, second.metrics("gate")) == text
+    assert run_gate(text, REASON, second.metrics("gate")) == text
     experiments = [experiment.experiment_id for experiment in store.search_experiments()]
     wanted = "tags.`bt.run_id` = 'second' and tags.stage = 'pipeline'"
     (run,) = store.search_runs(experiments, filter_string=wanted)
     assert run.data.tags["retrain"] == "stopped"
     assert store.get_registered_model(registry_name(TASK)).aliases["champion"] in ("1", 1)
+
+
+def test_a_run_that_is_killed_after_scoring_leaves_its_rows_to_no_other(
+    begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Audit 6: else another run, with another seed, would have a second try on rows whose scores may have been seen."""
+    first = begin("first")
+    first.step("p", 0.75, "1.p")
+    assert _promoted(first, "1.p")["outcome"] == "promoted"
+    write_jsonl(tmp_path / "data" / "2.jsonl", toy.batch("b", 60, learnt="red", sealed="red"))
+    killed = begin("killed")
+    killed.step("p", 0.1, "1.p")
+
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bt_core.steps.retrain.challenge.write_results", kill)
+        with pytest.raises(KeyboardInterrupt):
+            _promoted(killed, "1.p")
+    follower = begin("follower")
+    assert _sealed(follower)
+    assert not _sealed(follower) & _sealed(killed)
+    follower.step("p", 0.1, "1.p")
+    found = _promoted(follower, "1.p")
+    assert (found["outcome"], found["version"]) == ("shadow", 2)
+
+    write_jsonl(tmp_path / "data" / "3.jsonl", toy.batch("c", 60, learnt="red", sealed="red"))
+    again = begin("killed")
+    assert _sealed(again) == _sealed(killed), "the same run goes on with its rows, whatever data came meanwhile"
+    records = {record.is_marked: record.concluded for record in read_ledger(TASK) if record.is_own}
+    assert records == {True: False}
+    assert run_gate(_text(again), IN_SHADOW, again.metrics("gate")), "another challenger is in shadow by now"
+    assert _promoted(again, "program")["version"] == 2
+
+
+def _sealed(tasks: Tasks) -> set[str]:
+    """The rows that a run compares on."""
+    return {row["thing"] for row in read_jsonl(tasks.folder / "test" / "test.jsonl")}
+
+
+def test_no_row_is_scored_where_it_cannot_be_marked(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = begin("first")
+    tasks.step("p", 0.75, "1.p")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("BT_TRACKING_RETRY_SECONDS", "0.01")
+    with pytest.raises(TrackingError, match=r"could not be reached .* while recording which rows are compared on"):
+        _promoted(tasks, "1.p")
+    assert not (tasks.folder / "results").exists()
 
 
 def _text(tasks: Tasks) -> str:

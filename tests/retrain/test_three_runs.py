@@ -78,7 +78,7 @@ def place(server: RestartableServer, s3: Server, tiny_folder: Path, tmp_path_fac
     return Place(tmp_path_factory.mktemp("retrain"), s3.environment, s3, server.url, tiny_folder)
 
 
-def test_three_runs_and_a_rollback(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_five_runs_and_a_rollback(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in place.environment.items():
         monkeypatch.setenv(name, value)
     place.add("2026-11-01.jsonl", toy.batch("a", 60, learnt="red", sealed="red"))
@@ -90,23 +90,31 @@ def test_three_runs_and_a_rollback(place: Place, monkeypatch: pytest.MonkeyPatch
 
     place.add("2026-11-02.jsonl", toy.batch("b", 60, learnt="green", sealed="red"))
     second = place.retrain("second")
-    assert (second["outcome"], second["version"]) == ("kept", 2)
+    assert (second["outcome"], second["version"]) == ("dropped", 2)
     assert second["scores"]["test/champion"] > second["scores"]["test/challenger"]
     assert place.aliases == {"champion": 1, "challenger": 2}
     assert any("champion scores" in warning for warning in second["drift"])
     assert any("`colour`" in warning for warning in second["drift"])
 
-    place.add("2026-11-03.jsonl", toy.batch("c", 60, learnt="green", sealed="green"))
+    # Of these twenty rows, fewer than twelve are sealed; the other sealed ones are left over from earlier files.
+    place.add("2026-11-03.jsonl", toy.batch("c", 20, learnt="green", sealed="green"))
     third = place.retrain("third")
-    assert (third["outcome"], third["version"]) == ("promoted", 3)
-    assert third["scores"]["test/difference_low"] > 0
+    assert (third["outcome"], third["version"]) == ("shadow", 3)
+    assert third["scores"]["test/challenger"] > third["scores"]["test/champion"]
+    assert place.aliases == {"champion": 1, "challenger": 3}
+
+    place.add("2026-11-04.jsonl", toy.batch("d", 60, learnt="red", sealed="green"))
+    fourth = place.retrain("fourth")
+    assert (fourth["outcome"], fourth["version"]) == ("promoted", 3), "the same challenger, though red is learnt by now"
+    assert fourth["program_sha256"] == third["program_sha256"] == program_sha256(place.folder / "fourth" / "program")
+    assert (fourth["scores"]["test/nights"], fourth["scores"]["test/challenger"]) == (2.0, 1.0)
     assert place.aliases == {"champion": 3, "challenger": 3, "previous": 1}
     assert place.client.get_model_version(NAME, "3").tags["compared.with"] == "1"
 
-    stopped = place.retrain("fourth")
+    stopped = place.retrain("fifth")
     assert stopped["outcome"] == "stopped"
-    assert "nothing changed, earlier runs have seen all 180 rows" in stopped["reason"]
-    assert not (place.folder / "fourth" / "program").exists()
+    assert "nothing changed, earlier runs have seen all 200 rows" in stopped["reason"]
+    assert not (place.folder / "fifth" / "program").exists()
     assert place.aliases == {"champion": 3, "challenger": 3, "previous": 1}
 
     back = place.bt("rollback", TASK)
@@ -168,7 +176,7 @@ def _check_rows(place: Place) -> None:
         learnt |= {digest for digest, role in roles.items() if role in ("train", "val")}
         if CONCLUDED_TAG in run.data.tags:
             sealed += [digest for digest, role in roles.items() if role == "test"]
-    assert len(sealed) == len(set(sealed)) == 36
+    assert len(sealed) == len(set(sealed)) == 48
     assert learnt
     assert not learnt & set(sealed)
 
@@ -180,7 +188,11 @@ def _check_runs(place: Place) -> None:
     keys = [(run.data.tags["bt.run_id"], run.data.tags["stage"]) for run in runs]
     assert len(keys) == len(set(keys))
     outcomes = sorted(run.data.tags["retrain"] for run in runs if run.data.tags["stage"] == "pipeline")
-    assert outcomes == ["kept", "promoted", "promoted", "stopped"]
+    assert outcomes == ["dropped", "promoted", "promoted", "shadow", "stopped"]
+    steps = [run.data.tags["bt.run_id"] for run in runs if run.data.tags["stage"] == "1.p"]
+    assert not [run_id for run_id in steps if run_id.startswith("fourth")], (
+        "a challenger in shadow leaves out the steps"
+    )
 
 
 def _runs(client: RetryingClient, wanted: str) -> list[Any]:

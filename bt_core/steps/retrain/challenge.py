@@ -1,4 +1,4 @@
-"""Challenge: score champion and challenger on the same fresh sealed rows, and decide whether the challenger wins."""
+"""Challenge: score champion and challenger on the same fresh sealed rows, and bet on their differences."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,19 +10,19 @@ from bt_core.engine.base import Engine
 from bt_core.formats.rows import Answer, ChallengeRow, write_results
 from bt_core.program import is_same_program, read_program
 from bt_core.records import Row, StageReport, Trace, read_jsonl
-from bt_core.statistics import Challenge
-from bt_core.statistics import challenge as compare
-from bt_core.statistics.promotion import ScoreSummary
+from bt_core.statistics import Difference, paired_difference
+from bt_core.statistics.drift import ScoreSummary
+from bt_core.statistics.promotion import bet, evidence, unit_means
 from bt_core.steps.session import Session
 from bt_core.steps.stage import Stage
-from bt_core.steps.trace_summary import failures
+from bt_core.steps.trace_summary import failures, mean_score
 from bt_core.task import Task
-from bt_core.wording import on_test_rows, p_phrase, sealed
+from bt_core.wording import on_test_rows, sealed
 
-#: Decisions: there is no champion yet; the challenger won; the challenger did not win.
-FIRST, PROMOTE, KEEP = "first", "promote", "keep"
-#: Params of the report.
-DECISION, REASON, SCORE = "decision", "reason", "score"
+#: Decisions: there is no champion yet; the challenger is the champion; the evidence of all its nights decides.
+FIRST, KEEP, JUDGE = "first", "keep", "judge"
+#: Params of the report. A score is a `ScoreSummary`, the night a `bt_core.statistics.promotion.Night`.
+DECISION, REASON, SCORE, CHAMPION_SCORE, NIGHT = "decision", "reason", "score", "champion_score", "night"
 
 
 def challenge(
@@ -35,18 +35,19 @@ def challenge(
     results: Path,
     engine: Engine | None = None,
 ) -> StageReport:
-    """Score both programs on every sealed row and decide.
+    """Score both programs on every sealed row, and bet that the challenger is better by more than the margin.
 
     Args:
         champion: the champion's program directory; where there is none, the program that the run started from.
-        challenger: the program directory that the run made.
-        test: sealed rows that no earlier run has compared on.
+        challenger: the program directory that the run made, or that of the challenger in shadow.
+        test: sealed rows that no earlier run has compared on, and that this run has marked.
         is_first: whether there is no champion yet. The challenger then becomes champion, whatever it scores.
         results: the JSONL file to write, a `ChallengeRow` a line.
         engine: an engine that is loaded already, with the base model of both programs.
 
     Returns:
-        The report. Its params hold the decision, the reason as a sentence, and a summary of the challenger's scores.
+        The report. Its params hold the decision as far as it is one of these rows alone, what they show as a sentence,
+        summaries of both programs' scores, and the night's bets.
 
     Raises:
         BtError: when an input is not usable or the engine failed.
@@ -57,14 +58,18 @@ def challenge(
     is_same = is_same_program(champion, challenger)
     before = after if is_same else _champion_traces(champion, rows, config, session, engine)
     write_results(results, map(partial(_row, session.stage.task), rows, before, after))
+    groups = [session.stage.task.group_of(row) for row in rows]
     scores = [trace.score for trace in before], [trace.score for trace in after]
-    comparison = compare(*scores, config.retrain.margin, config.retrain.confidence, config.seed)
-    old, new = map(ScoreSummary.of, scores)
-    decision = FIRST if is_first else PROMOTE if comparison.is_better and not is_same else KEEP
-    reason = _reason(decision, comparison, old, new, is_same)
+    difference = paired_difference(*scores, groups, is_same=is_same, seed=config.seed)
+    night = bet(*scores, config.retrain.margin, groups)
+    old, new = (ScoreSummary.of(list(unit_means(values, groups))) for values in scores)
+    decision = FIRST if is_first else KEEP if is_same else JUDGE
+    means = mean_score(before), mean_score(after)
+    reason = _reason(decision, difference, means, len(rows))
+    summaries = {SCORE: asdict(new), CHAMPION_SCORE: asdict(old), NIGHT: asdict(night)}
     return session.report(
-        params={DECISION: decision, REASON: reason, SCORE: asdict(new)},
-        metrics=_metrics(comparison, old, new),
+        params={DECISION: decision, REASON: reason, **summaries},
+        metrics=_metrics(difference, means, len(rows)) | {"test/night_e": evidence([night], night.margin).e_value},
         warnings=failures(after),
         note=f"**{reason}**",
     )
@@ -103,29 +108,20 @@ def _row(task: Task, row: Row, before: Trace, after: Trace) -> ChallengeRow:
     return ChallengeRow(example=before.example, row=row, group=task.group_of(row), **answers)
 
 
-def _metrics(comparison: Challenge, before: ScoreSummary, after: ScoreSummary) -> dict[str, float]:
+def _metrics(difference: Difference, means: tuple[float, float], rows: int) -> dict[str, float]:
     return {
-        "test/champion": before.mean,
-        "test/challenger": after.mean,
-        "test/difference": comparison.difference.mean,
-        "test/difference_low": comparison.difference.low,
-        "test/difference_high": comparison.difference.high,
-        "test/p_value": comparison.p_value,
-        "test/rows": float(after.rows),
+        "test/champion": means[0],
+        "test/challenger": means[1],
+        "test/difference": difference.mean,
+        "test/difference_low": difference.low,
+        "test/difference_high": difference.high,
+        "test/rows": float(rows),
     }
 
 
-def _reason(decision: str, comparison: Challenge, before: ScoreSummary, after: ScoreSummary, is_same: bool) -> str:
+def _reason(decision: str, difference: Difference, means: tuple[float, float], rows: int) -> str:
     if decision == FIRST:
-        return f"There was no champion: the challenger becomes it, with {after.mean:.3f} on {sealed(after.rows)}."
-    if is_same:
-        return f"The challenger equals the champion, which stays, with {after.mean:.3f} on {sealed(after.rows)}."
-    verdict = "better than" if decision == PROMOTE else "not shown to be better than"
-    return on_test_rows(
-        sealed(after.rows),
-        f"the challenger is {verdict} the champion by more than {comparison.margin:g}",
-        (before.mean, after.mean),
-        comparison.difference,
-        p_phrase(comparison.p_value),
-        confidence=comparison.confidence,
-    )
+        return f"There was no champion: the challenger becomes it, with {means[1]:.3f} on {sealed(rows)}."
+    if decision == KEEP:
+        return f"The challenger equals the champion, which stays, with {means[1]:.3f} on {sealed(rows)}."
+    return on_test_rows(sealed(rows), "champion -> challenger", means, difference)

@@ -79,8 +79,9 @@ def _joined(source: Sequence[Row] | Mapping[str, Sequence[Row]]) -> Sequence[Row
 
 
 def _checked(task: Task, rows: list[Row], source: str) -> list[Row]:
+    needed = dict.fromkeys((*task.inputs, *task.labels, *([task.group] if task.group else [])))
     for number, row in enumerate(rows, start=1):
-        missing = [column for column in (*task.inputs, *task.labels) if row.get(column) is None]
+        missing = [column for column in needed if row.get(column) is None]
         if missing:
             has = ", ".join(sorted(row)) or "none"
             raise DataError(

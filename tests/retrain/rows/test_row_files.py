@@ -1,6 +1,7 @@
 """Data that grows, in folders and in S3, good and bad."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,10 @@ def test_bad_data_are_a_sentence_that_names_file_and_row(tmp_path: Path) -> None
     (tmp_path / "b.jsonl").write_text('{"thing": "pen"\n')
     with pytest.raises(DataError, match=rf"^{tmp_path}/b\.jsonl, line 1: broken JSON"):
         read(tmp_path)
+
+
+def test_a_row_without_its_group_is_a_sentence(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", [{**ONE, "page": 7}, TWO])
+    grouped = replace(toy.task, group="page")
+    with pytest.raises(DataError, match=rf"^{tmp_path}/a\.jsonl, row 2: no column `page` \(it has colour, thing\)"):
+        read_chunks(grouped, toy.config("none", data=str(tmp_path)))

@@ -1,7 +1,7 @@
 """The law of rows: whatever runs do, in whatever order, nothing sealed is learnt from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bt_core.config import Rows, resolve_config
 from bt_core.records import Row
 from bt_core.steps.retrain.fresh import AssignedRows, assign_roles
-from bt_core.steps.retrain.row_roles import SEALED, TEST, TRAIN, VAL, Ledger, RunRecord, row_digest
+from bt_core.steps.retrain.row_roles import SEALED, TEST, TRAIN, VAL, Ledger, RunRecord, group_digest, row_digest
 from tests.retrain import toy
 
 NAMES = [f"thing {number}" for number in range(40)]
@@ -141,3 +141,86 @@ def test_a_run_with_too_little_to_do_says_why(count: int, settings: dict[str, in
     found = assign_roles(toy.task, [("a", rows)], Ledger([RunRecord(before.roles, concluded=True)]), config)
     assert found.reason.endswith(reason)
     assert not assign_roles(toy.task, [("a", rows)], Ledger([RunRecord(before.roles)]), toy.config("none")).reason
+
+
+GROUPED = replace(toy.task, group="document")
+
+
+def grouped(numbers: Sequence[int], ledger: Ledger, sizes: tuple[int, int, int] = (12, 9, 18)) -> AssignedRows:
+    """Rows of which ten each come from one document."""
+    rows = [{"thing": f"thing {number}", "colour": "red", "document": number % 12} for number in numbers]
+    settings = {"rows": dict(zip((TRAIN, VAL, TEST), sizes, strict=True)), "retrain": {"min_new": 1, "min_test": 1}}
+    return assign_roles(GROUPED, [("a", rows)], ledger, toy.config("none", **settings))
+
+
+def documents(rows: Sequence[Row]) -> set[int]:
+    return {one["document"] for one in rows}
+
+
+@given(
+    st.lists(
+        st.tuples(st.sets(st.integers(0, 119), min_size=1), st.tuples(*[st.integers(1, 30)] * 3), st.booleans()),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_a_group_is_never_learnt_from_in_one_run_and_compared_on_in_another(
+    runs: list[tuple[set[int], tuple[int, int, int], bool]],
+) -> None:
+    records: list[RunRecord] = []
+    learnt: set[int] = set()
+    spent: set[int] = set()
+    for numbers, sizes, concludes in runs:
+        found = grouped(sorted(numbers), Ledger(records), sizes)
+        own = [documents(found.splits[split]) for split in (TRAIN, VAL, TEST)]
+        assert not own[0] & own[1]
+        assert not (own[0] | own[1]) & own[2]
+        assert not own[2] & learnt, "a row of a group that was learnt from is a test row"
+        assert not (own[0] | own[1]) & spent, "a row of a group that was compared on is learnt from"
+        assert not own[2] & spent, "a group is compared on twice"
+        learnt |= own[0] | own[1]
+        spent |= own[2] if concludes else set()
+        records.append(RunRecord(found.roles | found.groups, concludes, is_marked=concludes))
+
+
+def test_new_rows_of_a_group_get_the_role_of_the_group() -> None:
+    first = grouped(range(60), Ledger())
+    assert set(first.groups) == {group_digest(str(number)) for number in range(12)}
+    ledger = Ledger([RunRecord(first.roles | first.groups, concluded=True)])
+    later = grouped(range(60, 120), ledger, (1, 1, 99))  # by these sizes alone, nearly all would be sealed
+    for digest, role in first.groups.items():
+        wanted = {TEST: SEALED, SEALED: TEST}.get(role, role)
+        assert later.groups[digest] == wanted, "the rows of a group that was compared on stay sealed, unused"
+
+
+def test_a_group_is_known_by_its_rows_where_the_task_had_no_group_before() -> None:
+    roles = {row_digest({"thing": f"thing {number}"}, ("thing",)): TRAIN for number in range(0, 120, 12)}
+    found = grouped(range(120), Ledger([RunRecord(roles, concluded=True)]), (1, 1, 99))
+    assert 0 not in documents(found.splits[TEST])
+    assert found.groups[group_digest("0")] == TRAIN
+    sealed = {row_digest({"thing": f"thing {number}"}, ("thing",)): TEST for number in (1, 13)}
+    found = grouped(range(120), Ledger([RunRecord(sealed, concluded=True)]), (99, 1, 1))
+    assert found.groups[group_digest("1")] == SEALED
+
+
+def test_a_row_that_a_run_has_marked_is_taken_by_no_other_run() -> None:
+    run = Run([("2026-01", set(range(40)))], (4, 4, 10), True, True)
+    first = assigned(run, Ledger())
+    marked = RunRecord(first.roles, is_marked=True)
+    other = assigned(run, Ledger([marked]))
+    assert other.splits[TEST]
+    assert not digests(other.splits[TEST]) & digests(first.splits[TEST])
+    own = assigned(run, Ledger([replace(marked, is_own=True)]))
+    assert own == first
+    assert assigned(run, Ledger([RunRecord(first.roles)])) == first, "a run that had scored no row leaves them all"
+
+
+def test_a_challenger_in_shadow_needs_fresh_sealed_rows_and_nothing_new() -> None:
+    config = toy.config("none", rows={"train": 5, "val": 5, "test": 5}, retrain={"min_new": 30, "min_test": 4})
+    rows = [("a", [row(number) for number in range(40)])]
+    first = assign_roles(toy.task, rows, Ledger(), config)
+    ledger = Ledger([RunRecord(first.roles, concluded=True)])
+    assert "nothing changed" in assign_roles(toy.task, rows, ledger, config).reason
+    again = assign_roles(toy.task, rows, ledger, config, in_shadow=True)
+    assert again.reason == ""
+    assert not digests(again.splits[TEST]) & digests(first.splits[TEST])
