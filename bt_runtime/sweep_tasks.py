@@ -79,7 +79,7 @@ def run_compare(
         DataError: when reports are missing, or programs were scored on different rows.
         ConfigError: when there is no such look.
     """
-    from bt_core.statistics.looks import Look
+    from bt_core.statistics.judging.looks import Look
     from bt_core.steps.sweep.compare_arms import compare_arms
 
     folder, arms = ComparedFolder(Path(compared)), list(map(parse_strategy, strategies))

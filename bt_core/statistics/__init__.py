@@ -2,11 +2,11 @@
 
 from bt_core.statistics.arms import VANILLA, Arm
 from bt_core.statistics.drift import ColumnDrift, input_drift
+from bt_core.statistics.judging.rules import DEFAULT_MARGIN, Word
+from bt_core.statistics.judging.verdict import Verdict, judge
 from bt_core.statistics.paired import Difference, paired_difference
 from bt_core.statistics.proportion import proportion_interval, share_interval
-from bt_core.statistics.rules import DEFAULT_MARGIN, Word
 from bt_core.statistics.table import ArmSummary, Contrast, Table, compare
-from bt_core.statistics.verdict import Verdict, judge
 
 __all__ = [
     "DEFAULT_MARGIN",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bt_core.statistics.arms import VANILLA, Arm
 from bt_core.statistics.clusters import Scores
-from bt_core.statistics.rules import DEFAULT_MARGIN, Comparisons, Word
+from bt_core.statistics.judging.rules import DEFAULT_MARGIN, Comparisons, Word
 from bt_core.statistics.table import DEFAULT_ALPHA, Contrast, Table, compare
 
 #: What is counted beside the words: any wrong claim of that kind, and intervals that hold the truth.

@@ -12,7 +12,7 @@ from bt_core.formats.winner import WinnerName
 from bt_core.records import StageReport
 from bt_core.statistics import DEFAULT_MARGIN, VANILLA, Arm, Table, Word, compare, judge
 from bt_core.statistics.clusters import GroupNames
-from bt_core.statistics.looks import ONLY_LOOK, Look
+from bt_core.statistics.judging.looks import ONLY_LOOK, Look
 from bt_core.steps.folders import write_folder_config
 from bt_core.steps.sweep.figures import arm_scores, node, origin, sweep_cost, vanilla_scores
 from bt_core.steps.sweep.folders import PROGRAM_URI, ComparedFolder, ScoredFolder

@@ -7,7 +7,7 @@ import pytest
 import scipy
 
 from bt_core.errors import ConfigError
-from bt_core.statistics.looks import ONLY_LOOK, Look
+from bt_core.statistics.judging.looks import ONLY_LOOK, Look
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.1, 0.01])

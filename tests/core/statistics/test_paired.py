@@ -117,7 +117,7 @@ def test_rows_of_a_group_count_together(size: int, naive: float) -> None:
     scores = list(_clustered(30, size))
     grouped = [paired_difference(*pair, groups) for pair in scores]
     assert {(one.rows, one.groups) for one in grouped} == {(30 * size, 30)}
-    assert _claimed(grouped) <= 0.05
+    assert _claimed(grouped) <= 0.08  # 200 draws show a true rate of 5 % as up to 8 %
     assert sum(one.low <= 0.0 <= one.high for one in grouped) / len(grouped) >= 0.93
     by_row = [paired_difference(*pair) for pair in scores]
     assert sum(one.low <= 0.0 <= one.high for one in by_row) / len(by_row) < naive

@@ -13,7 +13,7 @@ from bt_core.statistics.clusters import numbered, padded_mean
 from bt_core.statistics.correction import holm
 from bt_core.statistics.crossed import UNKNOWN, Spread, difference_spread, estimate, pooled, spread
 from bt_core.statistics.exact import exact_test, mcnemar, sign_flip
-from bt_core.statistics.needs import Needs
+from bt_core.statistics.judging.needs import Needs
 from bt_core.statistics.power import detectable, detectable_gap, plan, rows_for_gap
 from bt_core.statistics.simulate import Truth, draw
 
@@ -144,12 +144,13 @@ def test_copies_and_steps_that_had_nothing_to_do_are_not_in_the_average() -> Non
     assert (skipped.between, skipped.freedom) == (pytest.approx(average), 6)
 
 
-def test_two_arms_are_not_averaged() -> None:
-    arms = [rates("p", [0.6, 0.6, 0.605]), rates("w", [0.7, 0.4, 0.8])]
-    table = compare(VANILLA, arms)
-    for one in arms:
-        used, own = table.arm(one.name).versus_vanilla.basis.spread, spread(one.matrix(range(3)))
-        assert (used.between, used.freedom) == (pytest.approx(own.between), pytest.approx(2))
+def test_the_average_of_two_arms_has_the_freedom_of_one() -> None:
+    quiet, loud = rates("p", [0.6, 0.6, 0.605]), rates("w", [0.7, 0.4, 0.8])
+    table = compare(VANILLA, [quiet, loud])
+    own = [spread(one.matrix(range(3))).between for one in (quiet, loud)]
+    used = [table.arm(name).versus_vanilla.basis.spread for name in ("p", "w")]
+    assert [one.between for one in used] == pytest.approx([sum(own) / 2, own[1]])
+    assert [one.freedom for one in used] == pytest.approx([2, 2])
 
 
 # ---------------------------------------------------------------------------------------- groups of rows

@@ -70,7 +70,8 @@ def test_intervals_hold_the_truth_as_often_as_they_should() -> None:
 def test_hidden_groups_are_what_the_setting_is_for() -> None:
     hidden = scenario("prompts help", "groups of 20, icc 0.3, not told", rows=500)["outcomes"]
     known = scenario("prompts help", "groups of 20, icc 0.3", rows=500)["outcomes"]
-    assert hidden[COVERED_GAP] < 0.9 < 0.94 < known[COVERED_GAP]
+    assert hidden[COVERED_GAINS] < 0.9 < 0.94 < known[COVERED_GAINS]
+    assert hidden[WRONG + Word.WEIGHTS_PAY] > 2 * known[WRONG + Word.WEIGHTS_PAY]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from bt_core.errors import ConfigError, DataError
 from bt_core.formats.rows import ScoredRow, read_results, write_results
 from bt_core.records import StageReport, Usage
 from bt_core.statistics import VANILLA
-from bt_core.statistics.looks import Look
+from bt_core.statistics.judging.looks import Look
 from bt_core.steps.sweep.compare_arms import compare_arms
 from bt_core.steps.sweep.folders import PROGRAM_URI, ComparedFolder, ScoredFolder
 from bt_core.steps.sweep.tree import SweepStage, labelled

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from bt_core.statistics.arms import VANILLA
-from bt_core.statistics.needs import NOTHING, Needs, needs
-from bt_core.statistics.rules import DEFAULT_MARGIN, SEEDS_FOR_STRATEGIES, SEEDS_FOR_WEIGHTS, Comparisons, Word
+from bt_core.statistics.judging.needs import NOTHING, Needs, needs
+from bt_core.statistics.judging.rules import DEFAULT_MARGIN, SEEDS_FOR_STRATEGIES, SEEDS_FOR_WEIGHTS, Comparisons, Word
 from bt_core.statistics.table import Contrast, Table
 from bt_core.wording import counted, p_phrase, with_interval
 
