@@ -10,11 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bt_core.statistics.clusters import GroupNames, numbered
-from bt_core.statistics.crossed import Spread, estimate
+from bt_core.statistics.crossed import UNKNOWN, estimate
 from bt_core.statistics.exact import exact_test
-
-#: Nothing is known about other seeds.
-_NO_SPREAD = Spread(0.0, 0.0, 0)
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ def paired_difference(
     rows, independent = len(first), int(numbers.max()) + 1
     if is_same:
         return Difference(0.0, 0.0, 0.0, 1.0, "none", better=0, worse=0, rows=rows, groups=independent, is_same=True)
-    found = estimate((second - first)[None, :], _NO_SPREAD, 1.0 - confidence, groups=numbers)
+    found = estimate((second - first)[None, :], UNKNOWN, 1.0 - confidence, groups=numbers)
     method, p_value = exact_test(second, first, seed, numbers)
     better, worse = int((second > first).sum()), int((second < first).sum())
     return Difference(found.mean, found.low, found.high, p_value, method, better, worse, rows, independent)
