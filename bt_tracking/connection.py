@@ -33,7 +33,14 @@ _QUIET = {
 
 
 #: Methods that may be called again with the same values: what is there already stays.
-_MERGING = ("log_batch", "log_inputs", "set_tag")
+_MERGING = (
+    "log_batch",
+    "log_inputs",
+    "set_tag",
+    "set_model_version_tag",
+    "set_registered_model_alias",
+    "set_registered_model_tag",
+)
 #: How databases tell that another process has written the same at the same time.
 _UNIQUE = re.compile(r"unique constraint|duplicate key|duplicate entry", re.IGNORECASE)
 

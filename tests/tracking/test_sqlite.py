@@ -1,10 +1,15 @@
 """A new store's file: made once, with what MLflow itself would make."""
 
+import functools
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from bt_tracking.connection import RetryingClient
 from bt_tracking.server import local_store
@@ -86,3 +91,37 @@ def test_processes_that_log_the_same_parameters_at_once_all_succeed(tmp_path: Pa
         process.communicate()
     assert [process.returncode for process in processes] == [0] * 4
     assert len(RetryingClient(TrackingSettings(uri)).get_run(run).data.params) == 8 * 90
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("set_registered_model_alias", ("model", "champion", "1")),
+        ("set_registered_model_tag", ("model", "term", "1")),
+        ("set_model_version_tag", ("model", "1", "outcome", "kept")),
+    ],
+)
+def test_the_registry_is_written_again_where_another_process_was_first(
+    method: str, target: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow looks before it writes, so that two writers at once collide in the database."""
+    client = RetryingClient(TrackingSettings(local_store(tmp_path)))
+    client.create_registered_model("model")
+    client.create_model_version("model", "runs:/0/model", await_creation_for=0)
+    mlflow_client = client._client
+    write, refused = getattr(mlflow_client, method), []
+
+    @functools.wraps(write)
+    def collide_once(*arguments: str) -> None:
+        if not refused:
+            refused.append("UNIQUE constraint failed: registered_model_aliases.workspace")
+            raise MlflowException(f"(sqlite3.IntegrityError) {refused[0]}", BAD_REQUEST)
+        write(*arguments)
+
+    monkeypatch.setattr(mlflow_client, method, collide_once)
+    getattr(client, method)(*target)
+
+    found = client.get_registered_model("model")
+    version = client.get_model_version("model", "1")
+    assert refused
+    assert found.aliases == {"champion": "1"} or found.tags == {"term": "1"} or version.tags == {"outcome": "kept"}
