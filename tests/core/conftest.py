@@ -40,12 +40,12 @@ def tiny_folder(embedded_model: BaseModel, common_folder: Path, tmp_path_factory
     with FileLock(folder.with_suffix(".lock")):
         if not folder.exists():
             made = tmp_path_factory.mktemp("tiny-model")
-            _make_tiny_model(embedded_model, made)
+            make_tiny_model(embedded_model, made)
             made.rename(folder)
     return folder
 
 
-def _make_tiny_model(embedded_model: BaseModel, folder: Path) -> None:
+def make_tiny_model(embedded_model: BaseModel, folder: Path) -> None:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=49152,
