@@ -1,4 +1,4 @@
-"""A short run of the disturbances, and whether the tool sees what it looks for (`python -m tests.chaos` takes longer)."""
+"""A short run of the disturbances, and whether the tool sees what it looks for."""
 
 import signal
 import sqlite3
