@@ -7,8 +7,9 @@ between them, but the answer to a request must not depend on the rest of the bat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
+from bt_core.errors import EngineError
 from bt_core.records import Usage
 
 Tokens = tuple[int, ...]
@@ -63,6 +64,10 @@ class Request:
     walk: bool = False
 
 
+Ended = Literal["", "stop", "length", "nothing"]
+"""Why an answer ended: by itself or at a stop string, at `max_tokens`, or before it began; empty: not known."""
+
+
 @dataclass(frozen=True)
 class Completion:
     """One answer.
@@ -74,6 +79,7 @@ class Completion:
         label_logprobs: log-probabilities in nats, in the order of the request's labels; the probabilities sum to 1.
         error: why there is no answer to this one request (a prompt over the context length, for example); failures of
             the engine itself are raised instead.
+        ended: why the answer ended; empty: there was none, or the engine does not say.
         cached: whether the answer came from the response cache.
     """
 
@@ -82,7 +88,21 @@ class Completion:
     completion_tokens: int = 0
     label_logprobs: tuple[float, ...] = ()
     error: str | None = None
+    ended: Ended = ""
     cached: bool = False
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether the same request would end in the same way: what came and is of no use may be whole next time."""
+        return self.error is None or not self.ended
+
+
+class PartlyAnswered(EngineError):
+    """The engine failed in the middle of a batch; `answers` are those that it gave before, None where it gave none."""
+
+    def __init__(self, sentence: str, answers: Sequence["Completion | None"]) -> None:
+        super().__init__(sentence)
+        self.answers = answers
 
 
 @dataclass(frozen=True)
@@ -103,7 +123,8 @@ class Engine(Protocol):
         """Answer the requests in order.
 
         Raises:
-            EngineError: when the engine itself fails.
+            PartlyAnswered: when the engine itself fails after it has given some of the answers.
+            EngineError: when it fails in another way.
         """
         ...
 

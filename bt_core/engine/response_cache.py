@@ -2,9 +2,11 @@
 
 The store is one SQLite file in the default journal mode (a rollback journal). That mode needs nothing but file locks,
 so tasks on several machines can share a volume; WAL would keep its index in the memory of one machine
-(https://sqlite.org/wal.html). A batch is one transaction, so a kill at any moment leaves whole rows.
+(https://sqlite.org/wal.html). A batch is one transaction, so a kill at any moment leaves whole rows. SQLite itself does
+not notice every turned bit, so each row has a digest.
 """
 
+import hashlib
 import json
 import os
 import sqlite3
@@ -14,10 +16,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bt_core.engine.base import Completion, Engine, Request, usage_of
+from bt_core.engine.base import Completion, Engine, PartlyAnswered, Request, usage_of
 from bt_core.engine.cache_keys import request_key
 from bt_core.engine.lazy_engine import LazyEngine
 from bt_core.errors import warn
+from bt_core.json_text import BrokenJson, parse_json
 from bt_core.records import Usage
 
 T = TypeVar("T")
@@ -27,7 +30,8 @@ CACHE_VARIABLE = "BT_RESPONSE_CACHE"
 #: Seconds to wait for another process that is writing.
 BUSY_SECONDS = 60.0
 
-_FIND = "SELECT key, value FROM responses WHERE key IN (SELECT value FROM json_each(?))"
+_CREATE = "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value TEXT NOT NULL, digest TEXT NOT NULL)"
+_FIND = "SELECT rowid, key, value, digest FROM answers WHERE key IN (SELECT value FROM json_each(?))"
 
 
 def cache_folder() -> Path | None:
@@ -39,8 +43,9 @@ def cache_folder() -> Path | None:
 class ResponseStore:
     """Completions by key in the file `responses.sqlite`, which several processes may use at once.
 
-    A failing store never ends a run. A damaged file is moved aside; a file that cannot be used (it is locked for long,
-    there are no rights, the disk is full) is not touched any more. In both cases one warning says so.
+    A failing store never ends a run. A row that is not what was written is deleted, and a damaged file is moved aside;
+    a file that cannot be used (it is locked for long, there are no rights, the disk is full) is not touched any more.
+    In each case a warning says so.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -50,17 +55,34 @@ class ResponseStore:
     def read(self, keys: Iterable[str]) -> dict[str, Completion]:
         """The completions that the store has, marked as cached."""
         listed = json.dumps(list(keys))
-        return self._attempt("read", lambda file: {k: _parse(v) for k, v in file.execute(_FIND, [listed])}) or {}
+        rows = self._attempt("read", lambda file: file.execute(_FIND, [listed]).fetchall()) or []
+        found, damaged = {}, []
+        for number, key, value, digest in rows:
+            completion = _parse(value) if digest == _digest(key, value) else None
+            if completion is None:
+                damaged.append((number,))
+            else:
+                found[key] = completion
+        if damaged:
+            self._drop(damaged)
+        return found
 
     def write(self, completions: Mapping[str, Completion]) -> None:
         """Keep the completions; where a key is there already, its answer stays."""
-        rows = [(key, _dump(completion)) for key, completion in completions.items()]
+        values = {key: _dump(completion) for key, completion in completions.items()}
+        rows = [(key, value, _digest(key, value)) for key, value in values.items()]
+        self._change("INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", rows)
 
-        def insert(file: sqlite3.Connection) -> None:
+    def _drop(self, numbers: Sequence[tuple[int]]) -> None:
+        warn(f"{len(numbers)} of the answers in the cache {self.path} were damaged: they are computed again.")
+        self._change("DELETE FROM answers WHERE rowid = ?", numbers)
+
+    def _change(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        def change(file: sqlite3.Connection) -> None:
             with file:
-                file.executemany("INSERT OR IGNORE INTO responses VALUES (?, ?)", rows)
+                file.executemany(statement, rows)
 
-        self._attempt("written", insert)
+        self._attempt("written", change)
 
     def _attempt(self, verb: str, work: Callable[[sqlite3.Connection], T]) -> T | None:
         if not self._usable[verb]:
@@ -72,7 +94,7 @@ class ResponseStore:
             # A file that cannot be read is of no use at all; one that cannot be written may still be read.
             self._usable = {"read": verb != "read", "written": False}
             warn(f"The cache {self.path} cannot be {verb} ({error}): going on without; check disk and rights.")
-        except (sqlite3.DatabaseError, ValueError, LookupError, TypeError) as error:
+        except sqlite3.DatabaseError as error:
             self._set_aside(error)
         return None
 
@@ -83,7 +105,7 @@ class ResponseStore:
         # Immediate, because a transaction that becomes a writer only later is refused at once instead of waiting.
         file = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level="IMMEDIATE")
         try:
-            file.execute("CREATE TABLE IF NOT EXISTS responses (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
+            file.execute(_CREATE)
         except BaseException:
             file.close()
             raise
@@ -105,9 +127,17 @@ def _dump(completion: Completion) -> str:
     return json.dumps(value)
 
 
-def _parse(text: str) -> Completion:
-    value: dict[str, Any] = json.loads(text)
-    return Completion(**value | {"label_logprobs": tuple(value["label_logprobs"]), "cached": True})
+def _parse(text: str) -> Completion | None:
+    """The completion; None where the text is not one, as another release may have written it."""
+    try:
+        value: dict[str, Any] = parse_json(text)
+        return Completion(**value | {"label_logprobs": tuple(value["label_logprobs"]), "cached": True})
+    except (BrokenJson, LookupError, TypeError):
+        return None
+
+
+def _digest(key: str, value: str) -> str:
+    return hashlib.sha256(f"{key}\n{value}".encode()).hexdigest()[:16]
 
 
 class CachedEngine:
@@ -127,16 +157,14 @@ class CachedEngine:
         """Answer the requests in order; requests with the same key reach the engine once.
 
         Raises:
-            EngineError: when the engine fails.
+            EngineError: when the engine fails; the answers that it gave before are kept.
             ModelError: when it cannot be loaded.
         """
         keys = [request_key(self._identity, request) for request in requests]
         answers = self._store.read(dict.fromkeys(keys))
         missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in answers}
         if missing:
-            computed = self._compute(missing)
-            self._store.write(computed)
-            answers |= computed
+            answers |= self._compute(missing)
         completions = [answers[key] for key in keys]
         self.usage += usage_of(completions)
         return completions
@@ -151,7 +179,16 @@ class CachedEngine:
 
     def _compute(self, missing: Mapping[str, Request]) -> dict[str, Completion]:
         before = self._engine.usage
-        completions = self._engine.generate(list(missing.values()))
+        try:
+            completions = self._engine.generate(list(missing.values()))
+        except PartlyAnswered as error:
+            self._keep(missing, error.answers)
+            raise
+        self._keep(missing, completions)
         spent = self._engine.usage - before
         self.usage += Usage(computed_prompt_tokens=spent.computed_prompt_tokens, seconds=spent.seconds)
         return dict(zip(missing, completions, strict=True))
+
+    def _keep(self, keys: Iterable[str], completions: Sequence[Completion | None]) -> None:
+        pairs = zip(keys, completions, strict=True)
+        self._store.write({key: one for key, one in pairs if one is not None and one.is_lasting})

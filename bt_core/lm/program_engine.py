@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from dspy.lm15 import ContextLengthError, TextPart
+from dspy.lm15 import ContextLengthError, ServerError, TextPart
 from dspy.lm15 import Request as DspyRequest
 from dspy.lm15 import Response as DspyResponse
 
@@ -60,7 +60,7 @@ class ProgramEngine:
         if exchange is not None:
             exchange.answers.append((own_request, completion))
         if completion.error is not None:
-            raise ContextLengthError(completion.error)
+            raise (ServerError if completion.ended else ContextLengthError)(completion.error)
         return response_to(request, completion)
 
     def stream(self, request: DspyRequest) -> NoReturn:

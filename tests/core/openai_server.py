@@ -18,6 +18,22 @@ CONTEXT = 512
 MAX_RANK = 8
 
 
+def _chat(content: str | None, reason: str) -> dict[str, Any]:
+    return {"choices": [{"message": {"content": content}, "finish_reason": reason}], "usage": {"completion_tokens": 7}}
+
+
+#: Bodies with status 200 that hold no answer, or a part of one.
+NO_ANSWERS: dict[str, Any] = {
+    "no choices": {"choices": []},
+    "error body": {"error": {"message": "the model is overloaded"}},
+    "filtered": _chat("", "content_filter"),
+    "null": _chat(None, "stop"),
+    "length": _chat('{"answer": "re', "length"),
+    "NaN": {"choices": [{"text": "", "logprobs": {"top_logprobs": [{"token_id:1": float("nan")}]}}]},
+    "strange token": {"choices": [{"text": "", "token_ids": [5, 10**6]}]},
+}
+
+
 @dataclass
 class Served:
     """The server's state. Each POST uses up one of `faults`; `asked` holds (path, body, headers) of every POST."""
@@ -81,6 +97,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("content-length", "1000")
             self.end_headers()
             self.wfile.write(b'{"choices": [{"te')
+        elif fault in NO_ANSWERS:
+            self._answer(200, NO_ANSWERS[fault])
         elif fault == "garbage":
             self._write(200, b"<html>It works!</html>", {})
         elif fault == "busy":

@@ -141,6 +141,8 @@ class TransformersEngine(BaseEngine):
                         run = self._score if labels else self._decode
                         computed = run([(distinct[key], key[1]) for key in bucket], sampling)
                         answers.update(zip(bucket, computed, strict=True))
+        except EngineError:
+            raise
         except RuntimeError as error:  # torch raises nothing narrower, not even where memory runs out
             raise EngineError(
                 f"The model failed on a batch of {len(distinct)} prompts ({first_line(error)}): lower"
@@ -168,7 +170,12 @@ class TransformersEngine(BaseEngine):
         for row, question in enumerate(questions):
             self._drafts.learn(question, new_tokens[row])
         return [
-            Completion(stopper.text(new_tokens[row]), len(prompt), len(new_tokens[row]))
+            Completion(
+                stopper.text(new_tokens[row]),
+                len(prompt),
+                len(new_tokens[row]),
+                ended=stopper.why(new_tokens[row], sampling.max_tokens),
+            )
             for row, prompt in enumerate(prompts)
         ]
 

@@ -4,7 +4,6 @@ The endpoint applies its own chat template and tokenizer. It returns no probabil
 are constrained by a JSON schema instead of scored: they are legal, but uncalibrated and without `label_logprobs`.
 """
 
-import json
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -12,9 +11,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from bt_core.config import EngineConfig
-from bt_core.engine.base import BaseEngine, Completion, Request, usage_of
-from bt_core.engine.remote.endpoint import Endpoint, Refusal
+from bt_core.engine.base import BaseEngine, Completion, PartlyAnswered, Request, usage_of
+from bt_core.engine.remote.endpoint import Broken, Endpoint, Refusal
 from bt_core.errors import ConfigError
+from bt_core.json_text import BrokenJson, parse_json
 from bt_core.records import Usage
 
 #: Words by which an endpoint refuses a prompt for its length: OpenAI's error code, and vLLM's sentences.
@@ -29,6 +29,7 @@ class _Message(BaseModel):
 
 class _Choice(BaseModel):
     message: _Message
+    finish_reason: str | None = None
 
 
 class _Usage(BaseModel):
@@ -64,7 +65,7 @@ class ChatEngine(BaseEngine):
 
         Raises:
             ConfigError: when a request needs the labels' log-probabilities.
-            EngineError: when the endpoint fails.
+            PartlyAnswered, EngineError: when the endpoint fails.
         """
         started = time.perf_counter()
         distinct = list(dict.fromkeys(requests))
@@ -75,7 +76,11 @@ class ChatEngine(BaseEngine):
             )
         for request in distinct:
             self.endpoint.load(request.adapter)  # here, because the threads below would load it twice
-        answers = dict(zip(distinct, self.endpoint.each(self._ask, distinct), strict=True))
+        try:
+            answers = dict(zip(distinct, self.endpoint.each(self._ask, distinct), strict=True))
+        except Broken as error:
+            given = dict(zip(distinct, error.results, strict=True))
+            raise PartlyAnswered(str(error), [given[request] for request in requests]) from None
         completions = [answers[request] for request in requests]
         computed = sum(answers[request].prompt_tokens for request in distinct)
         self.usage += usage_of(completions)
@@ -84,15 +89,19 @@ class ChatEngine(BaseEngine):
 
     def _ask(self, request: Request) -> Completion:
         try:
-            answer = self.endpoint.post("/chat/completions", self._body(request), _Answer)
+            answer = self.endpoint.post("/chat/completions", self._body(request), _Answer, _lack)
         except Refusal as refusal:
             if refusal.status == 400 and any(words in refusal.reason for words in TOO_LONG):
                 return Completion("", error=refusal.reason)
             raise
-        text = (answer.choices[0].message.content if answer.choices else None) or ""
-        usage = answer.usage or _Usage()
-        answered = _label(text, request.labels) if request.labels else text
-        return Completion(answered, usage.prompt_tokens, usage.completion_tokens)
+        choice, usage = answer.choices[0], answer.usage or _Usage()
+        spent = usage.prompt_tokens, usage.completion_tokens
+        text = choice.message.content
+        if text is None:
+            return Completion("", *spent, error="The endpoint gave an answer without text.", ended="nothing")
+        if choice.finish_reason == "length":
+            return Completion("", *spent, error=f"The answer was cut off after {spent[1]} tokens.", ended="length")
+        return Completion(_label(text, request.labels) if request.labels else text, *spent, ended="stop")
 
     def _body(self, request: Request) -> dict[str, Any]:
         sampling = request.sampling
@@ -112,6 +121,12 @@ class ChatEngine(BaseEngine):
         return body | ({"stop": list(sampling.stop)} if sampling.stop else {})
 
 
+def _lack(answer: _Answer) -> str:
+    if not answer.choices:
+        return "answers without an answer (`choices` is empty)"
+    return "withholds an answer (content_filter)" if answer.choices[0].finish_reason == "content_filter" else ""
+
+
 def _one_of(labels: Sequence[str]) -> dict[str, Any]:
     """The response format that allows only `{"answer": LABEL}`."""
     answer = {"type": "string", "enum": list(labels)}
@@ -122,8 +137,8 @@ def _one_of(labels: Sequence[str]) -> dict[str, Any]:
 def _label(text: str, labels: Sequence[str]) -> str:
     """The label in the answer; an endpoint that ignores the format may return it bare, or return something else."""
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
+        value = parse_json(text)
+    except BrokenJson:
         value = text
     answer = str(value.get("answer", text) if isinstance(value, dict) else value).strip()
     return next((label for label in labels if label.casefold() == answer.casefold()), text)

@@ -1,15 +1,16 @@
 """An OpenAI-compatible HTTP endpoint: calls with retries, adapters loaded at run time, every failure as one sentence.
 
 The `openai` client waits and tries again where that may help: after status 429 (as long as its Retry-After says), 408,
-409 or 5xx, a connection that fails or breaks off, and an answer that does not come in time. Errors that remain after
-that, and those that no retry can help, become a sentence here.
+409 or 5xx, a connection that fails or breaks off, and an answer that does not come in time. An answer with a good
+status that is of no use is asked for again here. Errors that remain after that, and those that no retry can help,
+become a sentence.
 """
 
 import os
 import secrets
 import weakref
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import openai
@@ -18,6 +19,8 @@ from pydantic import BaseModel, ValidationError
 from bt_core.config import EngineConfig
 from bt_core.engine.base import EngineAdapter
 from bt_core.errors import ConfigError, EngineError
+from bt_core.json_text import BrokenJson, parse_json
+from bt_core.retries import Pauses, try_again
 
 Shape = TypeVar("Shape", bound=BaseModel)
 T = TypeVar("T")
@@ -32,6 +35,8 @@ REMEDIES = {
 }
 #: How vLLM refuses an adapter whose name it knows.
 LOADED = "has already been loaded"
+#: Between two tries after an answer that is of no use (seconds).
+_PAUSES = Pauses(first=0.5, longest=8.0, is_random=True)
 
 
 class Refusal(EngineError):
@@ -40,6 +45,18 @@ class Refusal(EngineError):
     def __init__(self, sentence: str, status: int, reason: str) -> None:
         super().__init__(sentence)
         self.status, self.reason = status, reason
+
+
+class Unusable(EngineError):
+    """The endpoint answered with a good status, but not what was asked for."""
+
+
+class Broken(EngineError):
+    """Some calls of a batch failed; `results` are those of the others, in order, None where there is none."""
+
+    def __init__(self, sentence: str, results: Sequence[Any]) -> None:
+        super().__init__(sentence)
+        self.results = results
 
 
 class ModelCard(BaseModel):
@@ -100,21 +117,44 @@ class Endpoint:
             )
         return served[self.model]
 
-    def post(self, path: str, body: dict[str, Any], shape: type[Shape]) -> Shape:
-        """Send a POST request and return the endpoint's answer, which must have the given shape.
+    def post(
+        self, path: str, body: dict[str, Any], shape: type[Shape], lack: Callable[[Shape], str] = lambda answer: ""
+    ) -> Shape:
+        """Send a POST request and return the endpoint's answer.
+
+        Args:
+            path: below the endpoint's base.
+            body: of the request.
+            shape: the shape that the answer must have.
+            lack: says what the endpoint did instead of what was asked for; empty: the answer is of use.
 
         Raises:
             Refusal: when it answers with an error status, after the retries.
-            EngineError: when it cannot be reached, or its answer has another shape.
+            Unusable: when its answer is of no use, after the retries.
+            EngineError: when it cannot be reached.
         """
-        return self._parse(self._call("POST", path, body), shape)
+
+        def attempt() -> Shape:
+            answer = self._parse(self._call("POST", path, body), shape)
+            if what := lack(answer):
+                raise Unusable(f"The endpoint {self.settings.url} {what}, {self._attempts()}: see the server's log.")
+            return answer
+
+        return try_again(attempt, lambda error: isinstance(error, Unusable), _PAUSES, tries=self.settings.retries + 1)
 
     def each(self, work: Callable[[T], U], items: Sequence[T]) -> list[U]:
-        """Call `work` with every item, `concurrency` at a time; results are in order, and the first error ends it."""
+        """Call `work` with every item, `concurrency` at a time, and return the results in order.
+
+        Raises:
+            Broken: at the first `EngineError`, once the calls that had begun are over.
+        """
         with ThreadPoolExecutor(max_workers=max(1, min(self.settings.concurrency, len(items)))) as pool:
             results = [pool.submit(work, item) for item in items]
             try:
                 return [result.result() for result in results]
+            except EngineError as error:
+                pool.shutdown(cancel_futures=True)
+                raise Broken(str(error), [_result(result) for result in results]) from error
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
@@ -162,7 +202,7 @@ class Endpoint:
             ) from None
 
     def _refusal(self, error: openai.APIStatusError) -> Refusal:
-        reason = _message(error)
+        reason = _message(error.body, error.message)
         remedy = REMEDIES.get(error.status_code, "see the server's log").format(
             key=self.settings.key_variable or "the variable that `engine.key_variable` names (it is empty)",
             model=self.model,
@@ -173,23 +213,35 @@ class Endpoint:
 
     def _parse(self, text: str, shape: type[Shape]) -> Shape:
         try:
-            return shape.model_validate_json(text)
+            value = parse_json(text)
+            return shape.model_validate(value)
+        except BrokenJson as error:
+            reason = str(error)
         except ValidationError as error:
-            raise EngineError(
-                f"The endpoint {self.settings.url} gave an answer of an unknown form ({error.errors()[0]['msg']} in"
-                f" {text[:60]!r}): check that `engine.url` is the base of an OpenAI-compatible API."
-            ) from None
+            if isinstance(value, dict) and value.get("error"):
+                raise Unusable(
+                    f"The endpoint {self.settings.url} gives an error instead of an answer"
+                    f" ({_message(value['error'])}), {self._attempts()}: see the server's log."
+                ) from None
+            reason = error.errors()[0]["msg"]
+        raise Unusable(
+            f"The endpoint {self.settings.url} gave an answer of an unknown form ({reason} in {text[:60]!r}): check"
+            " that `engine.url` is the base of an OpenAI-compatible API."
+        )
 
     def _attempts(self) -> str:
         count = self.settings.retries + 1
         return f"tried {count} times" if count > 1 else "tried once"
 
 
-def _message(error: openai.APIStatusError) -> str:
-    """The endpoint's own message, on one line."""
-    body = error.body
+def _result(call: "Future[U]") -> U | None:
+    return call.result() if call.done() and not call.cancelled() and call.exception() is None else None
+
+
+def _message(body: Any, otherwise: str = "") -> str:
+    """The endpoint's own message in the error that it sent, on one line."""
     message = body.get("message") or body.get("detail") if isinstance(body, dict) else body
-    return " ".join(str(message or error.message).split())[:300]
+    return " ".join(str(message or otherwise or body).split())[:300]
 
 
 def _adapter_remedy(refusal: Refusal) -> str:

@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from bt_core.config import EngineConfig
 from bt_core.engine import base
 from bt_core.engine.adapter_check import check_base
-from bt_core.engine.remote.endpoint import Endpoint
+from bt_core.engine.remote.endpoint import Broken, Endpoint
 from bt_core.engine.tokens.sampling import sample_seed
-from bt_core.engine.tokens.token_engine import Ask, Reply, TokenEngine
+from bt_core.engine.tokens.token_engine import Ask, PartlyRun, Reply, TokenEngine
 from bt_core.engine.tokens.vocabulary import Vocabulary
 from bt_core.errors import EngineError
 from bt_core.models import BaseModel as Model
@@ -59,10 +59,13 @@ class ServerEngine(TokenEngine):
         context = min(vocabulary.context_length, served or vocabulary.context_length)
         super().__init__(replace(vocabulary, context_length=context))
 
-    def run(self, asks: Sequence[Ask]) -> list[Reply]:
+    def run(self, asks: Sequence[Ask]) -> Sequence[Reply]:
         for adapter in dict.fromkeys(ask.adapter for ask in asks):
             self._load(adapter)  # here, because the threads below would load it twice
-        return self.endpoint.each(self._ask, asks)
+        try:
+            return self.endpoint.each(self._ask, asks)
+        except Broken as error:
+            raise PartlyRun(str(error), error.results) from None
 
     def _load(self, adapter: base.EngineAdapter | None) -> None:
         if adapter is not None:
@@ -70,8 +73,8 @@ class ServerEngine(TokenEngine):
         self.endpoint.load(adapter)
 
     def _ask(self, ask: Ask) -> Reply:
-        answer = self.endpoint.post("/completions", self._body(ask), _Answer)
-        choice = answer.choices[0] if answer.choices else _Choice()
+        answer = self.endpoint.post("/completions", self._body(ask), _Answer, _lack)
+        choice = answer.choices[0]
         details = answer.usage.prompt_tokens_details if answer.usage else None
         cached = (details.cached_tokens if details else None) or 0
         if not ask.scored and choice.token_ids is not None:
@@ -104,6 +107,10 @@ class ServerEngine(TokenEngine):
             "min_p": 0.0,
             "repetition_penalty": 1.0,
         }
+
+
+def _lack(answer: _Answer) -> str:
+    return "" if answer.choices else "answers without an answer (`choices` is empty)"
 
 
 def _name(token: int) -> str:

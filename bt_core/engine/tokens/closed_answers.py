@@ -1,12 +1,14 @@
 """The answer to a request with labels, from the logits over their token tree; the same for every engine."""
 
+import math
 from collections.abc import Mapping
 
 import torch
 
 from bt_core.engine.base import Completion, Request, Tokens
-from bt_core.engine.tokens.sampling import pick
+from bt_core.engine.tokens.sampling import NO_NUMBERS, pick
 from bt_core.engine.tokens.token_tree import TokenTree, choose
+from bt_core.errors import EngineError
 
 
 def label_completion(
@@ -24,12 +26,17 @@ def label_completion(
         tree: the token tree of its labels.
         logits: for each branch, the logits of its possible tokens; a constant added to all of a branch changes nothing.
         generator: draws the sample; None: the best label is taken.
+
+    Raises:
+        EngineError: when the logits are not such that labels have probabilities.
     """
     logprobs = tree.label_logprobs(logits)
+    if not all(map(math.isfinite, logprobs)):
+        raise EngineError(NO_NUMBERS)
     prior = request.label_prior or (0.0,) * len(request.labels)
     if generator is not None:
         scores = torch.tensor([score - bias for score, bias in zip(logprobs, prior, strict=True)])
         best = pick(scores, request.sampling, generator)
     else:
         best = choose(logprobs, prior, tree.walk if request.walk else None)
-    return Completion(request.labels[best], prompt_tokens, 0, logprobs)
+    return Completion(request.labels[best], prompt_tokens, 0, logprobs, ended="stop")

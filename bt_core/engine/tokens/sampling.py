@@ -1,6 +1,7 @@
 """Sampling of tokens: which token comes next, and where an answer ends; the same for every engine."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bt_core.engine.base import Sampling, Tokens
+from bt_core.engine.base import Ended, Sampling, Tokens
+from bt_core.errors import EngineError
+
+#: What is said of logits from which no token can be chosen.
+NO_NUMBERS = (
+    "The model's probabilities are not numbers (NaN or infinite): use a number format with a wider range"
+    " (`engine.dtype=bfloat16` or float32), and check the model's and the adapter's weights."
+)
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,10 @@ class Stopper:
         text = self.tokenizer.decode(tokens[-window:], skip_special_tokens=True)
         return any(stop in text for stop in self.strings)
 
+    def why(self, tokens: Sequence[int], most: int) -> Ended:
+        """Why an answer of these tokens, less its end token, ended, where it could have at most so many."""
+        return "length" if len(tokens) >= most and not self.stops(list(tokens)) else "stop"
+
     def text(self, tokens: Sequence[int]) -> str:
         """The answer's text up to the first stop string."""
         text: str = self.tokenizer.decode(tokens, skip_special_tokens=True)
@@ -35,10 +47,19 @@ class Stopper:
 
 
 def pick(logits: Tensor, sampling: Sampling, generator: torch.Generator | None) -> int:
-    """The next token, from logits [V]: the likeliest, or a nucleus sample."""
+    """The next token, from logits [V]: the likeliest, or a nucleus sample.
+
+    Raises:
+        EngineError: when the logits are such that no token is the likeliest.
+    """
     if generator is None:
-        return int(logits.argmax())
+        token = int(logits.argmax())  # the place of a NaN where there is one
+        if not math.isfinite(logits[token]):
+            raise EngineError(NO_NUMBERS)
+        return token
     probabilities = torch.softmax(logits.cpu() / sampling.temperature, dim=-1)
+    if torch.isnan(probabilities[0]):  # then all are
+        raise EngineError(NO_NUMBERS)
     if sampling.top_p < 1.0:
         ordered, tokens = probabilities.sort(descending=True)
         outside = ordered.cumsum(0) - ordered >= sampling.top_p

@@ -10,12 +10,26 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from bt_core.engine.base import BaseEngine, Completion, EngineAdapter, Request, Sampling, Tokens, usage_of
+from bt_core.engine.base import (
+    BaseEngine,
+    Completion,
+    Ended,
+    EngineAdapter,
+    PartlyAnswered,
+    Request,
+    Sampling,
+    Tokens,
+    usage_of,
+)
 from bt_core.engine.tokens.closed_answers import label_completion
 from bt_core.engine.tokens.sampling import Stopper, generators
 from bt_core.engine.tokens.token_tree import TokenTree
 from bt_core.engine.tokens.vocabulary import Vocabulary
+from bt_core.errors import EngineError
 from bt_core.records import Usage
+
+Key = tuple[Request, Tokens]
+"""A request without its messages, and its prompt's tokens."""
 
 #: Of how many tokens one sequence may ask the log-probability: vLLM's own bound (`MAX_LOGPROB_TOKEN_IDS`, vllm 0.32).
 MAX_SCORED = 128
@@ -43,6 +57,14 @@ class Reply:
     cached: int = 0
 
 
+class PartlyRun(EngineError):
+    """The backend failed in the middle of a batch; `replies` are those that it gave before, None for the others."""
+
+    def __init__(self, sentence: str, replies: Sequence[Reply | None]) -> None:
+        super().__init__(sentence)
+        self.replies = replies
+
+
 class TokenEngine(BaseEngine, ABC):
     """`bt_core.engine.base.Engine` over a backend that takes token ids and returns their log-probabilities."""
 
@@ -51,31 +73,46 @@ class TokenEngine(BaseEngine, ABC):
         self.usage = Usage()
 
     @abstractmethod
-    def run(self, asks: Sequence[Ask]) -> list[Reply]:
+    def run(self, asks: Sequence[Ask]) -> Sequence[Reply]:
         """Run the sequences, and return the replies in their order.
 
         Raises:
-            EngineError: when the engine itself fails.
+            PartlyRun: when the backend fails after it has given some of the replies.
+            EngineError: when it fails in another way.
         """
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer the requests in order; equal requests are computed once.
 
         Raises:
-            EngineError: when the engine itself fails.
+            PartlyAnswered, EngineError: when the engine itself fails.
         """
         started = time.perf_counter()
         keys = [(replace(request, messages=()), self.vocabulary.render(request.messages)) for request in requests]
         jobs = {key: _Job(*key, self.vocabulary) for key in dict.fromkeys(keys)}
         asks = [ask for job in jobs.values() for ask in job.asks]
-        replies = self.run(asks) if asks else []
-        next_reply = iter(replies)
-        answers = {key: job.completion([next(next_reply) for _ in job.asks]) for key, job in jobs.items()}
+        try:
+            replies = self.run(asks) if asks else []
+        except PartlyRun as error:
+            given = _answers(jobs, error.replies)
+            raise PartlyAnswered(str(error), [given.get(key) for key in keys]) from None
+        answers = _answers(jobs, replies)
         completions = [answers[key] for key in keys]
         computed = sum(len(ask.tokens) - reply.cached for ask, reply in zip(asks, replies, strict=True))
         self.usage += usage_of(completions)
         self.usage += Usage(computed_prompt_tokens=computed, seconds=time.perf_counter() - started)
         return completions
+
+
+def _answers(jobs: Mapping[Key, "_Job"], replies: Sequence[Reply | None]) -> dict[Key, Completion]:
+    """The completions of the jobs all of whose replies are there."""
+    answers, next_reply = {}, iter(replies)
+    for key, job in jobs.items():
+        own = [next(next_reply) for _ in job.asks]
+        whole = [reply for reply in own if reply is not None]
+        if len(whole) == len(own):
+            answers[key] = job.completion(whole)
+    return answers
 
 
 class _Job:
@@ -94,9 +131,13 @@ class _Job:
             return self._label(self.tree, replies)
         stopper = Stopper(self.vocabulary.tokenizer, self.vocabulary.ends, self.request.sampling.stop)
         tokens = list(replies[0].tokens)
+        self.vocabulary.check_tokens(tokens)
         if tokens and tokens[-1] in self.vocabulary.ends:
             tokens.pop()
-        return Completion(stopper.text(tokens), len(self.prompt), len(tokens))
+            ended: Ended = "stop"
+        else:
+            ended = stopper.why(tokens, self.request.sampling.max_tokens)
+        return Completion(stopper.text(tokens), len(self.prompt), len(tokens), ended=ended)
 
     def _free(self) -> Iterator[Ask]:
         yield Ask(self.prompt, self.request.adapter, self.request.sampling)

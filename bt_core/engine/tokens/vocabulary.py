@@ -8,7 +8,7 @@ from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
 from bt_core.engine.base import Message, Request, Tokens
 from bt_core.engine.tokens.token_tree import TokenTree
-from bt_core.errors import ModelError, ProgramError, first_line
+from bt_core.errors import EngineError, ModelError, ProgramError, first_line
 from bt_core.models import BaseModel
 
 
@@ -36,11 +36,19 @@ def check_template(model: BaseModel, tokenizer: Any) -> None:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A model's tokenizer with its chat template, the tokens that end an answer, and the context length in tokens."""
+    """A model's tokenizer with its chat template, and what its configuration says of tokens.
+
+    Attributes:
+        tokenizer: the model's.
+        ends: the tokens that end an answer.
+        context_length: tokens of prompt and answer together.
+        size: every token's id is less.
+    """
 
     tokenizer: Any
     ends: frozenset[int]
     context_length: int
+    size: int
 
     @classmethod
     def load(cls, model: BaseModel) -> "Vocabulary":
@@ -69,7 +77,8 @@ class Vocabulary:
         """From what transformers has read; `ends` is the generation config's `eos_token_id`: one, several or none."""
         end_ids = [ends] if isinstance(ends, int) else ends or []
         context = int(getattr(config, "max_position_embeddings", 1 << 30))
-        return cls(tokenizer, frozenset([*end_ids, tokenizer.eos_token_id]), context)
+        size = max(len(tokenizer), getattr(config.get_text_config(), "vocab_size", None) or 0)
+        return cls(tokenizer, frozenset([*end_ids, tokenizer.eos_token_id]), context, size)
 
     def render(self, messages: Sequence[Message]) -> Tokens:
         """The prompt's tokens; see `render`."""
@@ -89,6 +98,19 @@ class Vocabulary:
                 f"Two of the possible answers {', '.join(map(repr, labels))} are the same tokens to the model: write"
                 " them differently in the signature."
             ) from None
+
+    def check_tokens(self, tokens: Sequence[int]) -> None:
+        """Check tokens that came from another process.
+
+        Raises:
+            EngineError: when one of them is not the model's.
+        """
+        strange = next((token for token in tokens if not 0 <= token < self.size), None)
+        if strange is not None:
+            raise EngineError(
+                f"The server answers with the token {strange}, but the model has {self.size} tokens: let it serve the"
+                " same base model."
+            )
 
     def misfit(self, request: Request, prompt: Tokens) -> str | None:
         """Why the request cannot be answered within the context length; None where it can."""
