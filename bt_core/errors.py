@@ -4,12 +4,16 @@ Every error that a user can cause or meet is one sentence: what is wrong, where 
 user can correct a `UserError` (exit status 2). A `WorldError` comes from the outside world (exit status 1).
 """
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 #: Marks the sentence in a task's output, so that the process that started the task can find it.
 ERROR_MARK = "bt-error"
+#: The system's reasons for which a file cannot be written that no program can mend.
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 
 
 class BtError(Exception):
@@ -74,7 +78,7 @@ def warn(sentence: str) -> None:
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """Turn a `BtError` inside the block into its sentence on stderr and its exit status.
+    """Turn a `BtError` inside the block, or a disk that takes no more, into its sentence on stderr and its exit status.
 
     Any other exception is a bug of ours and keeps its traceback.
 
@@ -84,5 +88,14 @@ def one_sentence() -> Iterator[None]:
     try:
         yield
     except BtError as error:
-        print(f"{ERROR_MARK} {error.exit_status}: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
-        raise SystemExit(error.exit_status) from None
+        _end(error)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        where = f"{error.filename} cannot be written" if error.filename else "A file cannot be written"
+        _end(WorldError(f"{where} ({error.strerror}): make room on the disk, or use another, and repeat the command."))
+
+
+def _end(error: BtError) -> NoReturn:
+    print(f"{ERROR_MARK} {error.exit_status}: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+    raise SystemExit(error.exit_status) from None

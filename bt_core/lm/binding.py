@@ -61,7 +61,7 @@ class Binding:
             state = program.predictors[name]
             setattr(predictor, NAME, name)
             predictor.signature = predictor.signature.with_instructions(state.instructions)
-            predictor.demos = [dspy.Example(**typed(predictor.signature, demo)) for demo in state.demos]
+            predictor.demos = [dspy.Example(typed(predictor.signature, demo)) for demo in state.demos]
             predictor.lm = lm
         return module
 

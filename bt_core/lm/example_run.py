@@ -102,7 +102,7 @@ class ExampleRun:
 
     def _score(self, row: Row, prediction: Any, steps: list[Any] | None) -> tuple[float, str | None]:
         """The metric's score, and the error where the metric raised."""
-        example = dspy.Example(**row).with_inputs(*self.task.inputs)
+        example = dspy.Example(row).with_inputs(*self.task.inputs)
         arguments = (example, prediction, steps)[: metric_arity(self.task.metric)]
         try:
             value = self.task.metric(*arguments)

@@ -7,6 +7,9 @@ import dspy
 from bt_core.errors import ProgramError
 from bt_core.task import Task
 
+#: Names that `dspy.Predict` takes out of a call's inputs, since they are options of the call (dspy 3.4, predict.py).
+RESERVED = frozenset({"signature", "demos", "config", "lm", "_trace"})
+
 
 def predictors_of(module: Any) -> dict[str, Any]:
     """The predictors of a program by their names.
@@ -27,13 +30,26 @@ def fresh_program(task: Task) -> tuple[Any, dict[str, Any]]:
     """Make a new module by the task's code; returns it with its predictors.
 
     Raises:
-        ProgramError: when the program is not a DSPy module, has no predictor, or a predictor has an LM of its own.
+        ProgramError: when the program is not a DSPy module, has no predictor, a predictor has an LM of its own, or a
+            field or column has a name that Python or DSPy keeps for itself.
     """
+    if "self" in task.inputs:
+        raise ProgramError(
+            f"Task `{task.name}` has an input column `self`, which no program can be called with: rename it."
+        )
     module = task.program()
     predictors = predictors_of(module)
     if not predictors:
         raise ProgramError(f"The program of task `{task.name}` has no predictor: nothing could be optimised.")
     for name, predictor in predictors.items():
+        taken = RESERVED.intersection(predictor.signature.input_fields) | {"self"}.intersection(
+            predictor.signature.fields
+        )
+        if taken:
+            raise ProgramError(
+                f"Predictor `{name}` has a field called `{min(taken)}`, which DSPy takes for an option of the call:"
+                " rename the field in its signature."
+            )
         if predictor.lm is not None:
             raise ProgramError(
                 f"Predictor `{name}` brings an LM of its own ({getattr(predictor.lm, 'model', 'unnamed')}), which"

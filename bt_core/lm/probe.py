@@ -22,6 +22,13 @@ def closed_fields(task: Task) -> dict[str, tuple[Any, ...]]:
     }
 
 
+def names_of_methods(task: Task) -> list[str]:
+    """Columns and output fields that a metric cannot read as attributes, since DSPy has a method of that name."""
+    methods = {name for kind in (dspy.Example, dspy.Prediction) for name in dir(kind) if not name.startswith("_")}
+    outputs = {name for predictor in fresh_program(task)[1].values() for name in predictor.signature.output_fields}
+    return sorted(methods & {*task.inputs, *task.labels, *outputs})
+
+
 def judge(task: Task, row: Row, values: Mapping[str, Any]) -> float:
     """The metric's score of a prediction that holds these values.
 
@@ -29,8 +36,8 @@ def judge(task: Task, row: Row, values: Mapping[str, Any]) -> float:
         TaskError: when the metric returns no number in [0, 1].
         Exception: whatever the metric raises.
     """
-    example = dspy.Example(**row).with_inputs(*task.inputs)
-    arguments: Sequence[Any] = (example, dspy.Prediction(**values), None)
+    example = dspy.Example(row).with_inputs(*task.inputs)
+    arguments: Sequence[Any] = (example, _prediction(values), None)
     return checked_score(task.metric(*arguments[: metric_arity(task.metric)]), _shown(row, task))
 
 
@@ -52,6 +59,13 @@ def lenient(task: Task, errors: list[str]) -> Callable[..., float]:
             return 0.0
 
     return metric
+
+
+def _prediction(values: Mapping[str, Any]) -> Any:
+    prediction = dspy.Prediction()
+    for name, value in values.items():
+        prediction[name] = value
+    return prediction
 
 
 def _shown(row: Mapping[str, Any], task: Task) -> str:

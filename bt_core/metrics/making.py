@@ -1,6 +1,6 @@
 """Make a task's metric of a comparison of two texts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 Metric = Callable[[Any, Any], float]
@@ -35,5 +35,8 @@ def named(name: str, metric: Metric) -> Metric:
 
 
 def value_of(record: Any, name: str) -> Any:
-    """A field of a prediction or an example, or a column of a plain row."""
-    return record[name] if isinstance(record, Mapping) else getattr(record, name)
+    """A field of a prediction or an example, or a column of a plain row.
+
+    It is read as an item where that is possible: an attribute of that name may be a method, such as DSPy's `labels`.
+    """
+    return record[name] if hasattr(record, "__getitem__") else getattr(record, name)

@@ -10,46 +10,81 @@ import fcntl
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from bt_core.errors import TrainingError, first_line, warn
 from bt_core.shared_files import share
 
 #: The last file of a whole checkpoint: the random state from which the epoch's order of rows is drawn.
 ORDER_FILE = "order.safetensors"
 
 
+class CheckpointError(TrainingError):
+    """A checkpoint could not be written."""
+
+    def __init__(self, folder: str | Path, error: Exception) -> None:
+        super().__init__(
+            f"The checkpoints of a training cannot be written into {folder} ({first_line(error)}): check the disk."
+        )
+
+
 @contextmanager
 def exclusive(folder: Path | None) -> Iterator[Path]:
     """A folder for one training's checkpoints that no other process uses at the same time.
 
-    It is a temporary folder, from which nothing can be resumed, if there is no folder or another process trains in it.
+    It is a temporary folder, from which nothing can be resumed, if there is no folder, another process trains in it, or
+    it cannot be written.
     """
-    with tempfile.TemporaryDirectory(prefix="bt-train-") as scratch:
-        if folder is None:
-            yield Path(scratch)
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system releases the lock of a killed process
-            except OSError:
-                yield Path(scratch)
-            else:
-                yield folder
+    with ExitStack() as held:
+        scratch = held.enter_context(tempfile.TemporaryDirectory(prefix="bt-train-"))
+        is_ours = folder is not None and held.enter_context(_claimed(folder))
+        yield folder if folder is not None and is_ours else Path(scratch)
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[bool]:
+    """Whether the folder is this process's alone; the system ends the claim of a killed process."""
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = held.enter_context(folder.with_name(f"{folder.name}.lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = True
+        except BlockingIOError:
+            is_ours = False
+        except OSError as error:
+            warn(f"{CheckpointError(folder, error)} A killed training will start again from its beginning.")
+            is_ours = False
+        yield is_ours
 
 
 def forget(folder: Path | None) -> None:
     """Remove the checkpoints of a training that has ended."""
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
-        folder.with_name(f"{folder.name}.lock").unlink(missing_ok=True)
+        with suppress(OSError):
+            folder.with_name(f"{folder.name}.lock").unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(folder: str | Path) -> Iterator[None]:
+    """Tell an error of the disk in the block, of whichever library, from others.
+
+    Raises:
+        CheckpointError: for an error that the block raised while it wrote.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch raises RuntimeError where the disk is full
+        raise CheckpointError(folder, error) from error
 
 
 def latest(folder: Path) -> Path | None:
@@ -94,9 +129,10 @@ class Checkpoints(TrainerCallback):
         if state.is_world_process_zero:
             folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
             order = torch.get_rng_state() if _ends_epoch(args, state) else self.epoch
-            save_file({"epoch": order}, folder / f".{ORDER_FILE}")
-            share(folder)
-            (folder / f".{ORDER_FILE}").rename(folder / ORDER_FILE)
+            with writing(args.output_dir):
+                save_file({"epoch": order}, folder / f".{ORDER_FILE}")
+                share(folder)
+                (folder / f".{ORDER_FILE}").rename(folder / ORDER_FILE)
 
 
 def _ends_epoch(args: Any, state: Any) -> bool:

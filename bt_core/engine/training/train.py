@@ -14,13 +14,14 @@ from typing import Any
 import torch
 from peft import LoraConfig as PeftLoraConfig
 from peft import get_peft_model
+from safetensors import SafetensorError
 from transformers import PrinterCallback, Trainer, set_seed
 
 from bt_core.config import LoraConfig
 from bt_core.engine.local.memory import out_of_memory, release
 from bt_core.engine.local.transformers_engine import load_base
 from bt_core.engine.tokens.vocabulary import padding
-from bt_core.engine.training.checkpoints import Checkpoints, exclusive, forget, latest
+from bt_core.engine.training.checkpoints import CheckpointError, Checkpoints, exclusive, forget, latest
 from bt_core.engine.training.job import Curve, MemoryPlan, TrainingJob, memory_plans
 from bt_core.engine.training.memory import TrainingNeed, training_need
 from bt_core.engine.training.packing import IGNORED, Price, packs
@@ -28,7 +29,7 @@ from bt_core.engine.training.processes import train_in_processes
 from bt_core.engine.training.quantized import load_quantized
 from bt_core.engine.training.rows import Collator, encode
 from bt_core.engine.training.trainer import CompletionTrainer, arguments, progress
-from bt_core.errors import ModelError, TrainingError, first_line
+from bt_core.errors import ModelError, TrainingError, first_line, warn
 from bt_core.models import BaseModel
 from bt_core.shared_files import share
 
@@ -46,13 +47,26 @@ def train_adapter(job: TrainingJob, folder: Path, checkpoints: Path | None = Non
         checkpoints: a folder of this very training; None: a killed one starts again.
 
     Raises:
-        TrainingError: when the loss stops being a number, or one sequence is too much for the memory.
+        TrainingError: when the loss stops being a number, one sequence is too much for the memory, or checkpoints
+            cannot be written even into a temporary folder.
         ModelError: when a target module does not exist in the model.
         ConfigError: when a setting asks for what is not on this machine.
     """
     train = train_here if job.settings.processes == 1 else train_in_processes
-    with exclusive(checkpoints) as kept:
-        curve = try_memory_plans(job, lambda plan: train(job, plan, folder, kept / plan.name))
+
+    def train_in(place: Path | None) -> Curve:
+        with exclusive(place) as kept:
+            return try_memory_plans(job, lambda plan: train(job, plan, folder, kept / plan.name))
+
+    try:
+        curve = train_in(checkpoints)
+    except CheckpointError as error:
+        if checkpoints is None:
+            raise
+        # Not without checkpoints, since the weights of the best epoch are read back from one.
+        warn(f"{error} The training starts again, with checkpoints in a temporary folder.")
+        forget(checkpoints)
+        curve = train_in(None)
     forget(checkpoints)
     return curve
 
@@ -173,7 +187,10 @@ def _with_lora(model: Any, settings: LoraConfig) -> Any:
 
 def _save(adapted: Any, base: BaseModel, folder: Path) -> None:
     """Write the PEFT files in the same way every time, without a local path, and with sorted lists and keys."""
-    adapted.save_pretrained(folder)
+    try:
+        adapted.save_pretrained(folder)
+    except SafetensorError as error:
+        raise TrainingError(f"The adapter cannot be written into {folder} ({error}): check the disk.") from None
     (folder / "README.md").unlink(missing_ok=True)
     path = folder / "adapter_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))

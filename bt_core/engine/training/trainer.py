@@ -16,6 +16,7 @@ from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from bt_core.config import LoraConfig
+from bt_core.engine.training.checkpoints import writing
 from bt_core.engine.training.job import MemoryPlan
 from bt_core.engine.training.packing import IGNORED
 
@@ -52,6 +53,10 @@ class CompletionTrainer(Trainer):
             return super()._get_train_sampler(train_dataset)
         step = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         return EpochOrder(self, step, train_dataset if train_dataset is not None else self.train_dataset)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        with writing(self.args.output_dir):
+            super()._save_checkpoint(model, trial)
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None

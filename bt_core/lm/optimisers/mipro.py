@@ -63,7 +63,7 @@ class MiproSearch:
             BtError: when the engine or the library failed.
         """
         inputs = self.task.inputs
-        examples = [[dspy.Example(**row).with_inputs(*inputs) for row in rows] for rows in (train, val)]
+        examples = [[dspy.Example(row).with_inputs(*inputs) for row in rows] for rows in (train, val)]
         scorer = _Scorer(self.program, dict(zip(map(id, examples[1]), val, strict=True)), score)
         lm = writer.lm
         demos = self.settings.max_demos
@@ -103,7 +103,7 @@ class _Mipro(dspy.MIPROv2):
         if not self.demo_sets:
             return None
         return [
-            [[], *([dspy.Example(**demo, **{_OWN: True}) for demo in one.get(name, ())] for one in self.demo_sets)]
+            [[], *([dspy.Example({**demo, _OWN: True}) for demo in one.get(name, ())] for one in self.demo_sets)]
             for name in predictors_of(program)
         ]
 
@@ -141,7 +141,7 @@ def _module(task: Task, program: Program) -> Any:
     for name, predictor in predictors_of(module).items():
         state = program.predictors[name]
         predictor.signature = predictor.signature.with_instructions(state.instructions)
-        predictor.demos = [dspy.Example(**demo) for demo in state.demos]
+        predictor.demos = [dspy.Example(demo) for demo in state.demos]
     return module
 
 
