@@ -20,7 +20,6 @@ from bt_core.engine.base import Completion, Engine, PartlyAnswered, Request, usa
 from bt_core.engine.cache_keys import request_key
 from bt_core.engine.lazy_engine import LazyEngine
 from bt_core.errors import warn
-from bt_core.json_text import BrokenJson, parse_json
 from bt_core.records import Usage
 
 T = TypeVar("T")
@@ -128,11 +127,11 @@ def _dump(completion: Completion) -> str:
 
 
 def _parse(text: str) -> Completion | None:
-    """The completion; None where the text is not one, as another release may have written it."""
+    """The completion of a text with its digest, which is ours; None where another release has written another form."""
     try:
-        value: dict[str, Any] = parse_json(text)
+        value: dict[str, Any] = json.loads(text)
         return Completion(**value | {"label_logprobs": tuple(value["label_logprobs"]), "cached": True})
-    except (BrokenJson, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError):
         return None
 
 
