@@ -45,6 +45,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+#: The signals that end a command.
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 #: Errors of the file system that the user mends by giving another path.
 _WRONG_PATHS = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 #: Every command, under the heading that it has in `bt --help`.
@@ -97,13 +99,17 @@ def _options(
 
 
 def _end(number: int, _: FrameType | None) -> None:
-    """End as after Ctrl-C, so that the processes that a command started end with it."""
-    raise SystemExit(128 + number)
+    """End at the first signal, with all that the command has started; further ones must not disturb that."""
+    for other in _ENDING:
+        signal.signal(other, signal.SIG_IGN)
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
 
 def main() -> None:
     """Run `bt`. Our own errors end it with one sentence on stderr and exit status 2 (the user's error) or 1."""
-    signal.signal(signal.SIGTERM, _end)
+    for number in _ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` and shells leave it to us
+            signal.signal(number, _end)
     atexit.register(gc.freeze)  # spares Python a last search for garbage in all imported modules
     try:
         app(prog_name="bt")

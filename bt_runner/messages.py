@@ -18,6 +18,7 @@ class Kind(StrEnum):
 
     STARTED = "started"  # a task: label, title
     LINE = "line"  # of the running task: line, as it was printed; text, for people, empty where it is not for them
+    WARNING = "warning"  # about the run: sentence
     ENDED = "ended"  # a task: label, title, ok, seconds, cached, artifacts, parameters
 
 

@@ -5,6 +5,7 @@ set.
 """
 
 from bt_tracking.data import DataSet
+from bt_tracking.ends import end_run
 from bt_tracking.experiment import comparison_url, open_experiment, run_url
 from bt_tracking.notes import metrics_table, table, usage_table
 from bt_tracking.pipeline import fail_parent, finish_parent, run_name, start_parent
@@ -14,6 +15,7 @@ from bt_tracking.stages import record
 __all__ = [
     "DataSet",
     "comparison_url",
+    "end_run",
     "fail_parent",
     "finish_parent",
     "metrics_table",
