@@ -3,7 +3,7 @@
 It is the parent of the worker process and does nothing but wait. Whatever the run starts stays below it, even a process
 with a session of its own whose parent has died, as the processes of a training have. When the worker process has ended,
 or some time after the caller is gone, the guard kills all that is left, removes the run's temporary folder and ends.
-When the guard itself is killed, Linux kills the worker process, and the task server ends the tasks.
+When the guard itself is killed, Linux kills the worker process, and the caller all that is left of the run.
 """
 
 import os

@@ -27,20 +27,25 @@ def die_with_parent(parent: int) -> None:
 
 
 def below(process: int) -> set[int]:
-    """The ids of all processes below one, without those that have ended; empty where there is no /proc."""
+    """The ids of all processes below one, without those that have ended; empty where there is no /proc.
+
+    A process whose main thread has ended may still be the parent of others, until its other threads have ended too.
+    """
     children: dict[int, list[int]] = {}
+    ended: set[int] = set()
     for path in _PROC.glob("[0-9]*/stat"):
         with suppress(OSError):  # it has gone meanwhile
             state, parent = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[:2]
-            if state != "Z":
-                children.setdefault(int(parent), []).append(int(path.parent.name))
+            children.setdefault(int(parent), []).append(int(path.parent.name))
+            if state == "Z":
+                ended.add(int(path.parent.name))
     found: set[int] = set()
     waiting = [process]
     while waiting:
         new = children.get(waiting.pop(), [])
         found.update(new)
         waiting += new
-    return found
+    return found - ended
 
 
 def kill_below(process: int, spared: Collection[int] = ()) -> None:
@@ -64,6 +69,15 @@ def kill_all_below(process: int, seconds: float) -> None:
                 pass
 
 
+def kill_with_variable(name: str, value: str) -> None:
+    """Kill the processes that were started with a value of an environment variable that no other process has."""
+    wanted = f"{name}={value}".encode()
+    for path in _PROC.glob("[0-9]*/environ"):
+        with suppress(OSError):  # it has gone meanwhile, or is another user's
+            if wanted in path.read_bytes().split(b"\0"):
+                os.kill(int(path.parent.name), signal.SIGKILL)
+
+
 def _prctl(request: int, value: int) -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(request, value, 0, 0, 0)
+        ctypes.CDLL(None).prctl(request, value, 0, 0, 0)

@@ -82,7 +82,8 @@ class Transcript:
         if self._sentence:
             status, sentence = self._sentence
             return (UserError if status == UserError.exit_status else WorldError)(sentence)
-        where = f"The task {self.failed}" if self.failed else "The pipeline"
+        task = self.failed or self._running  # where the worker process was killed, the task did not even end
+        where = f"The task {task}" if task else "The pipeline"
         last = " | ".join(self._task_lines or self._other_lines) or "nothing"
         return WorldError(f"{where} failed without naming a reason; its output ended with: {last}. See {self.log}.")
 
@@ -115,6 +116,7 @@ class Transcript:
         self._on_event(TaskStarted(label, title))
 
     def _end(self, artifacts: dict[str, str], **details: Any) -> None:
+        self._running = ""
         task = TaskEnded(artifacts={name: Path(path) for name, path in artifacts.items()}, **details)
         if task.ok:
             self.tasks[task.label] = task

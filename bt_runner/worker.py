@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from bt_core.errors import BtError
 from bt_core.user_code import TASK_PATH_VARIABLE, task_path
+from bt_runner.processes import kill_with_variable
 
 #: By default, OpenMP's threads spin while they wait. Where another process needs the same cores, that made small
 #: batches more than ten times slower. With these settings GNU's threads spin for some microseconds and then sleep: a
@@ -27,8 +28,8 @@ END_SECONDS = 2.0
 class Worker:
     """A running worker process, which runs one pipeline."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
+    def __init__(self, process: "subprocess.Popen[str]", scratch: str) -> None:
+        self._process, self._scratch = process, scratch
         self._has_request = False
 
     @property
@@ -62,7 +63,8 @@ class Worker:
             self._process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+        if self._process.wait() < 0:  # a signal has ended it before it could end the others
+            kill_with_variable("TMPDIR", self._scratch)
 
     def _send(self, message: Mapping[str, Any]) -> None:
         assert self._process.stdin is not None
@@ -117,7 +119,7 @@ def start_worker(environment: Mapping[str, str], warm: bool = True) -> Iterator[
             },
             start_new_session=True,  # a signal to the caller's process group reaches the caller alone
         )
-        worker = Worker(process)
+        worker = Worker(process, scratch)
         try:
             yield worker
         except BaseException as error:
