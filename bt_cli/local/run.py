@@ -20,6 +20,7 @@ from bt_pipelines.workflow_size import task_starts
 from bt_runner.events import Event, LocalRun
 from bt_runner.run import run_locally
 from bt_runner.worker import Worker, start_worker
+from bt_runtime.reports import RUN_ID
 from bt_runtime.tracking import STRATEGY_VARIABLE
 from bt_tracking.server import local_store
 from bt_tracking.settings import FOLDER_VARIABLE
@@ -105,7 +106,20 @@ def run_pipeline(
         progress.tell(event)
 
     with progress.show():
-        return run_locally(folder.pipeline, folder.artifacts, parameters, environment, on_event=tell, worker=worker)
+        done = run_locally(folder.pipeline, folder.artifacts, parameters, environment, on_event=tell, worker=worker)
+    if missing := untracked(done):
+        stderr().print(
+            f"warning: MLflow has no record of {', '.join(missing)}, since it did not answer or refused ({done.log});"
+            " the results are whole.",
+            markup=False,
+        )
+    return done
+
+
+def untracked(done: LocalRun) -> list[str]:
+    """The stages that MLflow has no run of, although they were to be recorded."""
+    reports = [report for task in done.tasks.values() if task.has_report for report in task.reports]
+    return [report.stage for report in reports if report.params.get(RUN_ID, "") is None]
 
 
 def task_count(pipeline: Path) -> int:
