@@ -70,13 +70,19 @@ class Started:
 
     @property
     def statuses(self) -> dict[str, str]:
-        """The stage and status of every run in MLflow."""
+        """The stage and status of every run in MLflow; of several with one stage, the last."""
+        return dict(self._staged)
+
+    @property
+    def all_statuses(self) -> list[str]:
+        """The status of every run in MLflow."""
+        return [status for _, status in self._staged]
+
+    @property
+    def _staged(self) -> list[tuple[str, str]]:
+        found = "SELECT t.value, r.status FROM runs r JOIN tags t USING (run_uuid) WHERE t.key = 'stage'"
         with closing(sqlite3.connect(self.folder.parent / "mlflow.db")) as database:
-            return dict(
-                database.execute(
-                    "SELECT t.value, r.status FROM runs r JOIN tags t USING (run_uuid) WHERE t.key='stage'"
-                )
-            )
+            return database.execute(f"{found} AND r.lifecycle_stage = 'active'").fetchall()
 
 
 def _command(pid: int) -> str:

@@ -1,4 +1,4 @@
-"""Several runs at once, with one cache and one SQLite store: each is what it would be alone, and MLflow has them all."""
+"""Several runs at once, with one cache and one store: each is what it would be alone, and MLflow has them all."""
 
 from pathlib import Path
 
