@@ -36,11 +36,12 @@ class Ending:
 
     def stopped(self, number: Signals) -> str:
         """The sentence after a signal."""
+        stage, caches = f" during {self.stage}" if self.stage else "", self.environment[CACHE_VARIABLE]
         kept = f"{self.folder.path} keeps the outputs of the tasks that had ended"
-        caches = self.environment[CACHE_VARIABLE]
-        kept += f", and {caches} every answer and adapter" if caches else ""
-        stage = f" during {self.stage}" if self.stage else ""
-        return f"The run was stopped by {number.name}{stage}: {kept}; {self.go_on}."
+        if caches:
+            kept += f", and {caches} every answer and adapter"
+        go_on = self.go_on if caches else "without a cache, the same command begins from the start"
+        return f"The run was stopped by {number.name}{stage}: {kept}; {go_on}."
 
     def record(self, error: Exception) -> None:
         """Record in MLflow that the run has failed, which would otherwise show it as running for ever."""
