@@ -7,9 +7,9 @@ from datetime import datetime
 from itertools import count
 from pathlib import Path
 
-from bt_core.claims import CLAIM_FILE, claimed, is_claimed
 from bt_core.config import Config
 from bt_core.errors import ConfigError
+from bt_core.shared_files import CLAIM_FILE, claimed, is_claimed
 from bt_core.strategy import Strategy, strategy_slug
 
 #: The default folder of runs and of their tracking store.

@@ -2,9 +2,9 @@
 
 The caller (`bt`, or a program that calls `run_locally`): run, worker, containers, transcript, events.
 The worker process, which runs one pipeline under `kfp.local`: worker_process, cold_tasks, warm_tasks, container_tasks,
-ending; and the guard above it, which ends whatever is left of the run: guard, processes.
+ends.ending; and the guard above it, which ends whatever is left of the run: ends.guard, ends.processes.
 The task server and the processes that are forked from it, tasks and a recorder of the end: task_server, task_end,
-recorder.
+ends.recorder.
 
 `messages` is what the worker process and the caller have in common; `kfp_internals` serves worker process and server.
 """

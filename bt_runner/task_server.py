@@ -5,7 +5,7 @@
 FD is a Unix socket, whose other end the worker process holds (`bt_runner.warm_tasks`). Every request on it is one byte
 and two file descriptors: where the task's output goes, and a connection of its own that brings one line of JSON
 (`source`, `arguments`, `environment`) and takes back a line when the task has started and one with its exit status.
-RECORDER_FD is for `bt_runner.recorder`.
+RECORDER_FD is for `bt_runner.ends.recorder`.
 
 A task has the environment, the arguments and the `__main__` of a fresh interpreter, imports the user's modules itself,
 and ends as an interpreter does. The server only imports: it starts no threads, opens no files and computes nothing,
@@ -29,8 +29,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from bt_runner.ends.recorder import start_recorder
 from bt_runner.kfp_internals import EXECUTOR_IMPORTS, run_executor
-from bt_runner.recorder import start_recorder
 from bt_runner.task_end import QuickEnd, close_output
 
 #: What nearly every task imports. A task waits for these rather than import them at the same time as the server. kfp's

@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 from bt_runner.cold_tasks import run_cold, send_lines
+from bt_runner.ends.recorder import Recorder
 from bt_runner.kfp_internals import RUNTIME_ENVIRONMENT, source_and_arguments
 from bt_runner.messages import Kind, send
-from bt_runner.recorder import Recorder
 
 #: Beginnings of the variables that are read when a task uses them. Others may be read when a library is imported, so
 #: a task that sets one starts cold.

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from bt_core.errors import BtError
 from bt_core.user_code import TASK_PATH_VARIABLE, task_path
-from bt_runner.processes import kill_with_variable
+from bt_runner.ends.processes import kill_with_variable
 
 #: By default, OpenMP's threads spin while they wait. Where another process needs the same cores, that made small
 #: batches more than ten times slower. With these settings GNU's threads spin for some microseconds and then sleep: a
@@ -34,7 +34,7 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """The id of the process that owns all others of the run (`bt_runner.guard`)."""
+        """The id of the process that owns all others of the run (`bt_runner.ends.guard`)."""
         return self._process.pid
 
     def start(self, request: Mapping[str, Any]) -> IO[str]:

@@ -19,8 +19,8 @@ from bt_core.errors import ConfigError, one_sentence
 from bt_runner import kfp_internals
 from bt_runner.cold_tasks import run_cold
 from bt_runner.container_tasks import docker_runner
-from bt_runner.ending import Ending
-from bt_runner.guard import become_guarded
+from bt_runner.ends.ending import Ending
+from bt_runner.ends.guard import become_guarded
 from bt_runner.warm_tasks import TaskServer, start_task_server
 
 

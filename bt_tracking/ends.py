@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from bt_core.claims import is_claimed
+from bt_core.shared_files import is_claimed
 from bt_tracking import content
 from bt_tracking.connection import RetryingClient, connect
 from bt_tracking.runs import PARENT_STAGE, PARENT_TAG, RUN_ID_TAG, STAGE_TAG, find_or_create, runs_with

@@ -21,7 +21,7 @@ class TrackingSettings:
 
     `pipeline_run` is the orchestrator's id of the pipeline run; all its tasks share one parent run.
     `adopted_run` is the MLflow run that the orchestrator has created for this task, if any.
-    `folder` is the folder of a run on this machine, which is claimed (`bt_core.claims`) while the run lives.
+    `folder` is the folder of a run on this machine, which is claimed (`bt_core.shared_files`) while the run lives.
     """
 
     uri: str

@@ -11,10 +11,10 @@ from bt_cli.local.sweep_claim import check_unclaimed, claimed
 from bt_cli.options.sweep import SweepRequest
 from bt_cli.options.sweep_arguments import SweepArguments
 from bt_cli.run_folder import SweepFolder, claimed_folder, first_entry
-from bt_core.claims import is_claimed
 from bt_core.errors import ConfigError
 from bt_core.formats.sweep import Sweep
 from bt_core.records import canonical_json
+from bt_core.shared_files import is_claimed
 from bt_core.statistics import VANILLA
 from bt_core.steps.sweep.folders import ScoredFolder
 from bt_pipelines.compile import compile_sweep

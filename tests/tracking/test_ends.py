@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 import bt_tracking
-from bt_core.claims import claimed
 from bt_core.config import Config
 from bt_core.errors import TrackingError
 from bt_core.records import StageReport
+from bt_core.shared_files import claimed
 from bt_runtime.finish import finish
 from bt_tracking.connection import RetryingClient
 from bt_tracking.outage import OUTAGE_FILE
@@ -66,7 +66,7 @@ DIE = """
 import os, signal, sys
 from pathlib import Path
 import bt_tracking
-from bt_core.claims import claimed
+from bt_core.shared_files import claimed
 from bt_core.config import Config
 
 with claimed(Path(os.environ["BT_RUN_FOLDER"])):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bt_core.engine.response_cache import CACHE_VARIABLE
-from bt_runner.processes import below
+from bt_runner.ends.processes import below
 from tests.core import conftest as core
 
 embedded_model, tiny_folder = core.embedded_model, core.tiny_folder

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bt_core.claims import claimed
+from bt_core.shared_files import claimed
 from tests.cli.conftest import Bt
 
 TASK = ("--task", "iris")

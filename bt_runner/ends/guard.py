@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from bt_runner.processes import adopt_orphans, die_with_parent, kill_all_below
+from bt_runner.ends.processes import adopt_orphans, die_with_parent, kill_all_below
 
 #: Seconds that the worker process has to end by itself after the caller has closed its stdin, and seconds to kill all
 #: that it leaves behind.

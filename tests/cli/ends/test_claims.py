@@ -4,12 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bt_core.claims import claimed, is_claimed
+from bt_core.shared_files import claimed, is_claimed
 
 CLAIM = """
 import sys
 from pathlib import Path
-from bt_core.claims import claimed
+from bt_core.shared_files import claimed
 
 with claimed(Path(sys.argv[1])) as is_ours:
     print(is_ours, flush=True)

@@ -9,9 +9,9 @@ import pytest
 
 from bt_cli import run_folder
 from bt_cli.run_folder import default_folder, new_folder
-from bt_core.claims import CLAIM_FILE, claimed
 from bt_core.config import Config
 from bt_core.errors import ConfigError
+from bt_core.shared_files import CLAIM_FILE, claimed
 from tests.cli.conftest import Bt
 
 

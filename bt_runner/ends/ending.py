@@ -12,8 +12,8 @@ from typing import Any
 
 from bt_core.errors import WorldError
 from bt_runner.containers import remove_containers
-from bt_runner.processes import kill_below
-from bt_runner.recorder import Recorder
+from bt_runner.ends.processes import kill_below
+from bt_runner.ends.recorder import Recorder
 
 #: What is recorded where the caller did not say why it ended.
 UNTOLD = "The run was stopped: its process was killed."
@@ -22,7 +22,7 @@ UNTOLD = "The run was stopped: its process was killed."
 class Ending:
     """Kills the tasks, removes their containers, has the end recorded in MLflow, and ends this process; in this order.
 
-    What this process leaves behind is for the guard (`bt_runner.guard`).
+    What this process leaves behind is for the guard (`bt_runner.ends.guard`).
     """
 
     def __init__(self, recorder: Recorder | None, containers: Mapping[str, Any] | None) -> None:
