@@ -5,6 +5,7 @@ A message is a line of JSON behind a mark. Every other line of that stdout is Ku
 
 import json
 import sys
+import threading
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
@@ -23,9 +24,15 @@ class Kind(StrEnum):
 
 
 def send(kind: Kind, content: Mapping[str, Any]) -> None:
-    """Write one message; not with `print`, which Kubeflow replaces while a task runs."""
-    sys.stdout.write(MARK + json.dumps({"kind": kind, **content}) + "\n")
-    sys.stdout.flush()
+    """Write one message; not with `print`, which Kubeflow replaces while a task runs.
+
+    When the caller is gone, this waits for the end of the process, which `bt_runner.ends.ending` is about to bring.
+    """
+    try:
+        sys.stdout.write(MARK + json.dumps({"kind": kind, **content}) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        threading.Event().wait()
 
 
 def read(line: str) -> tuple[Kind, dict[str, Any]] | None:

@@ -55,16 +55,17 @@ class Worker:
 
     def end(self) -> None:
         """Wait until the process has ended with all that it has started, which takes two seconds at most."""
-        for stream in (self._process.stdin, self._process.stdout):
-            with suppress(BrokenPipeError):
-                if stream:
-                    stream.close()
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
         try:
             self._process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
         if self._process.wait() < 0:  # a signal has ended it before it could end the others
             kill_with_variable("TMPDIR", self._scratch)
+        self._process.stdout.close()  # not before: a task that prints would then end the worker process its own way
 
     def _send(self, message: Mapping[str, Any]) -> None:
         assert self._process.stdin is not None
