@@ -1,6 +1,7 @@
 """The `bt` command itself: register the commands, and turn our errors into a sentence and an exit status."""
 
 import atexit
+import errno
 import gc
 import signal
 import sys
@@ -45,6 +46,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+#: The signals that end a command.
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+#: What a write to a full disk answers, or to one of which the user has used up his share.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: Errors of the file system that the user mends by giving another path.
 _WRONG_PATHS = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 #: Every command, under the heading that it has in `bt --help`.
@@ -97,19 +102,25 @@ def _options(
 
 
 def _end(number: int, _: FrameType | None) -> None:
-    """End as after Ctrl-C, so that the processes that a command started end with it."""
-    raise SystemExit(128 + number)
+    """End at the first signal, with all that the command has started; further ones must not disturb that."""
+    for other in _ENDING:
+        signal.signal(other, signal.SIG_IGN)
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
 
 def main() -> None:
     """Run `bt`. Our own errors end it with one sentence on stderr and exit status 2 (the user's error) or 1."""
-    signal.signal(signal.SIGTERM, _end)
+    for number in _ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` and shells leave it to us
+            signal.signal(number, _end)
     atexit.register(gc.freeze)  # spares Python a last search for garbage in all imported modules
     try:
         app(prog_name="bt")
     except BtError as error:
         _leave(error)
     except OSError as error:
+        if error.filename is None and error.errno in _FULL:
+            _leave(WorldError(f"A file cannot be written ({error.strerror}): make room, then run the command again."))
         if error.filename is None:
             raise
         kind = UserError if isinstance(error, _WRONG_PATHS) else WorldError

@@ -1,12 +1,15 @@
-"""The folder of a run or a sweep: the names of its files, its default place, and the check that it is new."""
+"""The folder of a run or a sweep: the names of its files, its default place, and the claim on it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 
 from bt_core.config import Config
 from bt_core.errors import ConfigError
+from bt_core.shared_files import CLAIM_FILE, claimed, is_claimed
 from bt_core.strategy import Strategy, strategy_slug
 
 #: The default folder of runs and of their tracking store.
@@ -117,27 +120,65 @@ def _named(task: str, what: str) -> Path:
     return RUNS / f"{safe}-{what}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def fresh_folder(path: Path) -> RunFolder:
-    """Make the folder.
+@contextmanager
+def new_folder(out: Path | None, default: Path) -> Iterator[RunFolder]:
+    """Make the folder of a run, and claim it for the block.
+
+    Args:
+        out: the folder that the user named; None: the default one, with a number behind its name where it is taken.
+        default: as `default_folder` gives it.
 
     Raises:
-        ConfigError: when the folder is not empty; a run never overwrites another one.
+        ConfigError: when the folder is not empty, since a run never overwrites another one, or another process has
+            claimed it.
     """
+    if out:
+        if not is_claimed(out):
+            _check_new(out)
+        out.mkdir(parents=True, exist_ok=True)
+    path = out or _made(default)
+    with claimed_folder(path, f"The --out folder {path} is in use by another process: name another one."):
+        _check_new(path)  # again, now that nobody else fills it
+        yield RunFolder(path.resolve())
+
+
+@contextmanager
+def claimed_folder(path: Path, refusal: str) -> Iterator[None]:
+    """Claim an existing folder for the block.
+
+    Raises:
+        ConfigError: the refusal, when another process has claimed it.
+    """
+    with claimed(path) as is_ours:
+        if not is_ours:
+            raise ConfigError(refusal)
+        yield
+
+
+def _made(default: Path) -> Path:
+    """A folder that this process alone has made: two runs may begin in one second."""
+    for number in count(1):
+        path = default if number == 1 else default.with_name(f"{default.name}-{number}")
+        with suppress(FileExistsError):
+            path.mkdir(parents=True)
+            return path
+    raise AssertionError("numbers do not end")
+
+
+def _check_new(path: Path) -> None:
     first = first_entry(path)
     if first is not None:
         folder = RunFolder(path)
         holds = "already holds a run" if folder.result.exists() or folder.pipeline.exists() else "is not empty"
         raise ConfigError(f"The --out folder {path} {holds} ({first.name}): name another one, nothing was written.")
-    path.mkdir(parents=True, exist_ok=True)
-    return RunFolder(path.resolve())
 
 
 def first_entry(path: Path) -> Path | None:
-    """Any entry of the folder; None where it is empty or does not exist.
+    """Any entry of the folder but its claim; None where it has none or does not exist.
 
     Raises:
         ConfigError: when the path is a file.
     """
     if path.exists() and not path.is_dir():
         raise ConfigError(f"--out {path} is a file: name a folder that does not exist yet.")
-    return next(path.iterdir(), None) if path.is_dir() else None
+    return next((entry for entry in path.iterdir() if entry.name != CLAIM_FILE), None) if path.is_dir() else None

@@ -3,18 +3,28 @@
 Pods of one cluster may run as different users of one group. The umask (002 in our images, docker/bt_start.pth) lets the
 group read and write what a process makes. Some libraries ask for less than it allows: safetensors writes files for
 their owner alone (0600), and so does Python for temporary folders. `share` makes up for that.
+
+One process at a time works in the folder of a run: it has the claim on it, which ends with the process, however that
+ends. The claim is a lock on a file in the folder. The file stays, since a lock on a file that is deleted would be no
+claim for a process that has opened it before.
 """
 
+import fcntl
 import os
 import stat
-from collections.abc import Sequence
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bt_core.errors import WorldError
 
 #: Rights in an exchange folder on a shared volume: what is made in a folder belongs to the folder's group.
 _SHARED_FOLDER, _SHARED_FILE = 0o2775, 0o664
+#: The file that is locked by a claim; hidden, since it says nothing to a person.
+CLAIM_FILE = ".bt-claim"
+#: How often a claim is tried, and seconds between: a process that only asks holds the lock for a moment.
+_TRIES, _PAUSE = 5, 0.02
 
 
 def cache_dir() -> Path:
@@ -86,3 +96,48 @@ def grant(path: Path) -> str:
         f"cannot be read by user {os.geteuid()}, permission denied: let its owner run"
         f" `chmod -R g+rwX {path if path.is_dir() else path.parent}`, or delete it"
     )
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[bool]:
+    """Claim an existing folder for the block; False where another process has claimed it.
+
+    On a file system without locks every claim succeeds.
+
+    Raises:
+        OSError: when the file cannot be made.
+    """
+    file = os.open(folder / CLAIM_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        is_ours = _locked(file)
+        for _ in range(_TRIES - 1):
+            if not is_ours:
+                time.sleep(_PAUSE)
+                is_ours = _locked(file)
+        yield is_ours
+    finally:
+        os.close(file)
+
+
+def is_claimed(folder: Path) -> bool:
+    """Whether a living process claims the folder; nothing is written. False where there is no such folder."""
+    try:
+        file = os.open(folder / CLAIM_FILE, os.O_RDWR)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # it belongs to somebody else
+        return True
+    try:
+        return not _locked(file)
+    finally:
+        os.close(file)
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -54,7 +54,14 @@ class TaskEnded:
         return read_reports([self.parameters.get("report") or self.parameters["Output"]])
 
 
-Event = TaskStarted | TaskOutput | TaskEnded
+@dataclass(frozen=True)
+class RunWarning:
+    """What goes wrong without ending the run."""
+
+    sentence: str
+
+
+Event = TaskStarted | TaskOutput | TaskEnded | RunWarning
 OnEvent = Callable[[Event], None]
 
 

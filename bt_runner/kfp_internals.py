@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +92,8 @@ def run_containers_with(run: Callable[..., int]) -> None:
     docker_task_handler.run_docker_container = run
 
 
-def report_tasks() -> None:
-    """Have `kfp.local` send a message whenever a task starts or ends.
+def report_tasks(inside: Callable[[str], AbstractContextManager[None]]) -> None:
+    """Have `kfp.local` send a message whenever a task starts or ends, and run it inside a context made of its label.
 
     It only returns the pipeline's outputs. Each task, importers and cached ones too, goes through one function.
     """
@@ -108,12 +108,13 @@ def report_tasks() -> None:
 
     def execute_and_report(**call: Any) -> Any:
         task = around.label_and_title(call["task_name"], call["task_spec"], call["io_store"])
-        send(Kind.STARTED, task)
         started = time.monotonic()
         outputs: Mapping[str, Any] = {}
         ok = False
         try:
-            outputs, status = execute_single_task(**call)
+            with inside(task["label"]):
+                send(Kind.STARTED, task)
+                outputs, status = execute_single_task(**call)
             ok = status.name == "SUCCESS"
             return outputs, status
         finally:

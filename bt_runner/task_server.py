@@ -1,10 +1,11 @@
 """The task server: it imports the heavy libraries once, and every warm task is forked from it.
 
-    python -P -m bt_runner.task_server FD
+    python -P -m bt_runner.task_server FD [RECORDER_FD]
 
 FD is a Unix socket, whose other end the worker process holds (`bt_runner.warm_tasks`). Every request on it is one byte
 and two file descriptors: where the task's output goes, and a connection of its own that brings one line of JSON
 (`source`, `arguments`, `environment`) and takes back a line when the task has started and one with its exit status.
+RECORDER_FD is for `bt_runner.ends.recorder`.
 
 A task has the environment, the arguments and the `__main__` of a fresh interpreter, imports the user's modules itself,
 and ends as an interpreter does. The server only imports: it starts no threads, opens no files and computes nothing,
@@ -28,6 +29,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from bt_runner.ends.recorder import start_recorder
 from bt_runner.kfp_internals import EXECUTOR_IMPORTS, run_executor
 from bt_runner.task_end import QuickEnd, close_output
 
@@ -66,10 +68,13 @@ def main() -> None:
     from bt_tracking.connection import quieten
 
     quieten()
+    control, *recorder = [socket.socket(fileno=int(number)) for number in sys.argv[1:]]
     preload(FIRST)
     if os.environ.get("MLFLOW_TRACKING_URI"):
         preload(TRACKING)
-    task = serve(socket.socket(fileno=int(sys.argv[1])))
+        for worker in recorder:
+            start_recorder(worker, control)
+    task = serve(control)
     gc.enable()
     with end.report_to(task.pop("worker")):
         execute(task)
@@ -93,7 +98,7 @@ def prepare_loading() -> None:
 def serve(control: socket.socket) -> Task:
     """Import one module after the other, and fork for every request; this returns in a task's process only.
 
-    When the worker process has died, the server ends the process group that all of them belong to.
+    When the worker process has died and the guard with it, the server ends their process group.
     """
     engine: list[Callable[[], None]] = [partial(preload, [name]) for name in ENGINE]
     later: list[Callable[[], None]] = [partial(preload, [name]) for name in LATER]

@@ -2,12 +2,13 @@
 
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bt_core.errors import ERROR_MARK, BtError, UserError, WorldError
-from bt_runner.events import OnEvent, TaskEnded, TaskOutput, TaskStarted
+from bt_runner.events import OnEvent, RunWarning, TaskEnded, TaskOutput, TaskStarted
 from bt_runner.messages import Kind, read
 
 #: What sets a task's lines apart from Kubeflow's in the log.
@@ -39,25 +40,50 @@ class Transcript:
         self._sentence: tuple[int, str] | None = None
 
     def follow(self, lines: Iterable[str]) -> None:
-        """Read the lines of the worker process until it ends."""
-        with self.log.open("a", encoding="utf-8", buffering=1) as log:
+        """Read the lines of the worker process until it ends. A log that cannot be written is given up."""
+        with self._log() as write:
             for line in lines:
                 message = read(line)
                 if message is None:
-                    log.write(self._take_other(_COLOUR.sub("", line)))
+                    write(self._take_other(_COLOUR.sub("", line)))
                 elif message[0] is Kind.LINE:
-                    log.write(self._take_line(**message[1]))
+                    write(self._take_line(**message[1]))
+                elif message[0] is Kind.WARNING:
+                    write(self._warn(**message[1]))
                 elif message[0] is Kind.STARTED:
                     self._start(**message[1])
                 else:
                     self._end(**message[1])
+
+    @contextmanager
+    def _log(self) -> Iterator[Callable[[str], None]]:
+        """What writes to the log. Nothing is buffered, which a full disk would refuse again when the file is closed."""
+        with self.log.open("ab", buffering=0) as log:
+            is_usable = True
+
+            def write(text: str) -> None:
+                nonlocal is_usable
+                if is_usable:
+                    try:
+                        log.write(text.encode("utf-8"))
+                    except OSError as error:
+                        is_usable = False
+                        self._warn(f"{self.log} cannot be written ({error.strerror}), and the run goes on without it.")
+
+            yield write
+
+    def _warn(self, sentence: str) -> str:
+        """Pass on a warning, and return what to write to the log."""
+        self._on_event(RunWarning(sentence))
+        return f"warning: {sentence}\n"
 
     def error(self) -> BtError:
         """The error that ended the run: the task's own sentence, or else the end of its output."""
         if self._sentence:
             status, sentence = self._sentence
             return (UserError if status == UserError.exit_status else WorldError)(sentence)
-        where = f"The task {self.failed}" if self.failed else "The pipeline"
+        task = self.failed or self._running  # where the worker process was killed, the task did not even end
+        where = f"The task {task}" if task else "The pipeline"
         last = " | ".join(self._task_lines or self._other_lines) or "nothing"
         return WorldError(f"{where} failed without naming a reason; its output ended with: {last}. See {self.log}.")
 
@@ -90,6 +116,7 @@ class Transcript:
         self._on_event(TaskStarted(label, title))
 
     def _end(self, artifacts: dict[str, str], **details: Any) -> None:
+        self._running = ""
         task = TaskEnded(artifacts={name: Path(path) for name, path in artifacts.items()}, **details)
         if task.ok:
             self.tasks[task.label] = task

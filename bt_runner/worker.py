@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
+from bt_core.errors import BtError
 from bt_core.user_code import TASK_PATH_VARIABLE, task_path
+from bt_runner.ends.processes import kill_with_variable
 
 #: By default, OpenMP's threads spin while they wait. Where another process needs the same cores, that made small
 #: batches more than ten times slower. With these settings GNU's threads spin for some microseconds and then sleep: a
@@ -19,29 +21,74 @@ from bt_core.user_code import TASK_PATH_VARIABLE, task_path
 BRIEF_WAITS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 
 
+#: Seconds in which everything that a run has started is gone.
+END_SECONDS = 2.0
+
+
 class Worker:
     """A running worker process, which runs one pipeline."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
+    def __init__(self, process: "subprocess.Popen[str]", scratch: str) -> None:
+        self._process, self._scratch = process, scratch
+        self._has_request = False
 
     @property
     def pid(self) -> int:
-        """The id of the process, and of the process group that its tasks are in."""
+        """The id of the process that owns all others of the run (`bt_runner.ends.guard`)."""
         return self._process.pid
 
     def start(self, request: Mapping[str, Any]) -> IO[str]:
         """Send the request (`bt_runner.run` makes it) and return the lines that the process prints."""
-        assert self._process.stdin is not None
         assert self._process.stdout is not None
-        with suppress(BrokenPipeError):  # it has ended already; its output says why
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
+        self._send(request)
+        self._has_request = True
         return self._process.stdout
 
     def succeeded(self) -> bool:
         """Wait for the end of the process; whether it was without an error."""
         return self._process.wait() == 0
+
+    def stop(self, error: BaseException) -> None:
+        """Tell the process to record that the run was stopped by an error of the caller, or by a signal."""
+        if self._has_request:
+            self._send({"sentence": stop_sentence(error)})
+
+    def end(self) -> None:
+        """Wait until the process has ended with all that it has started, which takes two seconds at most."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        if self._process.wait() < 0:  # a signal has ended it before it could end the others
+            kill_with_variable("TMPDIR", self._scratch)
+        self._process.stdout.close()  # not before: a task that prints would then end the worker process its own way
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended already; its output says why
+            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.flush()
+
+
+def stop_sentence(error: BaseException) -> str:
+    """What is recorded of a run that an error of the caller or a signal has stopped."""
+    if isinstance(error, BtError):
+        return str(error)
+    number = stop_signal(error)
+    return f"The run was stopped by {number.name if number else type(error).__name__}."
+
+
+def stop_signal(error: BaseException) -> signal.Signals | None:
+    """The signal that an exception stands for: Ctrl-C, or an exit status above 128; None for any other."""
+    if isinstance(error, KeyboardInterrupt):
+        return signal.SIGINT
+    status = error.code if isinstance(error, SystemExit) else None
+    known = {128 + number: number for number in signal.Signals}
+    return known.get(status) if isinstance(status, int) else None
 
 
 @contextmanager
@@ -54,7 +101,8 @@ def start_worker(environment: Mapping[str, str], warm: bool = True) -> Iterator[
         environment: variables for it and its tasks; they replace those of this process.
         warm: fork the tasks from a process that has imported the heavy libraries once (`bt_runner.task_server`).
     """
-    with tempfile.TemporaryDirectory(prefix="bt-") as scratch:
+    # Its guard has removed the folder in the end, unless that was killed.
+    with tempfile.TemporaryDirectory(prefix="bt-", ignore_cleanup_errors=True) as scratch:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "bt_runner.worker_process", *(["warm"] if warm else [])],
             stdin=subprocess.PIPE,
@@ -70,15 +118,13 @@ def start_worker(environment: Mapping[str, str], warm: bool = True) -> Iterator[
                 "PYTHONUNBUFFERED": "1",  # a task's lines arrive while it runs
                 "TMPDIR": scratch,  # kfp leaves a folder behind for every task
             },
-            start_new_session=True,  # its tasks are in its process group, so that one signal ends them all
+            start_new_session=True,  # a signal to the caller's process group reaches the caller alone
         )
+        worker = Worker(process, scratch)
         try:
-            yield Worker(process)
+            yield worker
+        except BaseException as error:
+            worker.stop(error)
+            raise
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            for stream in (process.stdin, process.stdout):
-                with suppress(BrokenPipeError):
-                    if stream:
-                        stream.close()
+            worker.end()

@@ -7,36 +7,40 @@ replaces `builtins.print` while it runs. Messages (`bt_runner.messages`) and Kub
 import gc
 import json
 import os
-import signal
 import sys
-import threading
 from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from importlib import import_module
+from io import FileIO
+from pathlib import Path
 from typing import Any
 
-from bt_core.errors import ConfigError, WorldError, one_sentence
+from bt_core.errors import ConfigError, one_sentence
 from bt_runner import kfp_internals
 from bt_runner.cold_tasks import run_cold
 from bt_runner.container_tasks import docker_runner
-from bt_runner.containers import remove_containers
+from bt_runner.ends.ending import Ending
+from bt_runner.ends.guard import become_guarded
 from bt_runner.warm_tasks import TaskServer, start_task_server
 
 
 def main() -> None:
     """Import, read the request from stdin and run its pipeline; without a request, just end."""
-    with start_task_server() if "warm" in sys.argv[1:] and hasattr(os, "fork") else nullcontext() as server:
+    become_guarded(Path(os.environ["TMPDIR"]))
+    with start_task_server() if "warm" in sys.argv[1:] else nullcontext() as server:
         for name in ("kfp.components", "kfp.local"):
             import_module(name)  # while the server imports, and the caller still compiles
-        if line := sys.stdin.readline():
+        lifeline = FileIO(os.dup(sys.stdin.fileno()))
+        if line := lifeline.readline():
             request = json.loads(line)
-            end_with_caller(os.dup(sys.stdin.fileno()), request["containers"])
+            ending = Ending(server.recorder if server else None, request["containers"])
+            ending.watch(lifeline)
             os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())  # the stdin of the tasks
-            run(request, server)
+            run(request, server, ending)
     gc.freeze()  # spares looking through all that was imported for garbage at the interpreter's end
 
 
-def run(request: Mapping[str, Any], server: TaskServer | None) -> None:
+def run(request: Mapping[str, Any], server: TaskServer | None, ending: Ending) -> None:
     """Run the pipeline of a request (`bt_runner.run`); with a server, its tasks are forked from that."""
     from kfp import components, local
 
@@ -44,7 +48,7 @@ def run(request: Mapping[str, Any], server: TaskServer | None) -> None:
         pipeline = components.load_component_from_file(request["pipeline"])
         _check_arguments(request["arguments"], pipeline.component_spec.inputs or {})
     kfp_internals.run_commands_with(server.run if server else run_cold)
-    kfp_internals.report_tasks()
+    kfp_internals.report_tasks(ending.task)
     kfp_internals.run_loops_in_sequence()
     containers = request["containers"]
     local.init(
@@ -61,19 +65,6 @@ def _check_arguments(arguments: Mapping[str, Any], parameters: Mapping[str, Any]
     if unknown:
         names = ", ".join(f"`{name}`" for name in unknown)
         raise ConfigError(f"The pipeline has no parameter {names}: use one of {', '.join(sorted(parameters))}.")
-
-
-def end_with_caller(lifeline: int, containers: Mapping[str, Any] | None) -> None:
-    """End this process and its tasks when the caller is gone, which closes its end of the pipe `lifeline`."""
-
-    def watch() -> None:
-        os.read(lifeline, 1)
-        if containers:  # they are no processes of this group
-            with suppress(WorldError):
-                remove_containers(containers["run"])
-        os.killpg(0, signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -53,6 +53,8 @@ def tracked(
         TrackingError: when the stage is one that needs MLflow.
     """
     report = stage.report
+    if report.kind in _NEEDED:
+        bt_tracking.wait_patiently()
     try:
         run_id = track_stage(stage, config, behind, nested)
         record_result(run_id)

@@ -5,8 +5,10 @@ set.
 """
 
 from bt_tracking.data import DataSet
+from bt_tracking.ends import end_run
 from bt_tracking.experiment import comparison_url, open_experiment, run_url
 from bt_tracking.notes import metrics_table, table, usage_table
+from bt_tracking.outage import wait_patiently
 from bt_tracking.pipeline import fail_parent, finish_parent, run_name, start_parent
 from bt_tracking.registry import register_model, register_prompts
 from bt_tracking.stages import record
@@ -14,6 +16,7 @@ from bt_tracking.stages import record
 __all__ = [
     "DataSet",
     "comparison_url",
+    "end_run",
     "fail_parent",
     "finish_parent",
     "metrics_table",
@@ -26,4 +29,5 @@ __all__ = [
     "start_parent",
     "table",
     "usage_table",
+    "wait_patiently",
 ]

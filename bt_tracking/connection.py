@@ -9,12 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bt_core.errors import TrackingError
 from bt_core.retries import Pauses, try_again
 from bt_tracking import sqlite
+from bt_tracking.outage import Outage
 from bt_tracking.settings import TrackingSettings, redact
 
 LOGGER = logging.getLogger(__name__)
@@ -32,17 +34,9 @@ _QUIET = {
 }
 
 
-#: Methods that may be called again with the same values: what is there already stays.
-_MERGING = (
-    "log_batch",
-    "log_inputs",
-    "set_tag",
-    "set_model_version_tag",
-    "set_registered_model_alias",
-    "set_registered_model_tag",
-)
-#: How databases tell that another process has written the same at the same time.
-_UNIQUE = re.compile(r"unique constraint|duplicate key|duplicate entry", re.IGNORECASE)
+#: How databases tell that another process has written the same at the same time, and how MLflow tells that several
+#: processes wanted the same version number of a model.
+_UNIQUE = re.compile(r"unique constraint|duplicate key|duplicate entry|Model Version creation error", re.IGNORECASE)
 
 
 class UnreachableError(Exception):
@@ -73,7 +67,7 @@ class RetryingClient:
                 return function(*args, **kwargs)
 
         def is_worth_it(error: Exception) -> bool:
-            return _is_transient(error) or (function.__name__ in _MERGING and _is_simultaneous(error))
+            return _is_transient(error) or _is_simultaneous(error)
 
         try:
             return try_again(attempt, is_worth_it, _PAUSES, seconds=budget, warn=_warn)
@@ -102,11 +96,15 @@ def connect(settings: TrackingSettings, recording: str, safe: Path | None = None
     where = f"MLflow at {redact(settings.uri)}"
     kept = f"the step's result is safe in {safe}" if safe else "the results of the steps are safe on disk"
     again = "then run the step again, or unset MLFLOW_TRACKING_URI to go on without tracking"
+    outage = Outage(settings.folder)
+    patience = outage.patience(settings.retry_seconds)
     try:
-        yield RetryingClient(settings)
+        yield RetryingClient(replace(settings, retry_seconds=patience))
+        outage.end()
     except UnreachableError as error:
+        outage.begin()
         raise TrackingError(
-            f"{where} could not be reached for {settings.retry_seconds:g} s while recording {recording} ({error}); "
+            f"{where} could not be reached for {patience:g} s while recording {recording} ({error}); "
             f"{kept}: start the server or correct MLFLOW_TRACKING_URI, {again}."
         ) from None
     except (MlflowException, OSError, sqlite3.Error) as error:
@@ -190,9 +188,11 @@ def _is_transient(error: Exception) -> bool:
 def _is_simultaneous(error: Exception) -> bool:
     """Whether another process wrote the same at the same time, as the seeds of a sweep do that begin together.
 
-    MLflow looks whether a parameter is there before it writes it, and the database refuses the second of two writers.
+    MLflow looks whether something is there before it writes it, and the database refuses the second of two writers.
+    What was refused has written nothing, so that every call may be repeated. Where MLflow says itself that something
+    exists already, a further call would only say so again.
     """
-    return _UNIQUE.search(str(error)) is not None
+    return getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS" and _UNIQUE.search(str(error)) is not None
 
 
 def _innermost_cause(error: Exception) -> str:

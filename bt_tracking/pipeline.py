@@ -13,13 +13,22 @@ from bt_core.config import Config
 from bt_tracking import content
 from bt_tracking.connection import RetryingClient, connect
 from bt_tracking.data import DataSet
+from bt_tracking.ends import FOLDER_TAG, close_dead_runs, local_tags, note_end
 from bt_tracking.experiment import experiment_id, save_views
-from bt_tracking.runs import KIND_TAG, RUN_ID_TAG, STAGE_TAG, below, find_or_create, inherited_tags, root_above
+from bt_tracking.runs import (
+    KIND_TAG,
+    PARENT_STAGE,
+    RUN_ID_TAG,
+    STAGE_TAG,
+    below,
+    find_or_create,
+    inherited_tags,
+    root_above,
+)
 from bt_tracking.settings import TrackingSettings
 
 LOGGER = logging.getLogger(__name__)
 
-_STAGE = "pipeline"
 _NO_FILES: Mapping[str, Path] = MappingProxyType({})
 
 
@@ -57,10 +66,12 @@ def start_parent(
     with _open_parent(f"the start of {strategy}", retry_seconds, started) as parent:
         if parent is None:
             return None
+        local = local_tags(parent.settings)
+        if local and (FOLDER_TAG not in parent.run.data.tags or parent.run.info.status != "RUNNING"):  # the first stage
+            close_dead_runs(parent.client, parent.run.info.experiment_id)
         seed = {"seed": str(config.seed)} if one_seed else {}
-        content.log_tags(
-            parent.client, parent.run, {"task": config.task, "strategy": strategy, KIND_TAG: _STAGE} | seed
-        )
+        tags = {"task": config.task, "strategy": strategy, KIND_TAG: PARENT_STAGE}
+        content.log_tags(parent.client, parent.run, tags | seed | local)
         content.log_params(parent.client, parent.run, _config_params(config, one_seed))
         content.log_data_sets(parent.client, parent.run, datasets)
         content.log_note(parent.client, parent.run, note)
@@ -125,9 +136,7 @@ def fail_parent(sentence: str, *, retry_seconds: float | None = None) -> str | N
     with _open_parent("the failure of the pipeline run", retry_seconds) as parent:
         if parent is None:
             return None
-        failure, note = f"**Failed:** {sentence}", parent.run.data.tags.get(content.NOTE_TAG, "")
-        if not note.startswith(failure):
-            content.log_note(parent.client, parent.run, f"{failure}\n\n{note}".strip())
+        note_end(parent.client, parent.run, "FAILED", sentence)
         if parent.is_ours:
             parent.client.set_terminated(parent.id, "FAILED")
         return parent.id
@@ -167,8 +176,8 @@ def parent_of(
     return find_or_create(
         client,
         experiment_id(client, settings),
-        {RUN_ID_TAG: settings.pipeline_run, STAGE_TAG: _STAGE},
-        _STAGE,
+        {RUN_ID_TAG: settings.pipeline_run, STAGE_TAG: PARENT_STAGE},
+        PARENT_STAGE,
         name=f"pipeline run {settings.pipeline_run[:8]}",
         start_ms=content.milliseconds(time.time() if started is None else started),
         tags={},
@@ -180,6 +189,7 @@ class _Parent:
     """An open parent run; `is_ours` says whether we set its name and status, and not the orchestrator."""
 
     client: RetryingClient
+    settings: TrackingSettings
     run: Any
     is_ours: bool
 
@@ -200,7 +210,7 @@ def _open_parent(recording: str, retry_seconds: float | None, started: float | N
         run = parent_of(client, settings, adopted, started)
         if run is None:
             LOGGER.info("Nothing names the pipeline run (KFP_RUN_ID, BT_RUN_ID): %s is not recorded.", recording)
-        yield _Parent(client, run, adopted is None) if run else None
+        yield _Parent(client, settings, run, adopted is None) if run else None
 
 
 def _pass_on_tags(parent: _Parent) -> None:

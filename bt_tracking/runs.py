@@ -10,6 +10,8 @@ RUN_ID_TAG = "bt.run_id"
 STAGE_TAG = "stage"
 PARENT_TAG = "mlflow.parentRunId"  # MLflow's own tag, by which the UI nests runs
 KIND_TAG = "kind"
+#: The stage tag of a parent.
+PARENT_STAGE = "pipeline"
 #: Tags that stages take over from their pipeline run, so that they can be grouped by them.
 _INHERITED_TAGS = ("task", "strategy", "seed")
 _POLLS, _POLL_SECONDS = 20, 0.1
@@ -45,11 +47,11 @@ def find_or_create(
         An `mlflow.entities.Run`.
     """
     own: str | None = None
-    runs = _search(client, experiment_id, key)
+    runs = runs_with(client, experiment_id, key)
     if not runs:
         created = client.create_run(experiment_id, start_time=start_ms, tags={**tags, **key}, run_name=name)
         own = created.info.run_id
-        runs = _search(client, experiment_id, key)
+        runs = runs_with(client, experiment_id, key)
     for poll in range(_POLLS + 1):
         settled = [run for run in runs if KIND_TAG in run.data.tags]
         oldest = (settled or runs)[0]
@@ -63,7 +65,7 @@ def find_or_create(
             client.set_tag(oldest.info.run_id, KIND_TAG, kind)
         else:
             time.sleep(_POLL_SECONDS)
-        runs = _search(client, experiment_id, key)
+        runs = runs_with(client, experiment_id, key)
     raise AssertionError("the last poll settles a run")
 
 
@@ -87,13 +89,13 @@ def inherited_tags(parent: Any | None) -> dict[str, str]:
 
 def below(client: RetryingClient, run: Any) -> Iterator[Any]:
     """All runs below a run, on every level."""
-    for child in _search(client, run.info.experiment_id, {PARENT_TAG: run.info.run_id}):
+    for child in runs_with(client, run.info.experiment_id, {PARENT_TAG: run.info.run_id}):
         yield child
         yield from below(client, child)
 
 
-def _search(client: RetryingClient, experiment_id: str, key: Mapping[str, str]) -> list[Any]:
-    """Live runs with these tags, the oldest first."""
-    wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in key.items())
+def runs_with(client: RetryingClient, experiment_id: str, key: Mapping[str, str], more: str = "") -> list[Any]:
+    """Runs with these tags that are not deleted, the oldest first; `more` is a further condition of the search."""
+    wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in key.items()) + more
     runs = client.search_runs([experiment_id], filter_string=wanted, order_by=["attributes.start_time ASC"])
     return sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))

@@ -8,6 +8,8 @@ from bt_core.errors import ConfigError
 
 DEFAULT_EXPERIMENT = "bettertogether"
 DEFAULT_RETRY_SECONDS = 60.0
+#: The variable that names the folder of a run on this machine.
+FOLDER_VARIABLE = "BT_RUN_FOLDER"
 
 _CREDENTIALS = re.compile(r"//[^/\s]*@")
 _QUERY = re.compile(r"\?\S*")
@@ -19,6 +21,7 @@ class TrackingSettings:
 
     `pipeline_run` is the orchestrator's id of the pipeline run; all its tasks share one parent run.
     `adopted_run` is the MLflow run that the orchestrator has created for this task, if any.
+    `folder` is the folder of a run on this machine, which is claimed (`bt_core.shared_files`) while the run lives.
     """
 
     uri: str
@@ -26,6 +29,7 @@ class TrackingSettings:
     experiment_id: str | None = None
     pipeline_run: str | None = None
     adopted_run: str | None = None
+    folder: str | None = None
     retry_seconds: float = DEFAULT_RETRY_SECONDS
 
     @classmethod
@@ -48,6 +52,7 @@ class TrackingSettings:
             experiment_id=read("MLFLOW_EXPERIMENT_ID") or None,
             pipeline_run=read("KFP_RUN_ID") or read("BT_RUN_ID") or None,
             adopted_run=read("MLFLOW_RUN_ID") or None,
+            folder=read(FOLDER_VARIABLE) or None,
             retry_seconds=_seconds(read("BT_TRACKING_RETRY_SECONDS")) if retry_seconds is None else retry_seconds,
         )
 

@@ -8,7 +8,7 @@ import typer
 from bt_cli.options import common as options
 from bt_cli.options.cluster import Profile
 from bt_cli.options.settings import RunSettings, gather
-from bt_cli.run_folder import default_folder, fresh_folder
+from bt_cli.run_folder import default_folder, new_folder
 from bt_cli.view.console import print_json, stderr, stdout
 from bt_core.errors import ConfigError
 from bt_core.strategy import Strategy as Steps
@@ -69,15 +69,15 @@ def retrain(
     if compile_to:
         _compile(steps, settings, compile_to, tracking_uri, profile, fuse)
         return
-    folder = fresh_folder(out or default_folder(settings.config, steps))
-    from bt_cli.local.retrain import execute_retrain
-    from bt_cli.view.retraining import print_retraining
+    with new_folder(out, default_folder(settings.config, steps)) as folder:
+        from bt_cli.local.retrain import execute_retrain
+        from bt_cli.view.retraining import print_retraining
 
-    result = execute_retrain(steps, settings, folder, tracking_uri, cache, fuse)
-    if as_json:
-        print_json(result)
-    else:
-        print_retraining(stdout(), result, folder)
+        result = execute_retrain(steps, settings, folder, tracking_uri, cache, fuse)
+        if as_json:
+            print_json(result)
+        else:
+            print_retraining(stdout(), result, folder)
 
 
 def _compile(

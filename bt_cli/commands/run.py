@@ -2,7 +2,7 @@
 
 from bt_cli.options import common as options
 from bt_cli.options.settings import gather
-from bt_cli.run_folder import default_folder, fresh_folder
+from bt_cli.run_folder import default_folder, new_folder
 from bt_cli.view.console import print_json, stdout
 from bt_core.strategy import parse_strategy
 
@@ -40,16 +40,15 @@ def run(
     rows = options.split_sizes(train_rows, val_rows, test_rows)
     given = {"task": task, "seed": seed, "start": start, "model": model, "data": data, **rows}
     settings = gather(given, config, assignments, _task_of(start) if start else options.DEFAULT_TASK)
-    folder = fresh_folder(out or default_folder(settings.config, steps))
+    with new_folder(out, default_folder(settings.config, steps)) as folder:
+        from bt_cli.local.run import execute, tracking_server
+        from bt_cli.view.summary import print_summary
 
-    from bt_cli.local.run import execute, tracking_server
-    from bt_cli.view.summary import print_summary
-
-    result = execute(steps, settings, folder, tracking_uri, cache, shards=shards or 0, fuse=fuse)
-    if as_json:
-        print_json(result.content())
-    else:
-        print_summary(stdout(), result, folder, tracking_server(tracking_uri))
+        result = execute(steps, settings, folder, tracking_uri, cache, shards=shards or 0, fuse=fuse)
+        if as_json:
+            print_json(result.content())
+        else:
+            print_summary(stdout(), result, folder, tracking_server(tracking_uri))
 
 
 def _task_of(program: str) -> str:

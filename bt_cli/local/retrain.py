@@ -4,7 +4,8 @@ import json
 import shutil
 from typing import Any
 
-from bt_cli.local.run import new_run_id, run_pipeline, task_environment
+from bt_cli.local.ending import ending
+from bt_cli.local.run import GO_ON, new_run_id, run_pipeline, task_environment
 from bt_cli.options.settings import RunSettings
 from bt_cli.run_folder import RunFolder
 from bt_core.records import canonical_json
@@ -38,13 +39,13 @@ def execute_retrain(
         BtError: the sentence of the task that failed.
     """
     environment = task_environment(folder, strategy_slug(strategy), new_run_id(folder), tracking_uri, cache)
-    with start_worker(environment) as worker:
+    with ending(folder, environment, GO_ON) as end, start_worker(environment) as worker:
         # Imported here, so that both processes import at the same time.
         from bt_pipelines.better_together import Options
         from bt_pipelines.compile import compile_retrain
 
         compile_retrain(strategy, folder.pipeline, Options(fuse=fuse), for_cluster=False)
-        done = run_pipeline(folder, settings.parameters, environment, worker)
+        done = run_pipeline(folder, settings.parameters, environment, end, worker)
     return _collect(done, folder)
 
 

@@ -2,32 +2,33 @@
 
 import os
 import shutil
-import sys
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bt_cli.local.ending import Ending, ending
 from bt_cli.options.settings import RunSettings
 from bt_cli.run_folder import Folder, RunFolder
 from bt_cli.view.console import stderr
 from bt_cli.view.progress import progress_on
 from bt_core.engine.response_cache import CACHE_VARIABLE, cache_folder
-from bt_core.errors import BtError, TrackingError
 from bt_core.formats.run_result import RunResult
 from bt_core.strategy import Strategy, strategy_slug
 from bt_core.yaml_text import first_document
 from bt_pipelines.workflow_size import task_starts
-from bt_runner.events import LocalRun
+from bt_runner.events import Event, LocalRun
 from bt_runner.run import run_locally
 from bt_runner.worker import Worker, start_worker
+from bt_runtime.reports import RUN_ID
 from bt_runtime.tracking import STRATEGY_VARIABLE
 from bt_tracking.server import local_store
+from bt_tracking.settings import FOLDER_VARIABLE
 
 #: MLflow's own variable for its server.
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
-#: Seconds that a failed run waits for a tracking server that does not answer.
-FAREWELL_SECONDS = 5.0
+#: What to do after a signal.
+GO_ON = "the same command goes on from them in another folder"
 
 
 def execute(
@@ -55,13 +56,13 @@ def execute(
         BtError: the sentence of the task that failed.
     """
     environment = task_environment(folder, strategy_slug(strategy), new_run_id(folder), tracking_uri, cache)
-    with start_worker(environment) as worker:
+    with ending(folder, environment, GO_ON) as end, start_worker(environment) as worker:
         # Imported here, so that both processes import at the same time.
         from bt_pipelines.better_together import Options
         from bt_pipelines.compile import compile_strategy
 
         compile_strategy(strategy, folder.pipeline, Options(fuse=fuse, shards=shards), for_cluster=False)
-        done = run_pipeline(folder, settings.parameters, environment, worker)
+        done = run_pipeline(folder, settings.parameters, environment, end, worker)
     return collect(done, folder)
 
 
@@ -80,41 +81,45 @@ def task_environment(folder: Folder, slug: str, run_id: str, tracking_uri: str |
     return {
         TRACKING_VARIABLE: tracking_server(tracking_uri) or local_store(folder.path.parent),
         "BT_RUN_ID": run_id,
+        FOLDER_VARIABLE: str(folder.path),
         STRATEGY_VARIABLE: slug,
         CACHE_VARIABLE: str((cache_folder() or folder.caches).resolve()) if cache else "",
     }
 
 
 def run_pipeline(
-    folder: Folder, parameters: Mapping[str, Any], environment: Mapping[str, str], worker: Worker | None = None
+    folder: Folder,
+    parameters: Mapping[str, Any],
+    environment: Mapping[str, str],
+    end: Ending,
+    worker: Worker | None = None,
 ) -> LocalRun:
-    """Run the folder's compiled file and show its progress. A failure is recorded in MLflow too.
+    """Run the folder's compiled file and show its progress, inside a block of `ending`.
 
     Raises:
         BtError: the sentence of the task that failed.
     """
     progress = progress_on(stderr(), task_count(folder.pipeline))
-    try:
-        with progress.show():
-            return run_locally(
-                folder.pipeline, folder.artifacts, parameters, environment, on_event=progress.tell, worker=worker
-            )
-    except BaseException as error:
-        if progress.is_under_way:
-            sentence = str(error) if isinstance(error, BtError) else f"The run was stopped ({type(error).__name__})."
-            _mark_failed(sentence, environment)
-        raise
+
+    def tell(event: Event) -> None:
+        end.tell(event)
+        progress.tell(event)
+
+    with progress.show():
+        done = run_locally(folder.pipeline, folder.artifacts, parameters, environment, on_event=tell, worker=worker)
+    if missing := untracked(done):
+        stderr().print(
+            f"warning: MLflow has no record of {', '.join(missing)}, since it did not answer or refused ({done.log});"
+            " the results are whole.",
+            markup=False,
+        )
+    return done
 
 
-def _mark_failed(sentence: str, environment: Mapping[str, str]) -> None:
-    """Mark the run as failed in MLflow, which would otherwise show it as running for ever."""
-    os.environ.update(environment)
-    import bt_tracking
-
-    try:
-        bt_tracking.fail_parent(sentence, retry_seconds=FAREWELL_SECONDS)
-    except TrackingError as error:
-        print(f"bt: {error}", file=sys.stderr)
+def untracked(done: LocalRun) -> list[str]:
+    """The stages that MLflow has no run of, although they were to be recorded."""
+    reports = [report for task in done.tasks.values() if task.has_report for report in task.reports]
+    return [report.stage for report in reports if report.params.get(RUN_ID, "") is None]
 
 
 def task_count(pipeline: Path) -> int:

@@ -1,25 +1,28 @@
 """A sweep on this machine. One that was stopped goes on: what it had computed by then comes from the cache."""
 
-import fcntl
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
+from bt_cli.local.ending import ending
 from bt_cli.local.run import new_run_id, run_pipeline, task_environment
 from bt_cli.local.sweep_claim import check_unclaimed, claimed
 from bt_cli.options.sweep import SweepRequest
 from bt_cli.options.sweep_arguments import SweepArguments
-from bt_cli.run_folder import SweepFolder, first_entry
+from bt_cli.run_folder import SweepFolder, claimed_folder, first_entry
 from bt_core.errors import ConfigError
 from bt_core.formats.sweep import Sweep
 from bt_core.records import canonical_json
+from bt_core.shared_files import is_claimed
 from bt_core.statistics import VANILLA
 from bt_core.steps.sweep.folders import ScoredFolder
 from bt_pipelines.compile import compile_sweep
 from bt_runner.events import LocalRun
 from bt_runtime.tracking import SWEEP
+
+#: What to do after a signal.
+GO_ON = "the same command with the same --out goes on from there"
 
 
 def execute_sweep(
@@ -40,31 +43,45 @@ def execute_sweep(
         ConfigError: when the folder holds something else, or the sweep that this one extends has another extension.
         BtError: the sentence of the task that failed.
     """
+    folder, compiled = SweepFolder(path.resolve()), _compiled(request)
     if request.first:
-        check_unclaimed(request.first.folder, SweepFolder(path.resolve()))
-    folder, run_id = _open(request, path)
+        check_unclaimed(request.first.folder, folder)
+    _check(request, path, folder, compiled)
     if not folder.sweep.exists():
-        with _locked(folder), claimed(request.first, folder):
-            for left in folder.artifacts.glob("*/"):  # outputs of an earlier call's tasks
-                shutil.rmtree(left)
-            environment = task_environment(folder, SWEEP, run_id, tracking_uri, cache)
-            _collect(run_pipeline(folder, request.parameters, environment), folder)
+        folder.path.mkdir(parents=True, exist_ok=True)
+        refusal = f"The sweep in {folder.path} is being run by another process: wait for it, or end it first."
+        with claimed_folder(folder.path, refusal):
+            run_id = _open(request, path, folder, compiled)
+            with claimed(request.first, folder):
+                _run(request, folder, task_environment(folder, SWEEP, run_id, tracking_uri, cache))
     return folder, Sweep.read(folder.sweep)
 
 
-def _open(request: SweepRequest, path: Path) -> tuple[SweepFolder, str]:
-    """The folder, with its pipeline compiled, and the id of the pipeline run."""
-    folder = SweepFolder(path.resolve())
+def _run(request: SweepRequest, folder: SweepFolder, environment: Mapping[str, str]) -> None:
+    for left in folder.artifacts.glob("*/"):  # outputs of an earlier call's tasks
+        shutil.rmtree(left)
+    with ending(folder, environment, GO_ON) as end:
+        done = run_pipeline(folder, request.parameters, environment, end)
+    _collect(done, folder)
+
+
+def _compiled(request: SweepRequest) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "pipeline.yaml"
         compile_sweep(request.strategies, request.seeds, file, for_cluster=False)
-        compiled = file.read_text("utf-8")
-    arguments = {"command": request.command, "parameters": request.parameters}
+        return file.read_text("utf-8")
+
+
+def _check(request: SweepRequest, path: Path, folder: SweepFolder, compiled: str) -> None:
+    """Refuse a folder that holds something else than this sweep.
+
+    Raises:
+        ConfigError: names an entry of the folder, or the command that began the sweep in it.
+    """
     first = first_entry(path)
-    if first is None:
-        folder.path.mkdir(parents=True, exist_ok=True)
-        _write(folder.arguments, canonical_json(arguments | {"run_id": new_run_id(folder)}))
-    elif not folder.arguments.is_file():
+    if first is None or (not folder.arguments.is_file() and is_claimed(path)):  # another process is beginning one
+        return
+    if not folder.arguments.is_file():
         raise ConfigError(
             f"The --out folder {path} is not empty and holds no sweep ({first.name}): name another one, nothing was"
             " written."
@@ -77,22 +94,17 @@ def _open(request: SweepRequest, path: Path) -> tuple[SweepFolder, str]:
             f"The --out folder {path} holds a sweep of {other} ({earlier.command}): name another one, nothing was"
             " written."
         )
+
+
+def _open(request: SweepRequest, path: Path, folder: SweepFolder, compiled: str) -> str:
+    """Begin the sweep in a folder that is claimed, or go on with it; return the id of the pipeline run."""
+    if not folder.arguments.is_file():
+        arguments = {"command": request.command, "parameters": request.parameters, "run_id": new_run_id(folder)}
+        _write(folder.arguments, canonical_json(arguments))
+    _check(request, path, folder, compiled)  # again, now that nobody else can begin one
     if not folder.pipeline.exists():
         _write(folder.pipeline, compiled)
-    return folder, earlier.run_id
-
-
-@contextmanager
-def _locked(folder: SweepFolder) -> Iterator[None]:
-    """Lock the folder for the block. The lock ends with the process, however the process ends."""
-    with folder.arguments.open(encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(
-                f"The sweep in {folder.path} is being run by another process: wait for it, or end it first."
-            ) from None
-        yield
+    return SweepArguments.read(folder.arguments, "name another --out folder").run_id
 
 
 def _write(path: Path, text: str) -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from bt_core.config import step_kinds
 from bt_core.records import StageReport
-from bt_runner.events import Event, TaskEnded, TaskOutput, TaskStarted
+from bt_runner.events import Event, RunWarning, TaskEnded, TaskOutput, TaskStarted
 
 REFRESHES_PER_SECOND = 4
 #: Lines of the terminal that the table of tasks leaves free.
@@ -62,6 +62,8 @@ class PlainProgress:
             self._print(f"[{self._started}/{self._total}] {event.title}: {', '.join(filter(None, parts))}")
             for warning in _warnings(event):
                 self._print(f"warning: {warning}")
+        elif isinstance(event, RunWarning):
+            self._print(f"warning: {event.sentence}")
 
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False)
@@ -111,11 +113,16 @@ class LiveProgress:
             self._rows[event.label] = _Row(event.title)
         elif isinstance(event, TaskOutput):
             self._rows[event.label].last_line = event.line.strip()
+        elif isinstance(event, RunWarning):
+            self._warn(event.sentence)
         else:
             self.is_under_way |= event.ok
             self._rows[event.label].ended = event
             for warning in _warnings(event):
-                self._console.print(Text(f"warning: {warning}", style="yellow"))
+                self._warn(warning)
+
+    def _warn(self, sentence: str) -> None:
+        self._console.print(Text(f"warning: {sentence}", style="yellow"))
 
     def _table(self) -> Table:
         table = Table.grid(padding=(0, 2))

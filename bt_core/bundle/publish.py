@@ -3,15 +3,20 @@
 import shutil
 import tempfile
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from bt_core.bundle.card import CARD_FILE, model_card
 from bt_core.bundle.manifest import MANIFEST_FILE, Manifest, find_manifest
-from bt_core.errors import ProgramError
+from bt_core.errors import ProgramError, warn
 from bt_core.program import PROGRAM_FILE, program_sha256, read_program, write_program
 from bt_core.shared_files import cache_dir
-from bt_core.storage import ConditionFailed, Store, is_remote, under
+from bt_core.storage import ConditionFailed, Store, StoredObject, is_remote, under
+
+#: After so many seconds in which nothing was written, a publication without a manifest counts as given up. A single
+#: file takes less.
+ABANDONED_SECONDS = 900
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,8 @@ class Published:
 
 def publish(program: Path, target: str, store: Store | None = None) -> Published:
     """Write a program as a bundle, whole or not at all. If the bundle exists already, nothing changes.
+
+    A bundle in S3 that was left unfinished is completed, or replaced where it was of another program.
 
     Args:
         program: a program directory.
@@ -82,14 +89,59 @@ def fetch(source: str, cache: Path | None = None, store: Store | None = None) ->
 
 
 def _to_store(bundle: Path, target: str, store: Store) -> None:
-    """Write the program file first, which claims the prefix, and the manifest last; each only if it does not exist."""
+    """Write the program file first, which claims the prefix, and the manifest last; each only if it does not exist.
+
+    What another publication has left without a manifest is replaced when nothing was written there for a while. The
+    manifest is not written when somebody else has replaced a file of ours since.
+    """
     names = [path.relative_to(bundle).as_posix() for path in sorted(bundle.rglob("*")) if path.is_file()]
     order = sorted(names, key=lambda name: (name == MANIFEST_FILE, name != PROGRAM_FILE))
+    written: dict[str, str] = {}
+    left: dict[str, StoredObject] | None = None
     for name in order:
+        address = under(target, name)
+        if left is not None and name == MANIFEST_FILE:
+            _check_unchanged(target, store, written)
         try:
-            store.upload(bundle / name, under(target, name), if_absent=True)
+            written[address] = store.upload(bundle / name, address, if_absent=True)
         except ConditionFailed:
-            raise _taken(target, f"another {name}") from None
+            if left is None:
+                left = _leftovers(target, store, set(written))
+            if name == MANIFEST_FILE or address not in left or not store.is_ours(address):
+                raise _taken(target, f"another {name}") from None
+            written[address] = _replace(bundle / name, left[address], target, store)
+
+
+def _leftovers(target: str, store: Store, written: set[str]) -> dict[str, StoredObject]:
+    """The files of a publication that nobody finishes any more; empty while somebody may.
+
+    Args:
+        target: the prefix, which had no manifest.
+        store: the store.
+        written: the addresses of our own files, as far as they are there.
+    """
+    others = {item.address: item for item in store.list(under(target)) if item.address not in written}
+    if (
+        under(target, MANIFEST_FILE) in others
+        or min((item.age for item in others.values()), default=0.0) < ABANDONED_SECONDS
+    ):
+        return {}
+    warn(f"{target} holds a part of another publication, which was never finished: its files are replaced.")
+    return others
+
+
+def _replace(path: Path, left: StoredObject, target: str, store: Store) -> str:
+    try:
+        return store.upload(path, left.address, if_match=left.etag)
+    except ConditionFailed:
+        raise _taken(target, f"another {path.name}") from None
+
+
+def _check_unchanged(target: str, store: Store, written: Mapping[str, str]) -> None:
+    now = {item.address: item.etag for item in store.list(under(target))}
+    for address, etag in written.items():
+        if now.get(address) != etag:
+            raise _taken(target, f"another {address.removeprefix(under(target))}")
 
 
 def _to_folder(bundle: Path, target: str, _: Store) -> None:
@@ -106,7 +158,10 @@ def _to_folder(bundle: Path, target: str, _: Store) -> None:
 
 
 def _taken(target: str, what: str) -> ProgramError:
-    return ProgramError(f"{target} already holds {what}: publish to another place, it stays as it is.")
+    return ProgramError(
+        f"{target} already holds {what}: publish to another place, it stays as it is; only a publication that was not"
+        f" finished can be replaced, {ABANDONED_SECONDS // 60} minutes after its last file was written."
+    )
 
 
 def _is_whole(manifest: Manifest, folder: Path) -> bool:

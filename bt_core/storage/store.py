@@ -135,6 +135,11 @@ class Store:
         """As `upload`, with content from memory."""
         return self._write(data, hashlib.sha256(data).hexdigest(), address, if_absent, if_match)
 
+    def is_ours(self, address: str) -> bool:
+        """Whether an object was written by a store of this class, which gives each its sha256."""
+        location = object_location(address)
+        return self._persist(address, "read", lambda client: transfer.is_ours(client, location))
+
     def upload_folder(self, folder: Path, prefix: str, if_absent: bool = False) -> None:
         """Write every file of a folder under a prefix, in the order of their names."""
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):

@@ -5,7 +5,9 @@ import io
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,15 @@ Buffer = io.BytesIO | io.BufferedRandom
 
 @dataclass(frozen=True)
 class StoredObject:
-    """A store's description of an object. `etag` identifies its content, without quotes."""
+    """A store's description of an object. `etag` identifies its content, without quotes.
+
+    `age` is the number of seconds since it was last written, by the store's own clock.
+    """
 
     address: str
     size: int
     etag: str
+    age: float = field(default=0.0, compare=False)
 
 
 def connect() -> Any:
@@ -51,7 +57,8 @@ def list_all(client: Any, location: Location) -> list[StoredObject]:
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=location.bucket, Prefix=location.key):
         if "Name" not in page:
             raise no_store(bucket + location.key)
-        objects += [_described(bucket + item["Key"], item["Size"], item) for item in page.get("Contents", ())]
+        now = _clock(page)
+        objects += [_described(bucket + item["Key"], item["Size"], item, now) for item in page.get("Contents", ())]
     return objects
 
 
@@ -67,7 +74,7 @@ def receive(client: Any, address: str, file: Buffer) -> StoredObject:
     """
     location = object_location(address)
     answer = client.get_object(Bucket=location.bucket, Key=location.key)
-    described = _described(address, answer["ContentLength"], answer)
+    described = _described(address, answer["ContentLength"], answer, _clock(answer))
     if described.size > PART:
         answer["Body"].close()
         _receive_parts(client, location, described, file)
@@ -116,6 +123,11 @@ def send(client: Any, source: Path | bytes, location: Location, digest: str, con
     return _etag(client.head_object(Bucket=location.bucket, Key=location.key))
 
 
+def is_ours(client: Any, location: Location) -> bool:
+    """Whether `send` wrote the object."""
+    return DIGEST in client.head_object(Bucket=location.bucket, Key=location.key)["Metadata"]
+
+
 def same_content(client: Any, location: Location, digest: str) -> str:
     """The etag of the object if it was written with this sha256; otherwise empty."""
     answer = client.head_object(Bucket=location.bucket, Key=location.key)
@@ -132,8 +144,13 @@ def _manager(client: Any) -> Iterator[Any]:
         yield manager
 
 
-def _described(address: str, size: int, answer: Mapping[str, Any]) -> StoredObject:
-    return StoredObject(address, size, _etag(answer))
+def _described(address: str, size: int, answer: Mapping[str, Any], now: datetime) -> StoredObject:
+    return StoredObject(address, size, _etag(answer), (now - answer["LastModified"]).total_seconds())
+
+
+def _clock(answer: Mapping[str, Any]) -> datetime:
+    """The time at which the store answered."""
+    return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
 
 
 def _etag(answer: Mapping[str, Any]) -> str:

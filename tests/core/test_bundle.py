@@ -4,9 +4,11 @@ import json
 import re
 import runpy
 import shutil
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,6 +26,7 @@ from tests.faults import proxy_to
 from tests.s3 import Server, use
 
 TASK = "tests.core.toy:task"
+publish_module = sys.modules[publish.__module__]
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +112,58 @@ def test_a_half_published_program_is_none(
             publish(programs[1], target)
     assert publish(programs[0], target).is_new
     assert read_program(fetch(target)) == read_program(programs[0])
+
+
+def test_a_half_published_program_that_is_lost_makes_room_for_another(
+    programs: tuple[Path, Path],
+    s3: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Once nobody has written there for a while; and never what another program than ours has put there."""
+    target = f"s3://data/{tmp_path.name}"
+    with proxy_to(s3.endpoint) as proxy:
+        use(monkeypatch, proxy.endpoint)
+        proxy.faults, proxy.always = ["none"] * 4, "busy"
+        with pytest.raises(WorldError):
+            publish(programs[0], target)
+    use(monkeypatch, s3.endpoint)
+    with pytest.raises(ProgramError, match=r"already holds another program\.json: .* 15 minutes after its last file"):
+        publish(programs[1], target)
+    monkeypatch.setattr(publish_module, "ABANDONED_SECONDS", 0)
+    assert publish(programs[1], target).is_new
+    warning = (
+        f"warning: {target} holds a part of another publication, which was never finished: its files are replaced."
+    )
+    assert capsys.readouterr().err.splitlines() == [warning]
+    assert read_program(fetch(target)) == read_program(programs[1])
+    with pytest.raises(ProgramError, match=f"already holds the program {program_sha256(programs[1])[:12]}"):
+        publish(programs[0], target)
+
+    s3.client.put_object(Bucket="data", Key=f"{tmp_path.name}-other/program.json", Body=b"of a person")
+    with pytest.raises(ProgramError, match=r"already holds another program\.json"):
+        publish(programs[0], f"{target}-other")
+
+
+def test_a_publisher_that_was_overtaken_finishes_nothing(
+    programs: tuple[Path, Path], s3: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two replace the same leftovers: the one whose program file was replaced does not write the manifest."""
+    target, upload = f"s3://data/{tmp_path.name}", Store.upload
+    Store().write_bytes(b"{}", f"{target}/program.json")
+    monkeypatch.setattr(publish_module, "ABANDONED_SECONDS", 0)
+
+    def overtaken(self: Store, path: Path, address: str, **conditions: Any) -> str:
+        written = upload(self, path, address, **conditions)
+        if path.name == "adapter_config.json":
+            self.write_bytes(b"of the other one", f"{target}/program.json")
+        return written
+
+    monkeypatch.setattr(Store, "upload", overtaken)
+    with pytest.raises(ProgramError, match=r"already holds another program\.json"):
+        publish(programs[0], target)
+    assert find_manifest(target) is None
 
 
 def test_of_two_publishers_at_once_one_wins(programs: tuple[Path, Path], target: str) -> None:

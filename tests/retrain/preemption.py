@@ -78,9 +78,9 @@ class Preemption:
 
 
 def _tasks() -> list[int]:
-    """The processes that run a task: below this one are the worker, the task server, a task's supervisor, the task."""
+    """The processes that run a task: below this one are guard, worker, task server, the task's supervisor, the task."""
     generation = [os.getpid()]
-    for _ in ("worker", "server", "supervisor", "task"):
+    for _ in ("guard", "worker", "server", "supervisor", "task"):
         generation = [child for parent in generation for child in _children(parent)]
     return [pid for pid in generation if "bt_runner.task_server" in _read(pid, "cmdline")]
 

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from tests.pipelines.tiny import IMAGE, write
+from tests.pipelines.tiny import IMAGE
 
 #: A variable with no prefix that we know, so that a library might read it when it is imported.
 EARLY = "OMP_TINY"
@@ -102,4 +102,4 @@ def tiny_fork() -> None:
 @dsl.pipeline(name="tiny-orphan")
 def tiny_orphan() -> None:
     before = kill_server()
-    write(text="after", repeat=1).after(before)
+    describe().after(fork().after(before))

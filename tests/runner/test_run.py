@@ -11,7 +11,7 @@ import pytest
 
 from bt_core.errors import ConfigError, UserError, WorldError
 from bt_runner.container_tasks import split_lines
-from bt_runner.events import Event, TaskEnded, TaskOutput, TaskStarted
+from bt_runner.events import Event, RunWarning, TaskEnded, TaskOutput, TaskStarted
 from bt_runner.messages import MARK
 from bt_runner.run import run_locally
 from tests.pipelines.tiny import compiled, tiny_fail, tiny_join, tiny_probe, tiny_say, tiny_sleep
@@ -185,3 +185,14 @@ def test_two_runs_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert texts == {"a": "a+twotwoa", "b": "b+twotwob"}
+
+
+def test_a_log_on_a_full_disk_does_not_end_the_run(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "run.log").symlink_to("/dev/full")
+    events: list[Event] = []
+    run = run_locally(compiled(tiny_say, tmp_path), tmp_path / "root", {"lines": ["said"]}, on_event=events.append)
+
+    assert run.tasks["say"].parameters["Output"] == "said"
+    warning = f"{run.log} cannot be written (No space left on device), and the run goes on without it."
+    assert [event for event in events if isinstance(event, RunWarning)] == [RunWarning(warning)]

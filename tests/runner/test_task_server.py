@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from bt_core.errors import WorldError
-from bt_runner.events import Event, TaskStarted
+from bt_runner.events import Event, RunWarning, TaskStarted
 from bt_runner.run import run_locally
 from bt_runner.task_server import ENGINE, FIRST, LATER, TRACKING
+from bt_runner.warm_tasks import COLD, RESTARTED
 from bt_runner.worker import start_worker
 from tests.pipelines.tiny import compiled, tiny_fail, tiny_sleep
 from tests.runner.processes import EARLY, tiny_describe, tiny_draw, tiny_early, tiny_fork, tiny_orphan
@@ -93,11 +94,29 @@ def test_a_worker_that_was_started_before_runs_a_pipeline(tmp_path: Path) -> Non
     assert run.tasks["describe"].parameters["Output"] != SHELL
 
 
-def test_tasks_start_cold_when_the_server_is_gone(tmp_path: Path) -> None:
-    run = run_locally(compiled(tiny_orphan, tmp_path), tmp_path / "root")
+def test_a_server_that_died_is_started_again_with_a_sentence(tmp_path: Path) -> None:
+    events: list[Event] = []
+    run = run_locally(compiled(tiny_orphan, tmp_path), tmp_path / "root", on_event=events.append)
 
     assert run.tasks["kill-server"].parameters["Output"] == "killed it"
-    assert run.tasks["write"].parameters["Output"] == "after"
+    assert run.tasks["fork"].parameters["Output"] == "3"
+    assert run.tasks["describe"].parameters["Output"] != SHELL, "not cold"
+    assert [event for event in events if isinstance(event, RunWarning)] == [RunWarning(RESTARTED)]
+    assert f"warning: {RESTARTED}" in run.log.read_text()
+
+
+def test_a_task_starts_cold_where_no_server_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that dies as soon as it is started, again and again."""
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "sitecustomize.py").write_text(
+        "import os, sys\nif 'bt_runner.task_server' in sys.orig_argv:\n    os._exit(1)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"))
+    events: list[Event] = []
+    run = run_locally(compiled(tiny_describe, tmp_path), tmp_path / "root", on_event=events.append)
+
+    assert run.tasks["describe"].parameters["Output"] == SHELL
+    assert [event for event in events if isinstance(event, RunWarning)] == [RunWarning(RESTARTED), RunWarning(COLD)]
 
 
 def test_nothing_outlives_a_worker_process_that_is_killed(tmp_path: Path) -> None:

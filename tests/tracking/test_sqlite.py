@@ -4,6 +4,7 @@ import functools
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from bt_tracking.settings import TrackingSettings
 
 MAKE_AN_EXPERIMENT = """
 import sys
+import time
 from bt_tracking.connection import RetryingClient
 from bt_tracking.settings import TrackingSettings
 
@@ -62,6 +64,7 @@ def test_a_new_store_has_the_tables_that_mlflow_makes(tmp_path: Path) -> None:
 
 LOG_PARAMETERS = """
 import sys
+import time
 from bt_tracking import content
 from bt_tracking.connection import RetryingClient
 from bt_tracking.settings import TrackingSettings
@@ -125,3 +128,46 @@ def test_the_registry_is_written_again_where_another_process_was_first(
     written = {**{alias: str(number) for alias, number in model.aliases.items()}, **model.tags, **version.tags}
     assert refused
     assert written == {target[-2]: target[-1]}
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "reason"),
+    [
+        ("set_experiment_tag", ("0", "view", "wide"), "UNIQUE constraint failed: experiment_tags.key"),
+        ("create_experiment", ("other",), "UNIQUE constraint failed: experiment_tags.key"),
+        ("create_model_version", ("model", "runs:/0/model"), "Model Version creation error (name=model). Giving up"),
+    ],
+)
+def test_whatever_collides_is_written_again(
+    method: str, target: tuple[str, ...], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = RetryingClient(TrackingSettings(local_store(tmp_path)))
+    client.create_registered_model("model")
+    write, refused = getattr(client._client, method), []
+
+    @functools.wraps(write)
+    def collide_once(*arguments: str, **more: object) -> object:
+        if not refused:
+            refused.append(reason)
+            raise MlflowException(reason, BAD_REQUEST)
+        return write(*arguments, **more)
+
+    monkeypatch.setattr(client._client, method, collide_once)
+    getattr(client, method)(*target)
+    assert refused
+    written = (
+        client.get_experiment("0").tags.get("view"),
+        client.get_experiment_by_name("other"),
+        client.search_model_versions("name = 'model'"),
+    )
+    assert sum(map(bool, written)) == 1
+
+
+def test_what_exists_already_is_not_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow's own sentence about an experiment quotes the database's."""
+    client = RetryingClient(TrackingSettings(local_store(tmp_path), retry_seconds=30.0))
+    client.create_experiment("taken")
+    before = time.monotonic()
+    with pytest.raises(MlflowException, match="UNIQUE constraint failed: experiments"):
+        client.create_experiment("taken")
+    assert time.monotonic() - before < 5

@@ -1,12 +1,12 @@
 """What `bt sweep` and its companions refuse before anything is run: one sentence, exit status 2."""
 
-import fcntl
 import json
 import shlex
 from pathlib import Path
 
 import pytest
 
+from bt_core.shared_files import claimed
 from tests.cli.conftest import Bt
 
 TASK = ("--task", "iris")
@@ -75,8 +75,8 @@ def test_other_arguments_in_the_same_folder(bt: Bt, begun: Path) -> None:
 def test_a_folder_in_which_another_process_is_at_work(bt: Bt, begun: Path) -> None:
     left = begun / "artifacts" / "of the other process"
     left.mkdir()
-    with (begun / "arguments.json").open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with claimed(begun) as is_ours:
+        assert is_ours
         ended = bt("sweep", *SAME)
     assert ended.status == 2
     assert ended.sentence.endswith("is being run by another process: wait for it, or end it first.")
