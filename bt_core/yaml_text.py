@@ -94,7 +94,7 @@ def _loader(text: str) -> Iterator[Any]:
 
 
 def _check_depth(text: str) -> None:
-    """Refuse deep nesting before PyYAML makes nodes of it, since libyaml's binding recurses until the process crashes."""
+    """Refuse deep nesting before PyYAML makes nodes of it: libyaml's binding recurses until the process crashes."""
     import yaml
 
     loader, level = _plain_loader()(text), 0

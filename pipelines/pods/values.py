@@ -85,8 +85,9 @@ def cores(amount: str) -> float:
 def memory_bytes(amount: str) -> int:
     """A checked amount of memory in bytes (the suffixes of Kubernetes' quantities)."""
     digits = amount.rstrip("EPTGMKi")
-    power = "KMGTPE".find(amount[len(digits) :][:1]) + 1 if amount != digits else 0
-    return int(digits) * (1024 if amount.endswith("i") else 1000) ** power
+    unit = amount[len(digits) :]
+    factor = (1024 if unit.endswith("i") else 1000) ** (1 + "KMGTPE".index(unit[0])) if unit else 1
+    return int(digits) * int(factor)
 
 
 _LABEL = r"[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?"
