@@ -183,7 +183,7 @@ def parse_seeds(seeds: str) -> list[int]:
     wrong = [text for text in seeds.split(",") if seeds.strip() and not _is_seed(text.strip())]
     if wrong:
         raise ConfigError(
-            f"`--seeds` takes whole numbers from 0 up to 2^32, but was given {wrong[0]!r:.40}: write --seeds 0,1,2."
+            f"`--seeds` takes whole numbers from 0, but was given {wrong[0]!r:.40}: write --seeds 0,1,2, all below 2^32."
         )
     return [int(text) for text in seeds.split(",")] if seeds.strip() else []
 
