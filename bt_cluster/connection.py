@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from bt_core.errors import ConfigError
+from bt_core.retries import read_seconds
 
 HOST = "KF_PIPELINES_ENDPOINT"
 UI = "KF_PIPELINES_UI_ENDPOINT"
@@ -134,7 +135,7 @@ def _proxy(host: str) -> str:
 
 def _seconds(text: str) -> float:
     try:
-        seconds = float(text or DEFAULT_SECONDS)
+        seconds = read_seconds(text or str(DEFAULT_SECONDS))
     except ValueError:
         seconds = 0.0
     if seconds <= 0:

@@ -43,6 +43,9 @@ FIELDS = (
     Field("day of the week", 0, 6, DAYS),
 )
 
+#: Digits of a number, leading zeros included: robfig/cron takes `007`, and Python no text of 5,000 digits.
+_MOST_DIGITS = 10
+
 _TERM = re.compile(r"(\*|\?|(?P<low>\w+)(-(?P<high>\w+))?)(/(?P<step>[0-9]{1,3}))?")
 
 
@@ -130,7 +133,7 @@ def _is_legal_term(term: str, field: Field) -> bool:
 def _number(text: str, field: Field) -> int | None:
     if text.lower() in field.names:
         return field.low + field.names.index(text.lower())
-    number = int(text) if text.isascii() and text.isdecimal() else -1
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS else -1
     return number if field.low <= number <= field.high else None
 
 

@@ -1,7 +1,7 @@
 """A compiled pipeline file to upload: the version that it becomes, and the arguments that it takes."""
 
 import hashlib
-import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bt_core.errors import ConfigError
+from bt_core.json_text import BrokenJson, parse_json
 from bt_core.yaml_text import BrokenYaml, documents
 
 #: Largest file that Kubeflow takes, in bytes (`MaxFileLength` in backend/src/apiserver/common/const.go).
@@ -137,7 +138,7 @@ def read_arguments(assignments: Sequence[str], parameters: Mapping[str, str]) ->
             continue
         try:
             arguments[name.strip()] = _READ[kind](value)
-        except ValueError:
+        except (ValueError, BrokenJson):
             wrong.append(f"`{text}` is no {_WORDS[kind]}")
     if wrong:
         raise ConfigError(f"The arguments are wrong: {'; '.join(wrong)}. Write --param seed=1.")
@@ -150,9 +151,16 @@ def _boolean(text: str) -> bool:
     return text.lower() == "true"
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
 def _of_json(kind: type) -> Callable[[str], Any]:
     def read(text: str) -> Any:
-        value = json.loads(text)
+        value = parse_json(text)
         if not isinstance(value, kind):
             raise ValueError(text)
         return value
@@ -163,7 +171,7 @@ def _of_json(kind: type) -> Callable[[str], Any]:
 _READ: dict[str, Callable[[str], Any]] = {
     "STRING": str,
     "NUMBER_INTEGER": int,
-    "NUMBER_DOUBLE": float,
+    "NUMBER_DOUBLE": _finite,
     "BOOLEAN": _boolean,
     "LIST": _of_json(list),
     "STRUCT": _of_json(dict),

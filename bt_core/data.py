@@ -9,6 +9,7 @@ from typing import Any
 
 from bt_core.config import Rows
 from bt_core.errors import DataError, first_line
+from bt_core.json_text import DEEPEST, BrokenJson, parse_json
 from bt_core.records import Row, read_jsonl
 from bt_core.splits import check_disjoint, divide, require_rows, shuffled
 from bt_core.storage import is_remote, local_copy
@@ -23,6 +24,8 @@ LINES = (".jsonl", ".ndjson")
 KINDS = {".csv": "csv", ".parquet": "parquet", ".json": "json"}
 #: Marks the id of a data set that the `datasets` library loads.
 HUB = "hub:"
+#: Levels of a file of ours that may lie around a value of a row.
+_AROUND = 10
 Splits = dict[str, list[Row]]
 Source = Sequence[Row] | Mapping[str, Sequence[Row]]
 """Rows, or rows by split."""
@@ -204,18 +207,30 @@ def _checked(task: Task, rows: list[Row], source: str) -> list[Row]:
                 f"{source}, row {number}: no column `{'`, `'.join(missing)}` (it has {has}); task `{task.name}` needs"
                 f" {', '.join(dict.fromkeys(needed))}."
             )
+    check_json(rows, source)
+    return rows
+
+
+def check_json(rows: Sequence[Row], source: str) -> None:
+    """Refuse rows that no file of ours can hold: with dates, bytes, NaN, infinities, or half a surrogate pair.
+
+    Raises:
+        DataError: names the row and its columns.
+    """
+    for number, row in enumerate(rows, start=1):
         foreign = [f"`{column}` holds {value!r:.40}" for column, value in row.items() if not _is_json(value)]
         if foreign:
             raise DataError(
                 f"{source}, row {number}: {', '.join(foreign)}, which is no JSON: correct or drop the column."
             )
-    return rows
 
 
 def _is_json(value: Any) -> bool:
-    """Whether a split's file can hold the value, unlike dates, bytes, NaN and infinity."""
     try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text.encode()
+        if text.count("[") + text.count("{") > DEEPEST - _AROUND:
+            parse_json("[" * _AROUND + text + "]" * _AROUND)
+    except (TypeError, ValueError, RecursionError, BrokenJson):
         return False
     return True

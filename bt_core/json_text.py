@@ -7,12 +7,15 @@ ends in exceptions of several kinds on hostile texts. RFC 8259, sections 4, 6 an
 import json
 import math
 from collections import Counter
+from pathlib import Path
 from typing import Any, NoReturn
 
 #: How deeply objects and lists may lie in each other. Python's own functions give up at about 1,000.
 DEEPEST = 100
 #: How many digits a whole number may have, so that every one can become a float.
 MOST_DIGITS = 300
+#: How long a text may be, in bytes or characters: 64 MiB. What we write stays far below that.
+LARGEST = 64 << 20
 
 
 class BrokenJson(Exception):
@@ -32,17 +35,14 @@ def parse_json(text: str | bytes) -> Any:
 
     Raises:
         BrokenJson: when the text is not UTF-8 or not JSON; has a key twice in one object, NaN, an infinity, a number
-            that is no float, or half a surrogate pair; or is nested more than `DEEPEST` levels deep.
+            that is no float, or half a surrogate pair; is nested more than `DEEPEST` levels deep; or is longer than
+            `LARGEST`.
     """
+    if len(text) > LARGEST:
+        raise BrokenJson(f"it has more than {LARGEST:,} bytes")
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8")
-        value = json.loads(
-            decoded,
-            object_pairs_hook=_object,
-            parse_constant=_constant,
-            parse_float=_float,
-            parse_int=_whole,
-        )
+        value = _DECODER.decode(decoded)
     except UnicodeDecodeError as error:
         raise BrokenJson(f"it is not UTF-8 text, byte {error.start}") from None
     except json.JSONDecodeError as error:
@@ -54,6 +54,16 @@ def parse_json(text: str | bytes) -> Any:
     _check_depth(decoded, value)
     _check_surrogates(decoded, value)
     return value
+
+
+def bounded_bytes(path: Path) -> bytes:
+    """The content of a file, for `parse_json`, which refuses it where there is more than is read here.
+
+    Raises:
+        OSError: when the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return file.read(LARGEST + 1)
 
 
 _TOO_DEEP = f"it is nested more than {DEEPEST} levels deep"
@@ -84,8 +94,12 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
+#: Made once, since a new one takes as long as a short text does.
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_whole)
+
+
 def _check_depth(text: str, value: Any) -> None:
-    if text.count("[") + text.count("{") <= DEEPEST:
+    if len(text) <= DEEPEST or text.count("[") + text.count("{") <= DEEPEST:
         return
     level: list[Any] = [value]
     for _ in range(DEEPEST):
@@ -98,7 +112,7 @@ def _check_depth(text: str, value: Any) -> None:
 
 def _check_surrogates(text: str, value: Any) -> None:
     """An escape such as \\ud83d without its second half is no character: no file can hold it."""
-    if "\\ud" not in text.lower():
+    if "\\ud" not in text and "\\uD" not in text:
         return
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")

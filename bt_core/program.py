@@ -5,7 +5,6 @@ depends on a clock, so that the same inputs give the same bytes.
 """
 
 import hashlib
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -13,11 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from bt_core.errors import ProgramError
+from bt_core.formats.document import OtherSchema, Unreadable, load
+from bt_core.formats.paths import inside
+from bt_core.formats.program_file import ProgramFile
+from bt_core.json_text import bounded_bytes
 from bt_core.records import canonical_json
 from bt_core.shared_files import grant
 
 SCHEMA_VERSION = 1
 PROGRAM_FILE = "program.json"
+#: The files of an adapter.
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 #: Kind and stage of the first lineage step of a run that starts from a finished program.
 START = "start"
 
@@ -118,7 +123,7 @@ def adapter_sha256(folder: Path) -> str:
         ProgramError: when either file is missing or may not be read.
     """
     digest = hashlib.sha256()
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
+    for name in ADAPTER_FILES:
         path = folder / name
         if not path.is_file():
             raise ProgramError(f"The adapter folder {folder} has no {name}: the program is incomplete, make it again.")
@@ -143,20 +148,37 @@ def write_program(program: Program, folder: Path, adapters: Mapping[str, Path] |
         program: the state to write; every adapter it names must be in `adapters`.
         folder: the directory to write; an existing one is replaced.
         adapters: relative path of an adapter -> folder to copy its PEFT files from.
+
+    Raises:
+        ProgramError: when no `program.json` can hold the program, for example since an adapter's path leads out of the
+            folder.
     """
+    text = _text(program)
     scratch = folder.with_name(folder.name + ".partial")
     if scratch.exists():
         shutil.rmtree(scratch)
     scratch.mkdir(parents=True)
     for relative in program.adapters:
         source, target = (adapters or {})[relative], scratch / relative
-        target.mkdir(parents=True)
-        for name in ("adapter_config.json", "adapter_model.safetensors"):
+        target.mkdir(parents=True, exist_ok=True)
+        for name in ADAPTER_FILES:
             shutil.copyfile(source / name, target / name)
-    (scratch / PROGRAM_FILE).write_text(canonical_json(asdict(program)), encoding="utf-8")
+    (scratch / PROGRAM_FILE).write_text(text, encoding="utf-8")
     if folder.exists():
         shutil.rmtree(folder)
     scratch.rename(folder)
+
+
+def _text(program: Program) -> str:
+    """The text of `program.json`, which can be read back."""
+    try:
+        text = canonical_json(asdict(program))
+        load(ProgramFile, text)
+    except (Unreadable, ValueError, TypeError, RecursionError) as error:
+        raise ProgramError(
+            f"The program cannot be written to {PROGRAM_FILE} ({error}): change the task or the step that made it."
+        ) from None
+    return text
 
 
 def read_program(folder: Path, verify: bool = True) -> Program:
@@ -167,22 +189,26 @@ def read_program(folder: Path, verify: bool = True) -> Program:
         verify: compare the sha256 of every adapter with the one in `program.json`.
 
     Raises:
-        ProgramError: when the directory is missing, damaged or of another schema version, or an adapter was altered.
+        ProgramError: when the directory is missing, damaged or of another schema version, a path or a symbolic link in
+            it leads out of it, or an adapter was altered.
     """
     path = folder / PROGRAM_FILE
     if not path.is_file():
         raise ProgramError(f"{folder} is no program directory (it has no {PROGRAM_FILE}): give one that a run wrote.")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        version = value.get("schema_version")
-        if version != SCHEMA_VERSION:
-            raise ProgramError(
-                f"{path} has schema version {version}, this release reads {SCHEMA_VERSION}:"
-                " use the release that wrote it."
-            )
-        program = _from_json(value)
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ProgramError(f"{path} is damaged ({type(error).__name__}: {error}): make the program again.") from None
+        program = _from_json(load(ProgramFile, bounded_bytes(inside(folder, PROGRAM_FILE))).model_dump())
+    except OtherSchema as error:
+        raise ProgramError(
+            f"{path} has schema version {error.version!r}, this release reads {SCHEMA_VERSION}:"
+            " use the release that wrote it."
+        ) from None
+    except Unreadable as error:
+        raise ProgramError(f"{path} is damaged ({error}): make the program again.") from None
+    except OSError as error:
+        raise ProgramError(f"{path} cannot be read ({error.strerror}): check its rights, or make it again.") from None
+    for relative in program.adapters:
+        for name in ADAPTER_FILES:
+            inside(folder, f"{relative}/{name}")
     if verify:
         for relative, adapter in program.adapters.items():
             sha256 = adapter_sha256(folder / relative)

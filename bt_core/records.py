@@ -11,13 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from bt_core.errors import DataError
+from bt_core.json_text import BrokenJson, parse_json
 
 Row = dict[str, Any]
 """One example: column name -> JSON value."""
-
-#: The types of the values of a trace and of its calls, which files made elsewhere must have too.
-_TRACE = {"example": str, "score": int | float, "prediction": dict, "error": str | None, "attempt": int}
-_CALL = {"predictor": str, "inputs": dict, "outputs": dict, "label_logprobs": dict | None}
 
 #: How the names of the series with a training's losses begin.
 LOSSES = ("train/loss", "train/val_loss")
@@ -129,22 +126,13 @@ def read_jsonl(path: Path) -> list[Row]:
     Raises:
         DataError: when the file is missing or not UTF-8, or a line is no JSON object; names the line.
     """
-    if not path.is_file():
-        raise DataError(f"The data file {path} does not exist: check the path.")
     rows: list[Row] = []
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: JSON may hold U+2028
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8.") from None
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line in read_lines(path):
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{path}, line {number}: broken JSON ({error.msg} at column {error.colno}); correct the line."
-            ) from None
+            row = parse_json(line)
+        except BrokenJson as error:
+            where = f" at column {error.column}" if error.column else ""
+            raise DataError(f"{path}, line {number}: broken JSON ({error.reason}{where}); correct the line.") from None
         if not isinstance(row, dict):
             raise DataError(
                 f"{path}, line {number}: expected a JSON object, found {type(row).__name__}; correct the line."
@@ -153,31 +141,25 @@ def read_jsonl(path: Path) -> list[Row]:
     return rows
 
 
-def write_traces(path: Path, traces: Sequence[Trace]) -> None:
-    write_jsonl(path, (asdict(trace) for trace in traces))
-
-
-def read_traces(path: Path) -> list[Trace]:
-    """Read a JSONL file of traces, written by a stage or made elsewhere.
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """The lines of a JSONL file, each with its number; blank lines are left out.
 
     Raises:
-        DataError: when a line is not a trace; names the line.
+        DataError: when the file is missing, cannot be read, or is not UTF-8.
     """
-    traces = []
-    for number, row in enumerate(read_jsonl(path), start=1):
-        try:
-            calls = tuple(Call(**_checked(call, _CALL)) for call in row.pop("calls", ()))
-            traces.append(Trace(calls=calls, **_checked(row, _TRACE)))
-        except TypeError as error:
-            raise DataError(f"{path}, row {number}: not a trace ({error}); see docs/formats.md.") from None
-    return traces
+    if not path.is_file():
+        raise DataError(f"The data file {path} does not exist: check the path.")
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: JSON may hold U+2028
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8.") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): check its rights, or give another file.") from None
+    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
-def _checked(values: dict[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]:
-    for name, kind in kinds.items():
-        if name in values and not isinstance(values[name], kind):
-            raise TypeError(f"`{name}` is {str(values[name])[:40]!r}")
-    return values
+def write_traces(path: Path, traces: Sequence[Trace]) -> None:
+    write_jsonl(path, (asdict(trace) for trace in traces))
 
 
 def dump_report(report: StageReport, compact: bool = False) -> str:
@@ -194,14 +176,6 @@ def dump_report(report: StageReport, compact: bool = False) -> str:
         value |= {"series": {name: _thinned(points) for name, points in losses.items()}, "note": ""}
         value["scores"] = list(map(_short, report.scores))
     return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
-
-
-def load_report(text: str) -> StageReport:
-    """Read a report that `dump_report` wrote."""
-    value = json.loads(text)
-    series = {name: [(int(step), float(point)) for step, point in points] for name, points in value["series"].items()}
-    tuples = {name: tuple(value[name]) for name in ("warnings", "scores")}
-    return StageReport(**value | {"usage": Usage(**value["usage"]), "series": series} | tuples)
 
 
 def _thinned(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:

@@ -14,6 +14,20 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
 Answer = TypeVar("Answer")
+#: The longest time that a setting may ask to wait: thirty days, in seconds.
+LONGEST_WAIT = 30 * 86400.0
+
+
+def read_seconds(text: str) -> float:
+    """A time of a setting in seconds, from 0 to `LONGEST_WAIT`.
+
+    Raises:
+        ValueError: when the text is no such number; NaN and infinity are none.
+    """
+    seconds = float(text)
+    if not 0.0 <= seconds <= LONGEST_WAIT:
+        raise ValueError(text)
+    return seconds
 
 
 @dataclass(frozen=True)

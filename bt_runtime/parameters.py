@@ -3,12 +3,12 @@
 A Kubeflow parameter cannot be None: an empty text and -1 stand for "the task's default".
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from bt_core.config import merge
 from bt_core.errors import ConfigError
+from bt_core.json_text import BrokenJson, parse_json
 
 #: The number that stands for "the task's default".
 UNSET = -1
@@ -52,11 +52,9 @@ def _json_object(text: str) -> dict[str, Any]:
     if not text.strip():
         return {}
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ConfigError(
-            f"The parameter `config` is broken JSON ({error.msg}, column {error.colno}): correct it."
-        ) from None
+        value = parse_json(text)
+    except BrokenJson as error:
+        raise ConfigError(f"The parameter `config` is broken JSON ({error}): correct it.") from None
     if not isinstance(value, dict):
         raise ConfigError(
             f'The parameter `config` is a JSON {type(value).__name__}: give an object, `{{"key": value}}`.'

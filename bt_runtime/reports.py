@@ -5,7 +5,9 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
 
 from bt_core.errors import DataError
-from bt_core.records import StageReport, dump_report, load_report
+from bt_core.formats.reports import load_report
+from bt_core.json_text import LARGEST
+from bt_core.records import StageReport, dump_report
 
 #: The param of a report that carries the id of its MLflow run to result.json.
 RUN_ID = "mlflow_run_id"
@@ -48,8 +50,10 @@ def read_report(text: str) -> StageReport:
     Raises:
         DataError: when the text is no report, or one of another release.
     """
-    (report,) = read_reports([text])
-    return report
+    reports = read_reports([text])
+    if len(reports) != 1:
+        raise DataError(f"A task reports {len(reports)} stages, and one is expected: run the task again.")
+    return reports[0]
 
 
 def read_reports(texts: Iterable[str]) -> list[StageReport]:
@@ -60,7 +64,7 @@ def read_reports(texts: Iterable[str]) -> list[StageReport]:
     """
     try:
         return [load_report(line) for text in texts for line in _unpacked(text).split("\n")]
-    except (ValueError, KeyError, TypeError, zlib.error) as error:
+    except (ValueError, zlib.error) as error:
         raise DataError(
             f"A stage report cannot be read ({error}): it comes from another release, so run its task again."
         ) from None
@@ -68,7 +72,10 @@ def read_reports(texts: Iterable[str]) -> list[StageReport]:
 
 def _unpacked(text: str) -> str:
     unpacker = zlib.decompressobj(zdict=_COMMON)
-    return (unpacker.decompress(urlsafe_b64decode(text)) + unpacker.flush()).decode()
+    unpacked = unpacker.decompress(urlsafe_b64decode(text), LARGEST)
+    if not unpacker.eof:
+        raise ValueError("it is cut off or too large")
+    return unpacked.decode()
 
 
 def run_ids(reports: Iterable[StageReport]) -> dict[str, str]:

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 
 from bt_core.errors import ConfigError
+from bt_core.retries import read_seconds
 
 DEFAULT_EXPERIMENT = "bettertogether"
 DEFAULT_RETRY_SECONDS = 60.0
@@ -66,6 +67,6 @@ def _seconds(text: str | None) -> float:
     if not text:
         return DEFAULT_RETRY_SECONDS
     try:
-        return float(text)
+        return read_seconds(text)
     except ValueError:
         raise ConfigError(f"BT_TRACKING_RETRY_SECONDS is {text!r}: set it to a number of seconds.") from None

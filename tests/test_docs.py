@@ -11,8 +11,9 @@ import pytest
 from bt_core.formats.rows import ComparedRow
 from bt_core.formats.run_result import RunResult
 from bt_core.formats.sweep import Sweep
+from bt_core.formats.traces import read_traces
 from bt_core.program import read_program
-from bt_core.records import read_traces, write_jsonl
+from bt_core.records import write_jsonl
 
 ROOT = Path(__file__).parents[1]
 

@@ -1,6 +1,5 @@
 """A sweep's plan allows one extension: the folder of the first look names the folder of the second."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +7,16 @@ from pathlib import Path
 from bt_cli.options.sweep import FirstLook
 from bt_cli.run_folder import SweepFolder
 from bt_core.errors import ConfigError
+from bt_core.formats.document import Part, Unreadable, load
+from bt_core.json_text import bounded_bytes
 from bt_core.records import canonical_json
+
+
+class Extension(Part):
+    """extension.json in the folder of a first look."""
+
+    #: The folder of the second look.
+    out: str
 
 
 def check_unclaimed(first: SweepFolder, second: SweepFolder) -> None:
@@ -54,7 +62,7 @@ def _claim(first: SweepFolder, second: SweepFolder) -> bool:
     """Make the file, which of several processes only one can; False where the same extension had made it before."""
     try:
         with first.extension.open("x", encoding="utf-8") as file:
-            file.write(canonical_json({"out": str(second.path)}))
+            file.write(canonical_json(Extension(out=str(second.path)).content()))
     except FileExistsError:
         check_unclaimed(first, second)
         return False
@@ -63,6 +71,6 @@ def _claim(first: SweepFolder, second: SweepFolder) -> bool:
 
 def _taken_by(extension: Path) -> str:
     try:
-        return str(json.loads(extension.read_text(encoding="utf-8"))["out"])
-    except (ValueError, KeyError, TypeError):
+        return load(Extension, bounded_bytes(extension)).out
+    except (Unreadable, OSError):
         return f"another folder ({extension.name} cannot be read)"

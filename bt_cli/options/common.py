@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bt_core.config import built_in_kinds
+from bt_core.config import SEED_LIMIT, built_in_kinds
 from bt_core.errors import ConfigError
 from bt_core.steps.sweep.tree import DEFAULT_SEEDS as SEEDS
 from bt_core.steps.sweep.tree import DEFAULT_STRATEGIES as PAPER
@@ -180,7 +180,13 @@ def parse_seeds(seeds: str) -> list[int]:
     Raises:
         ConfigError: when a text is no seed.
     """
-    wrong = [text for text in seeds.split(",") if seeds.strip() and not text.strip().isdecimal()]
+    wrong = [text for text in seeds.split(",") if seeds.strip() and not _is_seed(text.strip())]
     if wrong:
-        raise ConfigError(f"`--seeds` takes whole numbers from 0, but was given {wrong[0]!r}: write --seeds 0,1,2.")
+        raise ConfigError(
+            f"`--seeds` takes whole numbers from 0, but was given {wrong[0]!r:.40}: write --seeds 0,1,2, all below 2^32."
+        )
     return [int(text) for text in seeds.split(",")] if seeds.strip() else []
+
+
+def _is_seed(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= len(str(SEED_LIMIT)) and int(text) < SEED_LIMIT

@@ -10,6 +10,7 @@ from typing import Any
 from bt_cli.options.named_configs import load_settings
 from bt_core.config import Config, load_config_file, merge, resolve_config
 from bt_core.errors import ConfigError
+from bt_core.json_text import BrokenJson, parse_json
 from bt_core.task import is_declaration
 
 #: Keys in a task's file whose texts may name files beside it.
@@ -129,9 +130,9 @@ def _value(key: str, text: str) -> Any:
     if not text.lstrip().startswith(("[", "{")):
         return text
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ConfigError(f'`--set {key}=...` is broken JSON ({error.msg}): quote it as \'["a", "b"]\'.') from None
+        return parse_json(text)
+    except BrokenJson as error:
+        raise ConfigError(f'`--set {key}=...` is broken JSON ({error.reason}): quote it as \'["a", "b"]\'.') from None
 
 
 def _absolute(settings: dict[str, Any]) -> dict[str, Any]:

@@ -1,15 +1,14 @@
 """The arguments that a sweep was started with, as its folder keeps them."""
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from bt_core.errors import ConfigError
+from bt_core.formats.document import Part, Unreadable, load
+from bt_core.json_text import BrokenJson, bounded_bytes, parse_json
 
 
-@dataclass(frozen=True)
-class SweepArguments:
+class SweepArguments(Part):
     """arguments.json: the command line, the arguments of the compiled pipeline, and the id of the pipeline run."""
 
     command: str
@@ -24,9 +23,23 @@ class SweepArguments:
             ConfigError: when it is missing, or no sweep wrote it.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            return cls(*(content[name] for name in ("command", "parameters", "run_id")))
+            return load(cls, bounded_bytes(path))
         except FileNotFoundError:
             raise ConfigError(f"{path} is missing, which `bt sweep` writes: {remedy}.") from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{path} was not written by a sweep ({error!r}): {remedy}.") from None
+        except (Unreadable, OSError) as error:
+            raise ConfigError(f"{path} was not written by a sweep ({error}): {remedy}.") from None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that the user made; empty where the arguments hold none.
+
+        Raises:
+            ConfigError: when they are no JSON object.
+        """
+        try:
+            chosen = parse_json(str(self.parameters.get("config") or "{}"))
+        except BrokenJson:
+            chosen = None
+        if not isinstance(chosen, dict):
+            raise ConfigError("The argument `config` of the sweep is no JSON object: start a sweep of its own.")
+        return {"task": self.parameters.get("task", "")} | chosen

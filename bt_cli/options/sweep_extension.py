@@ -1,6 +1,5 @@
 """The request for the second look of a sweep that was planned with two, from the folder of the first one."""
 
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,8 +76,6 @@ def _check_growth(path: Path, first: Sweep, seeds: set[int], rows: int) -> None:
 
 def _settings(arguments: SweepArguments, test_rows: int | None) -> RunSettings:
     """The first look's settings, with the new number of test rows if there is one."""
-    parameters = arguments.parameters
-    chosen = json.loads(parameters.get("config") or "{}")
     rows = {} if test_rows is None else {"rows": {"test": test_rows}}
-    config = resolve_config(merge({"task": parameters["task"]}, chosen, rows))
+    config = resolve_config(merge(arguments.settings, rows))
     return RunSettings(config, config.model_dump(mode="json", exclude_unset=True))

@@ -1,8 +1,8 @@
 """The model card of a bundle, in the Hugging Face format (hub-docs, `modelcard.md`): a YAML header, then Markdown."""
 
-import json
 from pathlib import Path
 
+from bt_core.formats.adapter_config import AdapterConfig
 from bt_core.program import LineageStep, Program, program_sha256
 
 CARD_FILE = "README.md"
@@ -85,8 +85,7 @@ def _predict(program: Program, address: str) -> str:
 
 def _serve(program: Program, folder: Path, address: str) -> list[str]:
     modules = {path.replace("/", "-"): path for path in program.adapters}
-    configs = [json.loads((folder / path / "adapter_config.json").read_text("utf-8")) for path in modules.values()]
-    rank = _vllm_rank(max(int(config.get("r", 8)) for config in configs))  # 8 is PEFT's default
+    rank = _vllm_rank(max(AdapterConfig.read(folder / path / "adapter_config.json").r for path in modules.values()))
     first = next(iter(program.adapters))
     named = " ".join(f"{name}=BUNDLE/{path}" for name, path in modules.items())
     vllm = f"vllm serve BASE --enable-lora --max-lora-rank {rank} --lora-modules {named}"

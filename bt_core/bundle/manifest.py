@@ -1,18 +1,36 @@
 """The manifest of a bundle: its program, and the size and sha256 of every file."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from bt_core.errors import ProgramError
+from bt_core.formats.document import Count, OtherSchema, Part, Unreadable, load
+from bt_core.formats.paths import InsidePath, inside
+from bt_core.json_text import bounded_bytes
 from bt_core.program import PROGRAM_FILE, program_sha256
 from bt_core.records import canonical_json
 from bt_core.storage import MissingObject, Store, is_remote, under
 
 MANIFEST_FILE = "manifest.json"
 SCHEMA_VERSION = 1
+
+
+class EntryPart(Part):
+    """The size in bytes and the sha256 of a file."""
+
+    size: Count
+    sha256: str
+
+
+class ManifestFile(Part):
+    """The whole file."""
+
+    schema_version: Literal[1]
+    program_sha256: str
+    files: dict[InsidePath, EntryPart]
 
 
 @dataclass(frozen=True)
@@ -46,10 +64,11 @@ class Manifest:
         """Compare a copy of the bundle with the manifest.
 
         Raises:
-            ProgramError: when a file is missing or differs; the sentence names it below `address`.
+            ProgramError: when a file is missing, differs, or is a symbolic link out of the folder; the sentence names
+                it below `address`.
         """
         for relative, expected in self.files.items():
-            path = folder / relative
+            path = inside(folder, relative)
             entry = FileEntry.of(path) if path.is_file() else None
             if entry != expected:
                 what = "is missing" if entry is None else f"has sha256 {entry.sha256[:12]}"
@@ -71,33 +90,32 @@ def find_manifest(address: str, store: Store | None = None) -> Manifest | None:
     """
     if is_remote(address):
         try:
-            text = (store or Store()).read_bytes(under(address, MANIFEST_FILE)).decode(errors="replace")
+            text = (store or Store()).read_bytes(under(address, MANIFEST_FILE))
         except MissingObject:
             return None
     else:
-        path = Path(address) / MANIFEST_FILE
-        if not path.is_file():
+        folder = Path(address)
+        if not (folder / MANIFEST_FILE).is_file():
             return None
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = bounded_bytes(inside(folder, MANIFEST_FILE))
     return _parsed(text, under(address, MANIFEST_FILE))
 
 
-def _parsed(text: str, address: str) -> Manifest:
+def _parsed(text: bytes, address: str) -> Manifest:
     try:
-        value = json.loads(text)
-        version = value["schema_version"]
-        files = {name: FileEntry(**entry) for name, entry in value["files"].items()}
-        manifest, program = Manifest(value["program_sha256"], files), files[PROGRAM_FILE].sha256
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        file = load(ManifestFile, text)
+    except OtherSchema as error:
         raise ProgramError(
-            f"{address} is damaged ({type(error).__name__}: {error}): publish the program to another place."
+            f"{address} has schema version {error.version!r}, this release reads {SCHEMA_VERSION}: use the release that"
+            " wrote it."
         ) from None
-    if version != SCHEMA_VERSION:
+    except Unreadable as error:
+        raise ProgramError(f"{address} is damaged ({error}): publish the program to another place.") from None
+    files = {name: FileEntry(entry.size, entry.sha256) for name, entry in file.files.items()}
+    program = files.get(PROGRAM_FILE)
+    if program is None or program.sha256 != file.program_sha256:
         raise ProgramError(
-            f"{address} has schema version {version}, this release reads {SCHEMA_VERSION}: use the release that wrote"
-            " it."
+            f"{address} is damaged (it names another {PROGRAM_FILE} than the bundle's program): publish the program to"
+            " another place."
         )
-    outside = [name for name in files if {"", ".", ".."} & set(name.split("/"))]
-    if outside or program != manifest.program_sha256:
-        raise ProgramError(f"{address} is damaged (it names {outside or program}): publish to another place.")
-    return manifest
+    return Manifest(file.program_sha256, files)

@@ -13,12 +13,13 @@ from bt_core.config.optimisers.writer import WriterConfig
 from bt_core.config.reading import load_config_file, merge, read_config, resolve_config
 from bt_core.config.registry import built_in_kinds, step_kinds
 from bt_core.config.section import PLAIN, Section, validated
-from bt_core.config.settings import BootstrapConfig, Config, Decoding, RetrainConfig, Rows
+from bt_core.config.settings import SEED_LIMIT, BootstrapConfig, Config, Decoding, RetrainConfig, Rows
 from bt_core.config.step_kind import StepKind
 from bt_core.config.trainjob import TrainJobConfig
 
 __all__ = [
     "PLAIN",
+    "SEED_LIMIT",
     "BootstrapConfig",
     "Config",
     "Decoding",

@@ -1,6 +1,5 @@
 """Merge layers of settings into one checked configuration, and read it back in the steps."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from bt_core.config.registry import config_model
 from bt_core.config.section import validated
 from bt_core.config.settings import Config
 from bt_core.errors import ConfigError
+from bt_core.json_text import BrokenJson, bounded_bytes, parse_json
 from bt_core.yaml_text import BrokenYaml, read_yaml
 
 
@@ -42,16 +42,17 @@ def load_config_file(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"The config file {path} does not exist: check the path.")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = bounded_bytes(path).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigError(f"The config file {path} cannot be read ({reason}): correct it, or name another.") from None
     try:
-        value = json.loads(text) if path.suffix == ".json" else read_yaml(text)
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}, line {error.lineno}: broken JSON ({error.msg}); correct the line.") from None
+        value = parse_json(text) if path.suffix == ".json" else read_yaml(text)
+    except BrokenJson as error:
+        where = f"{path}, line {error.line}" if error.line else str(path)
+        raise ConfigError(f"{where}: broken JSON ({error.reason}); correct it.") from None
     except BrokenYaml as error:
-        raise ConfigError(f"{path}, line {error.line}: broken YAML; correct the line.") from None
+        raise ConfigError(f"{path}, line {error.line}: {error.words}; correct the line.") from None
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -68,8 +69,8 @@ def read_config(text: str) -> Config:
         ConfigError: when the text is not a valid configuration.
     """
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
+        value = parse_json(text)
+    except BrokenJson:
         value = None
     if not isinstance(value, dict):
         raise ConfigError("The configuration of a step is not a JSON object: pass a folder that prepare_data wrote.")

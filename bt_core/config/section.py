@@ -1,17 +1,40 @@
 """The base of every group of settings, and one sentence for all mistakes in it, each with its key."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from bt_core.errors import ConfigError
 
+#: The largest number of a setting. Up to here every reader of JSON takes the same one (RFC 8259, section 6).
+MOST = 10**15 - 1
+#: How much of a wrong value a sentence shows.
+LONGEST_VALUE = 200
+
 
 class Section(BaseModel):
-    """A group of settings; unknown keys are mistakes."""
+    """A group of settings; unknown keys, infinities, and true or false in the place of a number are mistakes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Text becomes a number, since a command line has nothing else. True would become 1, which nobody means."""
+        if isinstance(value, bool) and info.field_name:
+            annotation = cls.model_fields[info.field_name].annotation
+            if {annotation, *get_args(annotation)} & {int, float}:
+                raise PydanticCustomError("number", "Input should be a number")
+        return value
+
+    @field_validator("*")
+    @classmethod
+    def _no_endless_number(cls, value: Any) -> Any:
+        if isinstance(value, int) and abs(value) > MOST:
+            raise PydanticCustomError("number", "Input should have at most 15 digits")
+        return value
 
 
 Checked = TypeVar("Checked", bound=BaseModel)
@@ -49,4 +72,6 @@ def _mistake(detail: Mapping[str, Any], prefix: str = "") -> str:
         return f"`{key}` is missing"
     if detail["type"] == PLAIN:
         return f"`{key}` {detail['msg']}" if key else str(detail["msg"])
-    return f"`{key}` is {detail['input']!r}, but {str(detail['msg'])[0].lower()}{str(detail['msg'])[1:]}"
+    return (
+        f"`{key}` is {detail['input']!r:.{LONGEST_VALUE}}, but {str(detail['msg'])[0].lower()}{str(detail['msg'])[1:]}"
+    )

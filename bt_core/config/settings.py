@@ -14,6 +14,8 @@ from bt_core.config.trainjob import TrainJobConfig
 from bt_core.errors import ConfigError
 
 SectionOf = TypeVar("SectionOf", bound=Section)
+#: Above every seed: numpy's generators, which transformers seeds before a training, take numbers of 32 bits.
+SEED_LIMIT = 2**32
 
 
 class Rows(Section):
@@ -75,9 +77,12 @@ class Config(Section):
     """Everything that a run needs besides the strategy."""
 
     task: str = Field(description="a built-in task's name, or an import path package.module:attribute")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=SEED_LIMIT, description="below 2^32")
     data_seed: int | None = Field(
-        None, ge=0, description="seed of the splits; default: `seed`. Runs to be compared need the same test rows"
+        None,
+        ge=0,
+        lt=SEED_LIMIT,
+        description="seed of the splits; default: `seed`. Runs to be compared need the same test rows",
     )
     model: str = Field(
         "smollm2-135m-instruct",

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from bt_core.formats.document import Part
+from bt_core.formats.document import Amount, Count, Gain, Part, Score, Seed, Share
 
 
 class SeedSpread(Part):
@@ -17,10 +17,10 @@ class IntervalBasis(Part):
     """What an interval is computed from."""
 
     centre: float = Field(description="where interval and test are centred")
-    row_variance: float = Field(description="variance of the rows' means over the seeds")
-    rows: int = Field(description="number of test rows")
-    groups: int = Field(description="number of independent groups of rows; that of the rows where there are none")
-    seeds: int = Field(description="number of seeds")
+    row_variance: Amount = Field(description="variance of the rows' means over the seeds")
+    rows: Count = Field(description="number of test rows")
+    groups: Count = Field(description="number of independent groups of rows; that of the rows where there are none")
+    seeds: Count = Field(description="number of seeds")
     spread: SeedSpread = Field(description="the spread between seeds that was used")
 
 
@@ -29,33 +29,33 @@ class ArmContrast(Part):
 
     left: str = Field(description="name of an arm")
     right: str = Field(description="name of the arm it is compared with, or `vanilla`")
-    seeds: tuple[int, ...] = Field(description="seeds that both have")
-    mean: float = Field(description="mean difference")
+    seeds: tuple[Seed, ...] = Field(description="seeds that both have")
+    mean: Gain = Field(description="mean difference")
     low: float = Field(description="low end of its interval")
     high: float = Field(description="high end of its interval")
-    p_value: float = Field(description="two-sided p value, uncorrected")
+    p_value: Share = Field(description="two-sided p value, uncorrected")
     basis: IntervalBasis = Field(description="what the interval is computed from")
-    adjusted: float | None = Field(description="p value adjusted by Holm's procedure; null where nothing is claimed")
+    adjusted: Share | None = Field(description="p value adjusted by Holm's procedure; null where nothing is claimed")
 
 
 class ArmCost(Part):
     """What making an arm's program took, all its steps (shared ones too): means over the seeds."""
 
-    lm_calls: float = Field(description="LM calls that were answered")
-    prompt_tokens: float = Field(description="tokens of the prompts as sent")
-    completion_tokens: float = Field(description="tokens of the answers")
-    train_tokens: float = Field(description="tokens trained on")
+    lm_calls: Amount = Field(description="LM calls that were answered")
+    prompt_tokens: Amount = Field(description="tokens of the prompts as sent")
+    completion_tokens: Amount = Field(description="tokens of the answers")
+    train_tokens: Amount = Field(description="tokens trained on")
     seconds: float = Field(description="wall time")
 
 
 class MeanScores(Part):
     """A mean test score over rows and seeds, with its interval."""
 
-    mean: float = Field(description="mean test score over rows and seeds")
+    mean: Score = Field(description="mean test score over rows and seeds")
     low: float = Field(description="low end of its interval")
     high: float = Field(description="high end of its interval")
-    by_seed: dict[int, float] = Field(description="mean test score under each seed")
-    prompt_tokens_per_example: float = Field(description="mean prompt tokens of a test row")
+    by_seed: dict[Seed, Score] = Field(description="mean test score under each seed")
+    prompt_tokens_per_example: Amount = Field(description="mean prompt tokens of a test row")
 
 
 class VanillaScores(MeanScores):
@@ -67,12 +67,12 @@ class ArmScores(MeanScores):
 
     name: str = Field(description="the strategy, such as `p -> w`")
     has_weights: bool = Field(description="whether the strategy tunes weights")
-    validation: float = Field(description="mean validation score over the seeds, which chooses between arms")
-    validation_by_seed: dict[int, float] = Field(description="validation score under each seed")
+    validation: Score = Field(description="mean validation score over the seeds, which chooses between arms")
+    validation_by_seed: dict[Seed, Score] = Field(description="validation score under each seed")
     versus_vanilla: ArmContrast | None = Field(description="difference to vanilla; null where there is none")
     versus_prompts: ArmContrast | None = Field(
         description="difference to the prompts-only arm that validation chose; null for that arm and where none is"
     )
     cost: ArmCost = Field(description="what making the program took")
-    completion_tokens_per_example: float = Field(description="mean completion tokens of a test row")
+    completion_tokens_per_example: Amount = Field(description="mean completion tokens of a test row")
     skipped: tuple[str, ...] = Field(description="a sentence for each step that had nothing to do")

@@ -2,29 +2,86 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bt_core.errors import DataError
+from bt_core.json_text import BrokenJson, bounded_bytes, parse_json
 from bt_core.records import canonical_json
 
 #: How many mistakes of a file its sentence names.
 MOST_MISTAKES = 5
 #: How much of a wrong value a sentence shows.
 LONGEST_VALUE = 40
-#: Type and place of the mistake that a file of another schema version has.
-_OTHER_SCHEMA = ("literal_error", ("schema",))
+#: The places of a file's schema version.
+_SCHEMA_KEYS = (("schema",), ("schema_version",))
+#: Up to here, every reader of JSON takes the same whole number (RFC 8259, section 6).
+_LARGEST_COUNT = 2**53
+
+Score = Annotated[float, Field(ge=0.0, le=1.0)]
+"""What a metric returns, or a mean of that."""
+Gain = Annotated[float, Field(ge=-1.0, le=1.0)]
+"""A difference of two scores."""
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+"""A probability, such as a p value."""
+Amount = Annotated[float, Field(ge=0.0)]
+"""Seconds, or a mean number of something."""
+Count = Annotated[int, Field(ge=0, le=_LARGEST_COUNT)]
+Seed = Annotated[int, Field(ge=0, le=_LARGEST_COUNT)]
+
+
+class Unreadable(Exception):
+    """What is wrong with a text, in words: its values."""
+
+
+class NoJson(Unreadable):
+    """What is wrong with a text, in words: it is no JSON."""
+
+
+class OtherSchema(Unreadable):
+    """A file of another schema version."""
+
+    def __init__(self, version: Any) -> None:
+        super().__init__(f"it has schema {version!r}")
+        self.version = version
 
 
 class Part(BaseModel):
-    """An object in a file: all its keys are required, and no others are allowed."""
+    """An object in a file: no keys but its own are allowed, and all that have no default are required."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, from_attributes=True)
 
     def content(self) -> dict[str, Any]:
         """The object as JSON values, such as text, lists and numbers."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+PartOf = TypeVar("PartOf", bound=Part)
+
+
+def load(kind: type[PartOf], text: bytes | str) -> PartOf:
+    """Read a JSON text as an object of that kind. Everything that we read back goes through here.
+
+    Raises:
+        NoJson: when it is no JSON that `parse_json` takes.
+        OtherSchema: when the object has another schema version than the kind.
+        Unreadable: when it is another object; says which keys are wrong.
+    """
+    try:
+        parse_json(text)
+        return kind.model_validate_json(text)
+    except BrokenJson as error:
+        raise NoJson(f"broken JSON: {error}") from None
+    except ValidationError as error:
+        raise _unreadable(error.errors()) from None
+
+
+def _unreadable(mistakes: Sequence[Mapping[str, Any]]) -> Unreadable:
+    for mistake in mistakes:
+        if mistake["type"] == "literal_error" and mistake["loc"] in _SCHEMA_KEYS:
+            return OtherSchema(mistake["input"])
+    return Unreadable(tell_mistakes(mistakes))
 
 
 class Document(Part):
@@ -50,7 +107,7 @@ class Document(Part):
             DataError: when it is missing or is not such a file; says which keys are wrong.
         """
         try:
-            text = path.read_bytes()
+            text = bounded_bytes(path)
         except OSError as error:
             raise DataError(f"{path} cannot be read ({error.strerror}): {cls.remedy}.") from None
         return cls.parse(text, str(path))
@@ -63,19 +120,16 @@ class Document(Part):
             DataError: when it is not the text of such a file; says which keys are wrong.
         """
         try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            raise DataError(_sentence(source, error.errors(), cls.remedy)) from None
-
-
-def _sentence(source: str, mistakes: Sequence[Mapping[str, Any]], remedy: str) -> str:
-    other = [mistake["input"] for mistake in mistakes if (mistake["type"], mistake["loc"]) == _OTHER_SCHEMA]
-    if other:
-        return f"{source} has schema {other[0]!r}, which this version cannot read: make it again with this version."
-    if mistakes[0]["type"] == "json_invalid":
-        reason = str(mistakes[0]["msg"]).removeprefix("Invalid JSON: ")
-        return f"{source} cannot be read (broken JSON: {reason}): {remedy}."
-    return f"{source}: {tell_mistakes(mistakes)}; {remedy}."
+            return load(cls, text)
+        except NoJson as error:
+            raise DataError(f"{source} cannot be read ({error}): {cls.remedy}.") from None
+        except OtherSchema as error:
+            raise DataError(
+                f"{source} has schema {error.version!r}, which this version cannot read: make it again with this"
+                " version."
+            ) from None
+        except Unreadable as error:
+            raise DataError(f"{source}: {error}; {cls.remedy}.") from None
 
 
 def tell_mistakes(mistakes: Sequence[Mapping[str, Any]]) -> str:

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple, Self, TypeVar
 from pydantic import Field, ValidationError
 
 from bt_core.errors import DataError
-from bt_core.formats.document import Part, tell_mistakes
+from bt_core.formats.document import Part, Score, tell_mistakes
 from bt_core.records import Trace, read_jsonl, write_jsonl
 
 
 class Answer(Part):
     """What one program did on a test example."""
 
-    score: float = Field(description="the metric, in [0, 1]")
+    score: Score = Field(description="the metric, in [0, 1]")
     prediction: dict[str, Any] = Field(description="output fields of the program; empty if the example failed")
     error: str | None = Field(description="why the example failed; null if it did not")
 

@@ -4,31 +4,31 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from bt_core.formats.document import Document, Part
+from bt_core.formats.document import Amount, Count, Document, Gain, Part, Score, Seed, Share
 from bt_core.wording import Comparison
 
 
 class ProgramTokens(Part):
     """A mean number of tokens for each of the two programs."""
 
-    vanilla: float = Field(description="of the program before any step")
-    final: float = Field(description="of the shipped program")
+    vanilla: Amount = Field(description="of the program before any step")
+    final: Amount = Field(description="of the shipped program")
 
 
 class Difference(Part):
     """Two programs compared on the same test rows, positive where the second scores higher."""
 
-    mean: float = Field(description="mean difference over the test rows")
+    mean: Gain = Field(description="mean difference over the test rows")
     ci95: tuple[float, float] = Field(
         description="low and high end of the 95% interval, which covers test rows and not seeds"
     )
-    p_value: float = Field(description="of the two-sided exact test that neither program is better")
+    p_value: Share = Field(description="of the two-sided exact test that neither program is better")
     method: Literal["mcnemar", "sign flip", "sign flip of groups", "none"] = Field(
         description="the exact test: McNemar's, or random signs of rows or of whole groups; none if `is_same`"
     )
-    better: int = Field(description="rows on which the second program scored higher")
-    worse: int = Field(description="rows on which the second program scored lower")
-    groups: int = Field(description="independent groups of rows; as many as rows where the task has no groups")
+    better: Count = Field(description="rows on which the second program scored higher")
+    worse: Count = Field(description="rows on which the second program scored lower")
+    groups: Count = Field(description="independent groups of rows; as many as rows where the task has no groups")
     is_same: bool = Field(description="the two are the same program but for their lineage: nothing was compared")
 
     @classmethod
@@ -52,10 +52,10 @@ class Difference(Part):
 class Evaluation(Part):
     """The vanilla and the final program on the sealed test split."""
 
-    vanilla: float = Field(description="mean score of the program before any step")
-    final: float = Field(description="mean score of the shipped program")
+    vanilla: Score = Field(description="mean score of the program before any step")
+    final: Score = Field(description="mean score of the shipped program")
     difference: Difference = Field(description="`final` (the second program) - `vanilla`")
-    rows: int = Field(description="number of test rows")
+    rows: Count = Field(description="number of test rows")
     prompt_tokens_per_example: ProgramTokens = Field(description="mean prompt tokens of a test row")
 
 
@@ -64,20 +64,20 @@ class Step(Part):
 
     stage: str = Field(description="label of the step, such as `2.w`")
     kind: str = Field(description="letter of the step, such as `w`")
-    validation: float = Field(description="validation score of the program that the step made")
-    validation_before: float = Field(description="validation score of the program that it began with")
+    validation: Score = Field(description="validation score of the program that the step made")
+    validation_before: Score = Field(description="validation score of the program that it began with")
     seconds: float = Field(description="wall time")
-    lm_calls: int = Field(description="LM calls that were answered")
-    cached_calls: int = Field(description="LM calls that were answered from the cache")
-    prompt_tokens: int = Field(description="tokens of the prompts as sent")
-    computed_prompt_tokens: int = Field(description="prompt tokens that the model computed")
-    completion_tokens: int = Field(description="tokens of the answers")
-    train_tokens: int = Field(description="tokens trained on")
+    lm_calls: Count = Field(description="LM calls that were answered")
+    cached_calls: Count = Field(description="LM calls that were answered from the cache")
+    prompt_tokens: Count = Field(description="tokens of the prompts as sent")
+    computed_prompt_tokens: Count = Field(description="prompt tokens that the model computed")
+    completion_tokens: Count = Field(description="tokens of the answers")
+    train_tokens: Count = Field(description="tokens trained on")
     train_cached: bool = Field(
         description="the adapter came from the cache; `train_tokens` is what it took when trained"
     )
-    traces_kept: int = Field(description="bootstrapped traces that reached the threshold")
-    traces_total: int = Field(description="bootstrapped traces")
+    traces_kept: Count = Field(description="bootstrapped traces that reached the threshold")
+    traces_total: Count = Field(description="bootstrapped traces")
     warnings: tuple[str, ...] = Field(description="the step's warnings")
 
 
@@ -88,7 +88,7 @@ class RunResult(Document):
 
     strategy: str = Field(description="the strategy as written, such as `p -> w`")
     task: str = Field(description="name of the task, or where it is imported from")
-    seed: int = Field(description="seed of the run")
+    seed: Seed = Field(description="seed of the run")
     steps: tuple[Step, ...] = Field(description="the optimisation steps, in order")
     test: Evaluation | None = Field(description="scores on the sealed test split; null without an evaluation")
     program: str = Field(description="directory of the shipped program")

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from bt_core.formats.arms import ArmScores, VanillaScores
-from bt_core.formats.document import Document, Part
+from bt_core.formats.document import Count, Document, Part, Score, Seed, Share
 from bt_core.formats.winner import ChangedAnswers, Winner, WinnerName
 from bt_core.wording import counted, with_interval
 
@@ -13,24 +13,24 @@ from bt_core.wording import counted, with_interval
 SCHEMA: Literal[2] = 2
 
 
-Span = tuple[int, int | None]
+Span = tuple[Count, Count | None]
 """The least and the greatest number; null where there is no greatest."""
 
 
 class SplitSizes(Part):
     """Numbers of rows."""
 
-    train: int = Field(description="rows to optimise on")
-    val: int = Field(description="rows to choose by")
-    test: int = Field(description="sealed rows to compare on")
+    train: Count = Field(description="rows to optimise on")
+    val: Count = Field(description="rows to choose by")
+    test: Count = Field(description="sealed rows to compare on")
 
 
 class PlannedLook(Part):
     """The sweep's place among the looks that were planned ([sweep.md](sweep.md#a-planned-extension))."""
 
-    number: int = Field(description="1 for the first look, 2 for the extension of another sweep")
-    planned: int = Field(description="number of looks that were planned before the first one")
-    total_alpha: float = Field(description="chance of any false claim at any of the looks")
+    number: Count = Field(description="1 for the first look, 2 for the extension of another sweep")
+    planned: Count = Field(description="number of looks that were planned before the first one")
+    total_alpha: Share = Field(description="chance of any false claim at any of the looks")
 
 
 class VerdictText(Part):
@@ -46,40 +46,40 @@ class VerdictText(Part):
 class NodeUsage(Part):
     """What a step asked of the engine."""
 
-    calls: int = Field(description="LM calls that were answered")
-    cached_calls: int = Field(description="LM calls that were answered from the cache")
-    prompt_tokens: int = Field(description="tokens of the prompts as sent")
-    computed_prompt_tokens: int = Field(description="prompt tokens that the model computed")
-    completion_tokens: int = Field(description="tokens of the answers")
+    calls: Count = Field(description="LM calls that were answered")
+    cached_calls: Count = Field(description="LM calls that were answered from the cache")
+    prompt_tokens: Count = Field(description="tokens of the prompts as sent")
+    computed_prompt_tokens: Count = Field(description="prompt tokens that the model computed")
+    completion_tokens: Count = Field(description="tokens of the answers")
     seconds: float = Field(description="wall time of the model")
 
 
 class Node(Part):
     """A step of the strategies' prefix tree under one seed."""
 
-    seed: int = Field(description="seed of the strategies")
+    seed: Seed = Field(description="seed of the strategies")
     stage: str = Field(description="the steps up to and including this one, such as `p.w`")
     kind: str = Field(description="letter of the step")
     strategy: str = Field(description="the steps up to and including this one, such as `p -> w`")
     parent: str = Field(description="`stage` of the step before; empty for the first one")
-    validation_before: float = Field(description="validation score of the program that the step began with")
-    validation: float = Field(description="validation score of the program that it made")
+    validation_before: Score = Field(description="validation score of the program that the step began with")
+    validation: Score = Field(description="validation score of the program that it made")
     outcome: str = Field(description="a sentence if the step had nothing to do; else empty")
     usage: NodeUsage = Field(description="what the step asked of the engine")
-    train_tokens: int = Field(description="tokens trained on")
-    loss: tuple[tuple[int, float], ...] = Field(description="(training step, loss); empty where nothing was trained")
-    val_loss: tuple[tuple[int, float], ...] = Field(description="(epoch, loss on held-out rows); empty likewise")
-    traces_kept: int = Field(description="bootstrapped traces that reached the threshold")
-    traces_total: int = Field(description="bootstrapped traces")
+    train_tokens: Count = Field(description="tokens trained on")
+    loss: tuple[tuple[Count, float], ...] = Field(description="(training step, loss); empty where nothing was trained")
+    val_loss: tuple[tuple[Count, float], ...] = Field(description="(epoch, loss on held-out rows); empty likewise")
+    traces_kept: Count = Field(description="bootstrapped traces that reached the threshold")
+    traces_total: Count = Field(description="bootstrapped traces")
 
 
 class SweepCost(Part):
     """What the whole sweep took, its tasks one after the other."""
 
-    lm_calls: int = Field(description="LM calls that were answered")
-    cached_calls: int = Field(description="LM calls that were answered from the cache")
+    lm_calls: Count = Field(description="LM calls that were answered")
+    cached_calls: Count = Field(description="LM calls that were answered from the cache")
     seconds: float = Field(description="wall time")
-    lm_calls_one_by_one: int = Field(description="LM calls of the same arms without shared steps")
+    lm_calls_one_by_one: Count = Field(description="LM calls of the same arms without shared steps")
     seconds_one_by_one: float = Field(description="wall time of the same arms without shared steps")
 
 
@@ -94,14 +94,14 @@ class SweepFigures(Document):
     metric: str = Field(description="name of the metric; may be empty")
     model: str = Field(description="the base model")
     model_revision: str = Field(description="revision of the base model")
-    data_seed: int = Field(description="seed that drew the splits, which all arms share")
-    seeds: tuple[int, ...] = Field(description="seeds of the strategies")
+    data_seed: Seed = Field(description="seed that drew the splits, which all arms share")
+    seeds: tuple[Seed, ...] = Field(description="seeds of the strategies")
     rows: SplitSizes = Field(description="number of rows of each split")
     command: str = Field(description="how to run the sweep again")
     config: dict[str, Any] = Field(description="the merged configuration of the first seed")
-    alpha: float = Field(description="chance of any false claim at this look; intervals are at level 1 - `alpha`")
+    alpha: Share = Field(description="chance of any false claim at this look; intervals are at level 1 - `alpha`")
     look: PlannedLook = Field(description="which of the planned looks this is")
-    margin: float = Field(description="the largest gain that is not worth having")
+    margin: Share = Field(description="the largest gain that is not worth having")
     vanilla: VanillaScores = Field(description="the program before any step")
     arms: tuple[ArmScores, ...] = Field(description="the strategies, in the order in which they were named")
     verdict: VerdictText = Field(description="whether fine-tuning was worth it")

@@ -4,14 +4,14 @@ from typing import Any
 
 from pydantic import Field
 
-from bt_core.formats.document import Part
+from bt_core.formats.document import Count, Gain, Part, Score, Seed
 
 
 class WinnerName(Part):
     """The arm that validation chose, and its best seed."""
 
     arm: str = Field(description="name of the arm")
-    seed: int = Field(description="the seed of highest validation score")
+    seed: Seed = Field(description="the seed of highest validation score")
 
 
 class WinnerStep(Part):
@@ -19,9 +19,9 @@ class WinnerStep(Part):
 
     kind: str = Field(description="letter of the step")
     stage: str = Field(description="label of the step, such as `2.w`")
-    seed: int = Field(description="seed of the step")
-    val_before: float | None = Field(description="validation score before the step; null if not measured")
-    val_after: float | None = Field(description="validation score after the step; null if not measured")
+    seed: Seed = Field(description="seed of the step")
+    val_before: Score | None = Field(description="validation score before the step; null if not measured")
+    val_after: Score | None = Field(description="validation score after the step; null if not measured")
     outcome: str = Field(description="a sentence if the step had nothing to do; else empty")
     parent: str = Field(description="sha256 of the program that the step began with")
 
@@ -57,7 +57,7 @@ class WinnerPredictor(Part):
 class ProgramDifference(Part):
     """A paired difference between two programs. Its interval counts test rows as a sample, and not seeds."""
 
-    mean: float = Field(description="mean difference")
+    mean: Gain = Field(description="mean difference")
     low: float = Field(description="low end of its interval")
     high: float = Field(description="high end of its interval")
 
@@ -65,7 +65,7 @@ class ProgramDifference(Part):
 class Winner(WinnerName):
     """The shipped program."""
 
-    score: float = Field(description="mean test score of this program, not of its arm")
+    score: Score = Field(description="mean test score of this program, not of its arm")
     versus_vanilla: ProgramDifference = Field(description="difference of this program to vanilla on the test rows")
     program_sha256: str = Field(description="identity of the program")
     lineage: tuple[WinnerStep, ...] = Field(description="the steps behind it, oldest first")
@@ -85,5 +85,5 @@ class ChangedAnswers(Part):
 
     gained: tuple[ChangedAnswer, ...] = Field(description="examples on which the shipped program scores higher")
     lost: tuple[ChangedAnswer, ...] = Field(description="examples on which it scores lower")
-    gained_count: int = Field(description="number of all examples gained")
-    lost_count: int = Field(description="number of all examples lost")
+    gained_count: Count = Field(description="number of all examples gained")
+    lost_count: Count = Field(description="number of all examples lost")

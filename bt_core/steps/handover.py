@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bt_core.errors import DataError
-from bt_core.records import StageReport, dump_report, load_report
+from bt_core.formats.reports import load_report
+from bt_core.records import StageReport, dump_report
 
 BEST, REPORTS = "best", "reports.jsonl"
 
@@ -42,7 +43,7 @@ def read_stage_reports(path: Path) -> list[StageReport]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: JSON may hold U+2028
         return [load_report(line) for line in lines if line]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(
             f"{path} holds no stage reports of this release ({error}): run the task that wrote it again."
         ) from None

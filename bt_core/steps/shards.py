@@ -11,7 +11,8 @@ from typing import Any
 from bt_core.config import Config
 from bt_core.engine.base import Engine
 from bt_core.errors import ConfigError, DataError
-from bt_core.records import Row, StageReport, Trace, Usage, read_jsonl, read_traces, row_id, write_traces
+from bt_core.formats.traces import read_traces
+from bt_core.records import Row, StageReport, Trace, Usage, read_jsonl, row_id, write_traces
 from bt_core.steps.bootstrap import gather, summary
 from bt_core.steps.evaluate import compared
 from bt_core.steps.session import Session

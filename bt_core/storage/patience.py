@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 
 from bt_core.errors import ConfigError
-from bt_core.retries import Answer, Pauses, try_again
+from bt_core.retries import Answer, Pauses, read_seconds, try_again
 from bt_core.storage.answers import aws_errors, is_transient, sentence
 
 #: Environment variable: for how many seconds a request is repeated while the store fails.
@@ -37,10 +37,10 @@ def usual_patience() -> float:
     """The patience in seconds, from the environment.
 
     Raises:
-        ConfigError: when the variable holds no number.
+        ConfigError: when the variable holds no number of seconds.
     """
     text = os.environ.get(PATIENCE_VARIABLE) or str(DEFAULT_PATIENCE)
     try:
-        return float(text)
+        return read_seconds(text)
     except ValueError:
         raise ConfigError(f"{PATIENCE_VARIABLE} is {text!r}: give a number of seconds.") from None

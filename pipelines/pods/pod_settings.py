@@ -5,20 +5,33 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from bt_core.config import Section
-from bt_pipelines.pods.values import Cpu, Environment, Label, LabelKey, Memory, Seconds, refuse
+from bt_pipelines.pods.values import Cpu, Environment, Label, LabelKey, Memory, Seconds, cores, memory_bytes, refuse
 
 #: The longest that all waits between the tries of one task may take together, in days.
 MOST_WAITING = 7
+_ABOVE_LIMIT = "has a request above its limit, which Kubernetes refuses: raise the limit or lower the request"
 
 
 class CpuAmount(Section):
     request: Cpu | None = None
     limit: Cpu | None = None
 
+    @model_validator(mode="after")
+    def _request_within_limit(self) -> "CpuAmount":
+        if self.request and self.limit and cores(self.request) > cores(self.limit):
+            raise refuse(_ABOVE_LIMIT)
+        return self
+
 
 class MemoryAmount(Section):
     request: Memory | None = None
     limit: Memory | None = None
+
+    @model_validator(mode="after")
+    def _request_within_limit(self) -> "MemoryAmount":
+        if self.request and self.limit and memory_bytes(self.request) > memory_bytes(self.limit):
+            raise refuse(_ABOVE_LIMIT)
+        return self
 
 
 class Accelerator(Section):
@@ -60,7 +73,9 @@ class Retries(Section):
 
     count: int = Field(ge=0, le=20, description="tries after the first")
     backoff: Seconds = Field(30, description="wait before the second try")
-    factor: int = Field(2, ge=1, description="each wait is this many times the one before; Argo takes whole numbers")
+    factor: int = Field(
+        2, ge=1, le=1000, description="each wait is this many times the one before; Argo takes whole numbers"
+    )
 
     @model_validator(mode="after")
     def _bounded(self) -> "Retries":

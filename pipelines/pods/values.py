@@ -18,6 +18,10 @@ OWN_VARIABLES = {
 }
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+#: Kubernetes keeps these times in 32 bits.
+_MOST_SECONDS = 2**31
+#: How many of a unit an amount of a resource may have, in digits.
+_DIGITS = "[0-9]{1,15}"
 #: A user name or password in an address.
 CREDENTIALS = re.compile(r"://[^/\s'\"]*@")
 _SECRET_NAME = re.compile(
@@ -36,15 +40,16 @@ def _text(value: Any) -> Any:
 
 
 def _seconds(value: Any) -> Any:
-    match = re.fullmatch(r"(\d+)([smhd]?)", str(value))
-    if match is None or isinstance(value, bool) or int(match[1]) == 0:
-        raise refuse("must be a time above zero, such as 90s, 30m, 12h or 7d")
-    return int(match[1]) * _SECONDS[match[2] or "s"]
+    match = re.fullmatch(r"([0-9]{1,10})([smhd]?)", str(value))
+    seconds = int(match[1]) * _SECONDS[match[2] or "s"] if match and not isinstance(value, bool) else 0
+    if not 0 < seconds < _MOST_SECONDS:
+        raise refuse("must be a time above zero, such as 90s, 30m, 12h or 7d, and less than 68 years")
+    return seconds
 
 
 def _matching(pattern: str, message: str) -> AfterValidator:
     def check(value: str) -> str:
-        if re.fullmatch(pattern, value) is None:
+        if re.fullmatch(pattern, value, re.ASCII) is None:
             raise refuse(message)
         return value
 
@@ -72,14 +77,29 @@ def _public(values: dict[str, str]) -> dict[str, str]:
     return values
 
 
+def cores(amount: str) -> float:
+    """A checked amount of CPU in cores."""
+    return float(amount[:-1]) / 1000 if amount.endswith("m") else float(amount)
+
+
+def memory_bytes(amount: str) -> int:
+    """A checked amount of memory in bytes (the suffixes of Kubernetes' quantities)."""
+    digits = amount.rstrip("EPTGMKi")
+    unit = amount[len(digits) :]
+    factor = (1024 if unit.endswith("i") else 1000) ** (1 + "KMGTPE".index(unit[0])) if unit else 1
+    return int(digits) * int(factor)
+
+
 _LABEL = r"[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?"
 _DNS_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _DNS_NAME = rf"(?=.{{1,253}}$){_DNS_LABEL}(\.{_DNS_LABEL})*"
 
 Seconds = Annotated[int, BeforeValidator(_seconds)]
-Cpu = Annotated[str, BeforeValidator(_text), _matching(r"\d+(\.\d+)?|\d+m", "must be cores: 2, 0.5 or 500m")]
+Cpu = Annotated[
+    str, BeforeValidator(_text), _matching(rf"{_DIGITS}(\.[0-9]{{1,15}})?|{_DIGITS}m", "must be cores: 2, 0.5 or 500m")
+]
 Memory = Annotated[
-    str, BeforeValidator(_text), _matching(r"\d+([EPTGM]i?|Ki)?", "must be bytes with a unit: 512Mi or 8Gi")
+    str, BeforeValidator(_text), _matching(rf"{_DIGITS}([EPTGM]i?|Ki)?", "must be bytes with a unit: 512Mi or 8Gi")
 ]
 Name = Annotated[str, _matching(_DNS_NAME, "must be a Kubernetes name: a-z, 0-9, `-` and `.`")]
 #: Kubeflow gives the pod's volume the name of its claim (backend/src/v2/driver/k8s.go, makeVolumeMountPatch), and

@@ -99,10 +99,10 @@ def test_a_missing_adapter(program: Path, bt: Bt) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("{", "is damaged (JSONDecodeError"),
+        ("{", "is damaged (broken JSON: Expecting property name"),
         ('{"schema_version": 99}', "has schema version 99, this release reads 1: use the release that wrote it."),
-        ('{"schema_version": 1}', "is damaged (KeyError"),
-        ("[]", "is damaged (AttributeError"),
+        ('{"schema_version": 1}', "is damaged (`task` is missing, `model` is missing"),
+        ("[]", "is damaged (the content is [] and should be an object"),
     ],
     ids=["broken", "other-schema", "incomplete", "list"],
 )

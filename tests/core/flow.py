@@ -6,8 +6,9 @@ from typing import Any
 
 from bt_core.config import Config
 from bt_core.engine.base import Engine
+from bt_core.formats.traces import read_traces
 from bt_core.program import Program, read_program
-from bt_core.records import StageReport, Trace, read_traces
+from bt_core.records import StageReport, Trace
 from bt_core.steps.bootstrap import bootstrap
 from bt_core.steps.evaluate import evaluate
 from bt_core.steps.handover import hand_over, stage_reports

@@ -222,9 +222,13 @@ def _garbage(folder: Path, s3: Server, prefix: str) -> None:
     [
         (_flip, ProgramError, r"adapter_model\.safetensors has sha256 \w+, but the manifest of the bundle names \w+"),
         (_remove, DataError, r"adapter/adapter_config\.json cannot be read, the bucket has no such key"),
-        (_outside, ProgramError, r"manifest\.json is damaged \(it names \['\.\./escaped'\]\)"),
+        (
+            _outside,
+            ProgramError,
+            r"manifest\.json is damaged \(`files\.\.\./escaped` is '\.\./escaped' and should be",
+        ),
         (_newer, ProgramError, "schema version 2, this release reads 1: use the release that wrote it"),
-        (_garbage, ProgramError, r"manifest\.json is damaged \(JSONDecodeError"),
+        (_garbage, ProgramError, r"manifest\.json is damaged \(broken JSON: it is not UTF-8 text, byte 0"),
     ],
 )
 def test_a_damaged_bundle_is_refused(

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bt_core.errors import DataError
+from bt_core.formats.reports import load_report
+from bt_core.formats.traces import read_traces
 from bt_core.records import (
     Call,
     StageReport,
@@ -16,9 +18,7 @@ from bt_core.records import (
     Usage,
     canonical_json,
     dump_report,
-    load_report,
     read_jsonl,
-    read_traces,
     row_id,
     write_jsonl,
     write_traces,

@@ -9,8 +9,9 @@ import pytest
 
 from bt_core.errors import UserError
 from bt_core.formats.run_result import RunResult
+from bt_core.formats.traces import read_traces
 from bt_core.program import program_sha256, read_program
-from bt_core.records import read_jsonl, read_traces, row_id
+from bt_core.records import read_jsonl, row_id
 from bt_core.strategy import Strategy, strategy_slug
 from bt_pipelines.compile import compile_strategy
 from bt_runner.events import LocalRun

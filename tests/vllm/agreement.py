@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from bt_core.engine.base import Completion, Engine, Request
+from bt_core.formats.traces import read_traces
 from bt_core.program import Program, read_program
-from bt_core.records import Usage, read_traces
+from bt_core.records import Usage
 from bt_core.steps.bootstrap import bootstrap
 from bt_core.steps.optimise.lora_finetune import lora_finetune
 from bt_core.steps.optimise.prompt_search import prompt_search

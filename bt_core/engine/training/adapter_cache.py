@@ -8,13 +8,29 @@ import shutil
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import ClassVar
 
 from bt_core.engine.training.job import Curve
 from bt_core.errors import warn
+from bt_core.formats.document import Count, Document
 from bt_core.program import adapter_sha256
 from bt_core.shared_files import share
 
 CURVE_FILE = "curve.json"
+
+
+class CurveFile(Document):
+    """`curve.json`: the curve of the training (`Curve`), and the sha256 of the adapter that it belongs to."""
+
+    remedy: ClassVar[str] = "the adapter is trained again"
+
+    loss: tuple[tuple[Count, float], ...]
+    val_loss: tuple[tuple[Count, float], ...]
+    best_epoch: Count
+    tokens: Count
+    seconds: float
+    micro_batch: Count
+    adapter_sha256: str
 
 
 class AdapterCache:
@@ -37,7 +53,7 @@ class AdapterCache:
         try:
             shutil.copytree(entry, target, dirs_exist_ok=True)
             return _read_curve(target)  # the copy is checked: another process may replace the entry meanwhile
-        except (FileNotFoundError, ValueError, LookupError, TypeError) as error:
+        except (FileNotFoundError, ValueError) as error:
             shutil.rmtree(entry, ignore_errors=True)
             warn(f"The cached adapter {entry} was damaged ({error}): training it again.")
         except OSError as error:
@@ -72,11 +88,18 @@ def _read_curve(folder: Path) -> Curve:
     """Read back what `_write_curve` wrote.
 
     Raises:
-        FileNotFoundError, ValueError, LookupError, TypeError: when a file is missing or is not what it was.
+        FileNotFoundError, ValueError: when a file is missing or is not what it was.
     """
-    record = json.loads((folder / CURVE_FILE).read_text(encoding="utf-8"))
-    expected, actual = record.pop("adapter_sha256"), adapter_sha256(folder)
+    record = CurveFile.read(folder / CURVE_FILE)
+    expected, actual = record.adapter_sha256, adapter_sha256(folder)
     if actual != expected:
         raise ValueError(f"its sha256 is {actual[:12]}, but was {expected[:12]} when it was kept")
-    series = {name: [(int(step), float(loss)) for step, loss in record[name]] for name in ("loss", "val_loss")}
-    return Curve(**record | series, cached=True)
+    return Curve(
+        list(record.loss),
+        list(record.val_loss),
+        record.best_epoch,
+        record.tokens,
+        record.seconds,
+        record.micro_batch,
+        cached=True,
+    )

@@ -11,6 +11,7 @@ from typing import Any
 
 from bt_core.config import EngineConfig, LoraConfig
 from bt_core.engine.base import Message, TrainingRow
+from bt_core.json_text import bounded_bytes, parse_json
 from bt_core.models import BaseModel, resolve_model
 
 
@@ -133,7 +134,7 @@ def dump_job(job: TrainingJob, plan: MemoryPlan, same_machine: bool = True) -> s
 
 def load_job(path: Path) -> tuple[TrainingJob, MemoryPlan]:
     """Read the job and the memory plan that `dump_job` wrote."""
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = parse_json(bounded_bytes(path))
     return TrainingJob.from_record(record["job"]), MemoryPlan(**record["plan"])
 
 

@@ -5,23 +5,34 @@ exchange folder, or S3 prefix: the job lies there as `job.json`, and the workers
 beside it.
 """
 
-import json
 import os
 import subprocess
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 from bt_core.engine.training.adapter_cache import CURVE_FILE, AdapterCache
 from bt_core.engine.training.job import Curve, MemoryPlan, TrainingJob, dump_job
 from bt_core.errors import BtError, ModelError, TrainingError, UserError
+from bt_core.formats.document import Count, Document
 
 #: What lies in the exchange folder: the job, the adapter's entry in its cache, checkpoints, and `failure-<rank>.json`.
 JOB_FILE, RESULT, CHECKPOINTS, FAILURE = "job.json", "result", "checkpoints", "failure"
 LAUNCHER = "torch.distributed.run"
 WORKER = "bt_core.engine.training.worker"
 NODE = "bt_core.engine.training.node"
+
+
+class Failure(Document):
+    """`failure-<rank>.json`: why a worker ended."""
+
+    remedy: ClassVar[str] = "its own output above says why it failed"
+
+    memory: bool
+    exit_status: Count
+    sentence: str
 
 
 def launch_arguments(exchange: str, processes: int) -> list[str]:
@@ -91,10 +102,10 @@ def raise_failure(exchange: Path) -> None:
         MemoryError, BtError: as `train_in_processes` does.
     """
     for path in sorted(exchange.glob(f"{FAILURE}-*.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["memory"]:
+        failure = Failure.read(path)
+        if failure.memory:
             raise MemoryError
-        raise _failure(record["exit_status"], record["sentence"])
+        raise _failure(failure.exit_status, failure.sentence)
 
 
 def _failure(exit_status: int, sentence: str) -> BtError:

@@ -5,21 +5,19 @@ EXCHANGE is the exchange folder, or s3://bucket/prefix, in which the starting si
 leaves its sentence in `failure-<rank>.json`. In a folder, checkpoints lie in `checkpoints`.
 """
 
-import json
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from bt_core.engine.local.memory import out_of_memory
 from bt_core.engine.training.adapter_cache import AdapterCache
 from bt_core.engine.training.job import load_job
-from bt_core.engine.training.processes import CHECKPOINTS, FAILURE, JOB_FILE, RESULT
+from bt_core.engine.training.processes import CHECKPOINTS, FAILURE, JOB_FILE, RESULT, Failure
 from bt_core.engine.training.train import train_here
 from bt_core.errors import BtError, TrainingError, one_sentence
 from bt_core.storage import Store, is_remote, under
@@ -42,16 +40,16 @@ def main(exchange: str) -> int:
             if not memory and not isinstance(error, BtError):
                 raise
             status = error.exit_status if isinstance(error, BtError) else 1
-            _leave_failure({"memory": memory, "exit_status": status, "sentence": str(error)}, folder, rank)
+            _leave_failure(Failure(memory=memory, exit_status=status, sentence=str(error)), folder, rank)
             return status
         except PermissionError as error:
             raise _no_right(error) from None
     return 0
 
 
-def _leave_failure(record: dict[str, Any], folder: Path, rank: int) -> None:
+def _leave_failure(failure: Failure, folder: Path, rank: int) -> None:
     try:
-        (folder / f"{FAILURE}-{rank}.json").write_text(json.dumps(record), encoding="utf-8")
+        failure.write(folder / f"{FAILURE}-{rank}.json")
     except PermissionError as error:
         raise _no_right(error) from None
 

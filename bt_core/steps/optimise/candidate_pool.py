@@ -10,10 +10,11 @@ from pathlib import Path
 
 from bt_core.config import WriterConfig
 from bt_core.errors import ConfigError
+from bt_core.formats.traces import read_traces
 from bt_core.lm.optimisers.instruction_writer import InstructionWriter
 from bt_core.lm.states import vanilla_states
 from bt_core.program import Demos, Program, write_program
-from bt_core.records import Row, StageReport, Trace, canonical_json, read_jsonl, read_traces, row_id
+from bt_core.records import Row, StageReport, Trace, canonical_json, read_jsonl, row_id
 from bt_core.steps.optimise.candidates import candidates
 from bt_core.steps.session import Session
 from bt_core.steps.stage import Stage

@@ -13,9 +13,10 @@ from pathlib import Path
 from bt_core.config import Config
 from bt_core.engine.base import Engine
 from bt_core.engine.training.job import Curve, RemoteTraining
+from bt_core.formats.traces import read_traces
 from bt_core.lm.states import vanilla_states
 from bt_core.program import PredictorState, Program, write_program
-from bt_core.records import Row, StageReport, Trace, read_jsonl, read_traces, row_id
+from bt_core.records import Row, StageReport, Trace, read_jsonl, row_id
 from bt_core.steps.optimise.adapter_training import ADAPTER, AdapterTraining, with_adapters
 from bt_core.steps.optimise.headroom import Headroom, measure, obstacle
 from bt_core.steps.session import Session

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from bt_core.config import Config
 from bt_core.engine.base import Engine
+from bt_core.formats.traces import read_traces
 from bt_core.lm.states import vanilla_states
 from bt_core.program import Program, write_program
-from bt_core.records import Row, StageReport, Trace, read_jsonl, read_traces
+from bt_core.records import Row, StageReport, Trace, read_jsonl
 from bt_core.steps.optimise.candidates import candidates, has_same_prompts
 from bt_core.steps.optimise.racing import Outcome, Pair, Race
 from bt_core.steps.session import Session

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from bt_core.config import Config
-from bt_core.data import read_rows, read_source, with_columns
+from bt_core.data import check_json, read_rows, read_source, with_columns
 from bt_core.errors import DataError
 from bt_core.records import Row
 from bt_core.storage import Store, is_remote
@@ -88,4 +88,5 @@ def _checked(task: Task, rows: list[Row], source: str) -> list[Row]:
                 f"{source}, row {number}: no column `{'`, `'.join(missing)}` (it has {has}): correct the row, or name"
                 " the column in `columns`."
             )
+    check_json(rows, source)
     return rows

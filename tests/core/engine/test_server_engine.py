@@ -17,9 +17,9 @@ from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.engine.remote.chat_engine import ChatEngine
 from bt_core.engine.remote.server_engine import ServerEngine
 from bt_core.errors import ConfigError, EngineError, ProgramError
+from bt_core.formats.traces import read_traces
 from bt_core.models import BaseModel
 from bt_core.program import adapter_sha256, read_program
-from bt_core.records import read_traces
 from bt_core.steps.bootstrap import bootstrap
 from tests.core.flow import Flow
 from tests.core.openai_server import Served, openai_server

@@ -11,9 +11,10 @@ import pytest
 
 from bt_core.engine.base import Request
 from bt_core.errors import DataError
+from bt_core.formats.traces import read_traces
 from bt_core.lm.rendering import training_rows
 from bt_core.lm.states import vanilla_states
-from bt_core.records import read_traces, write_traces
+from bt_core.records import write_traces
 from tests.core.lm.wild_programs import Chain, by_seed, calls, sent, trained
 from tests.core.scripted import Wild
 
@@ -150,7 +151,10 @@ def test_whatever_a_program_returns_can_be_written_to_a_file(value: Any, fields:
     [
         ({"example": "x", "score": "1"}, "`score` is '1'"),
         ({"example": "x", "score": 1, "prediction": "y"}, "`prediction` is 'y'"),
-        ({"example": "x", "score": 1, "calls": [{"predictor": "p", "inputs": [], "outputs": {}}]}, "`inputs` is"),
+        (
+            {"example": "x", "score": 1, "calls": [{"predictor": "p", "inputs": [], "outputs": {}}]},
+            "`calls.0.inputs` is",
+        ),
     ],
     ids=["score", "prediction", "inputs"],
 )

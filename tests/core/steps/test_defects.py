@@ -16,10 +16,11 @@ from bt_core.engine.cache_keys import base_identity
 from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.engine.response_cache import CachedEngine, ResponseStore
 from bt_core.errors import EngineError, ProgramError
+from bt_core.formats.traces import read_traces
 from bt_core.lm.rendering import training_rows
 from bt_core.lm.runner import Runner
 from bt_core.program import read_program, write_program
-from bt_core.records import Call, Trace, read_jsonl, read_traces, row_id, write_traces
+from bt_core.records import Call, Trace, read_jsonl, row_id, write_traces
 from bt_core.task import load_task
 from tests.core import toy
 from tests.core.conftest import Recorder

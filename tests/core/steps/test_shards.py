@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.errors import ConfigError, DataError
+from bt_core.formats.traces import read_traces
 from bt_core.program import read_program
-from bt_core.records import StageReport, Trace, read_jsonl, read_traces
+from bt_core.records import StageReport, Trace, read_jsonl
 from bt_core.steps.shards import merge_bootstrap, merge_evaluation, part_of, run_shard
 from tests.core.flow import Flow
 

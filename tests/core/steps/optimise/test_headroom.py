@@ -8,8 +8,9 @@ from typing import Any
 import dspy
 import pytest
 
+from bt_core.formats.traces import read_traces
 from bt_core.program import read_program
-from bt_core.records import Row, Trace, read_jsonl, read_traces, row_id, write_traces
+from bt_core.records import Row, Trace, read_jsonl, row_id, write_traces
 from bt_core.steps.optimise.guessing import Failure, luck
 from bt_core.steps.optimise.headroom import Headroom, measure, obstacle
 from bt_core.steps.session import Session

@@ -9,9 +9,10 @@ import pytest
 from bt_core.config import Config
 from bt_core.engine.base import Engine
 from bt_core.engine.local.transformers_engine import TransformersEngine
+from bt_core.formats.reports import load_report
 from bt_core.formats.rows import ScoredRow
 from bt_core.program import Program
-from bt_core.records import StageReport, dump_report, load_report, read_jsonl, row_id
+from bt_core.records import StageReport, dump_report, read_jsonl, row_id
 from bt_core.steps.engines import open_engine
 from bt_core.steps.folders import SealedFolder
 from bt_core.steps.sweep import score as score_module
