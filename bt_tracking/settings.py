@@ -1,16 +1,12 @@
 """The tracking settings, read from the environment. The module does not import MLflow, so it is light to import."""
 
 import os
-import re
 from dataclasses import dataclass
 
 from bt_core.errors import ConfigError
 
 DEFAULT_EXPERIMENT = "bettertogether"
 DEFAULT_RETRY_SECONDS = 60.0
-
-_CREDENTIALS = re.compile(r"//[^/\s]*@")
-_QUERY = re.compile(r"\?\S*")
 
 
 @dataclass(frozen=True)
@@ -50,11 +46,6 @@ class TrackingSettings:
             adopted_run=read("MLFLOW_RUN_ID") or None,
             retry_seconds=_seconds(read("BT_TRACKING_RETRY_SECONDS")) if retry_seconds is None else retry_seconds,
         )
-
-
-def redact(text: str) -> str:
-    """Remove user names, passwords and query strings from every URI in the text."""
-    return _QUERY.sub("", _CREDENTIALS.sub("//", text))
 
 
 def _seconds(text: str | None) -> float:

@@ -14,8 +14,8 @@ from bt_cli.view.console import print_sentence
 from bt_core.formats.rows import ComparedRow, read_results
 from bt_core.formats.run_result import Evaluation, RunResult
 from bt_core.task import load_task
+from bt_core.trust.credentials import redact
 from bt_core.wording import Claim, run_verdict
-from bt_tracking.settings import redact
 
 _STYLES = {Claim.BETTER: "green", Claim.WORSE: "red", Claim.OPEN: "yellow", Claim.SAME: "yellow"}
 

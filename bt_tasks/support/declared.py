@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 import dspy
 from pydantic import Field, model_validator
 
-from bt_core.config import Section, merge
+from bt_core.config import Address, Section, merge
 from bt_core.errors import TaskError
 from bt_core.task import Task, TaskFactory
 from bt_tasks.support.declared_data import DataNames, labels_of, rows_of
@@ -50,7 +50,9 @@ class Declared(Section):
     )
     known_labels: dict[str, tuple[str, ...]] = Field({}, description="filled in when the data are prepared")
     metric: MetricChoice = Field(description="its kind, or a mapping with more")
-    data: str | DataNames = Field("", description="a file, folder, s3:// or hub: address, or one for train, val, test")
+    data: Address | DataNames = Field(
+        "", description="a file, folder, s3:// or hub: address, or one for train, val, test"
+    )
     columns: dict[str, str] = Field({}, description="the task's column -> what the data call it")
     stratify: str = Field("", description="column whose values are spread evenly over the splits")
     group: str = Field("", description="column that names a row's group, which no two splits share")
