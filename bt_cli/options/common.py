@@ -46,6 +46,15 @@ PipelineTask = Annotated[
     str | None,
     typer.Option(metavar="TASK", help=_TASK_HELP, show_default="named by the argument `task` of every run"),
 ]
+#: The task of a finished program, which names one itself.
+ProgramTask = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TASK",
+        help="The program's task, where it is your own: module:attribute, or the YAML file that declares it.",
+        show_default="the program's, where it is a built-in one",
+    ),
+]
 Seed = Annotated[
     int | None, typer.Option(min=0, metavar="N", help="Seed of the splits and of all random draws.", show_default="0")
 ]

@@ -11,7 +11,7 @@ from bt_core.config.optimisers.mipro_search import MiproConfig
 from bt_core.config.optimisers.prompt_search import SearchConfig
 from bt_core.config.optimisers.writer import WriterConfig
 from bt_core.config.reading import load_config_file, merge, read_config, resolve_config
-from bt_core.config.registry import built_in_kinds, step_kinds
+from bt_core.config.registry import built_in_kinds, config_model, step_kinds
 from bt_core.config.section import PLAIN, Address, EndpointAddress, KeyVariable, Section, validated
 from bt_core.config.settings import BootstrapConfig, Config, Decoding, RetrainConfig, Rows
 from bt_core.config.step_kind import StepKind
@@ -38,6 +38,7 @@ __all__ = [
     "TrainJobConfig",
     "WriterConfig",
     "built_in_kinds",
+    "config_model",
     "load_config_file",
     "merge",
     "read_config",

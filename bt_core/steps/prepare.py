@@ -74,7 +74,8 @@ def _resolved(overrides: Mapping[str, Any]) -> tuple[Start | None, Task, Config]
     first = resolve_config(overrides)
     start = Start.open(first.start) if first.start else None
     made_with = start.settings(first.task) if start else {}
-    task = load_task(first.task, resolve_config(made_with, overrides).task_settings)
+    settings = resolve_config(made_with, overrides).task_settings
+    task = start.task(settings, overrides) if start else load_task(first.task, settings)
     return start, task, resolve_config(task.config, made_with, overrides)
 
 

@@ -1,18 +1,36 @@
-"""What a program names outside of itself, compared with what the user named: only the latter is used."""
+"""What a finished program names outside of itself, such as an address, compared with what the user named."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 
-def unnamed(settings: Mapping[str, Any], chosen: Mapping[str, Any], names: Iterable[str]) -> str:
-    """The first setting that names something outside, and that the user did not give; empty where there is none.
+def given(settings: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """The settings at these dotted keys that are there, each by its key."""
+    found = {key: _at(settings, key) for key in keys}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def named(settings: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """The settings at these dotted keys that are not empty, each by its key."""
+    return {key: value for key, value in given(settings, keys).items() if value}
+
+
+def unnamed(settings: Mapping[str, Any], chosen: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """The settings at these dotted keys to which the user gave no value, or another one.
 
     Args:
-        settings: the program's settings, with the user's in place of them where the user gave any.
+        settings: the settings that are to be used.
         chosen: the settings that the user gave.
-        names: dotted keys of the settings that name something outside, such as an address or a variable.
+        keys: those of the settings that name something outside of the program.
     """
-    return next((key for key in names if (value := _at(settings, key)) and value != _at(chosen, key)), "")
+    return {key: value for key, value in named(settings, keys).items() if value != _at(chosen, key)}
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    """The value as the settings that a dotted key stands for."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
 
 
 def _at(settings: Any, key: str) -> Any:
