@@ -1,6 +1,7 @@
 """A run on this machine: compile the strategy, run the compiled file, collect the results in the run's folder."""
 
 import os
+import re
 import shutil
 import sys
 import uuid
@@ -16,6 +17,7 @@ from bt_core.engine.response_cache import CACHE_VARIABLE, cache_folder
 from bt_core.errors import BtError, TrackingError
 from bt_core.formats.run_result import RunResult
 from bt_core.strategy import Strategy, strategy_slug
+from bt_core.trust.shown_text import visible
 from bt_core.yaml_text import first_document
 from bt_pipelines.workflow_size import task_starts
 from bt_runner.events import LocalRun
@@ -66,8 +68,12 @@ def execute(
 
 
 def new_run_id(folder: Folder) -> str:
-    """A new id for the pipeline run, by which its stages find their parent run in MLflow."""
-    return f"{folder.path.name}-{uuid.uuid4().hex[:8]}"
+    """A new id for the pipeline run, by which its stages find their parent run in MLflow.
+
+    Of the folder's name it holds letters, digits, `-`, `_` and `.`, since MLflow's searches cannot quote all else.
+    """
+    name = re.sub(r"[^\w.-]", "-", folder.path.name)
+    return f"{name}-{uuid.uuid4().hex[:8]}"
 
 
 def tracking_server(named: str | None) -> str | None:
@@ -114,7 +120,7 @@ def _mark_failed(sentence: str, environment: Mapping[str, str]) -> None:
     try:
         bt_tracking.fail_parent(sentence, retry_seconds=FAREWELL_SECONDS)
     except TrackingError as error:
-        print(f"bt: {error}", file=sys.stderr)
+        print(f"bt: {visible(str(error))}", file=sys.stderr)
 
 
 def task_count(pipeline: Path) -> int:

@@ -10,9 +10,9 @@ from bt_core.engine.base import Engine
 from bt_core.errors import DataError
 from bt_core.lm.runner import Runner
 from bt_core.lm.states import check_fit
-from bt_core.program import read_program
+from bt_core.program import Program, read_program
 from bt_core.steps.engines import load_engine
-from bt_core.task import Task
+from bt_core.task import Task, is_declaration
 
 
 def predict(
@@ -35,7 +35,7 @@ def predict(
     """
     state = read_program(program)
     chosen = {key: value for key, value in (overrides or {}).items() if key != "task" or value}
-    settings = merge(state.task_settings, chosen.get("task_settings", {}))
+    settings = merge(_needed(state), chosen.get("task_settings", {}))
     task = load_made_task(state.task, settings, chosen, str(program))
     _check_inputs(task, inputs)
     check_fit(task, task.program(), state)
@@ -43,6 +43,12 @@ def predict(
     config = resolve_config(task.config, made_with, chosen)
     runner = Runner(task, config, engine or load_engine(state, config), program)
     return runner.predict(state, inputs)
+
+
+def _needed(program: Program) -> dict[str, Any]:
+    """The program's task settings, less the address of a declared task's data, which no prediction reads."""
+    is_declared = is_declaration(program.task)
+    return {key: value for key, value in program.task_settings.items() if key != "data" or not is_declared}
 
 
 def _check_inputs(task: Task, inputs: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from bt_core.records import Row, StageReport, Usage, canonical_json, sha256_text
 from bt_core.steps.engines import open_engine
 from bt_core.steps.start import Start
 from bt_core.task import Task, load_task
+from bt_core.trust.shown_text import markdown
 
 
 def prepare(
@@ -53,12 +54,13 @@ def prepare(
     if start:
         params |= {"start": start.address, "start_sha256": program_sha256(start.folder)}
     digests = {f"data/{name}": sha256_text(canonical_json(rows))[:16] for name, rows in splits.items()}
+    predictors = markdown(", ".join(vanilla.predictors))
     report = StageReport(
         "prepare",
         "prepare",
         params=params | digests,
         metrics={f"rows/{name}": float(len(rows)) for name, rows in splits.items()},
-        note=f"{task.description}\n\n{len(vanilla.predictors)} predictors: {', '.join(vanilla.predictors)}",
+        note=f"{markdown(task.description)}\n\n{len(vanilla.predictors)} predictors: {predictors}",
         usage=usage,
         started=started,
         ended=time.time(),
