@@ -36,6 +36,7 @@ from bt_cli.commands.sweep import sweep
 from bt_cli.commands.tasks import tasks
 from bt_cli.commands.upload import upload
 from bt_core.errors import BtError, UserError, WorldError
+from bt_core.trust.shown_text import visible
 
 app = typer.Typer(
     name="bt",
@@ -128,5 +129,5 @@ def main() -> None:
 
 
 def _leave(error: BtError) -> NoReturn:
-    print(f"bt: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"bt: {visible(' '.join(str(error).split()))}", file=sys.stderr)
     raise SystemExit(error.exit_status) from None

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from bt_core.trust.shown_text import visible
+
 #: Marks the sentence in a task's output, so that the process that started the task can find it.
 ERROR_MARK = "bt-error"
 #: The system's reasons for which a file cannot be written that no program can mend.
@@ -73,7 +75,7 @@ def first_line(error: BaseException) -> str:
 
 def warn(sentence: str) -> None:
     """Say on stderr what goes wrong without ending the run."""
-    print(f"warning: {sentence}", file=sys.stderr, flush=True)
+    print(f"warning: {visible(sentence)}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -97,5 +99,5 @@ def one_sentence() -> Iterator[None]:
 
 
 def _end(error: BtError) -> NoReturn:
-    print(f"{ERROR_MARK} {error.exit_status}: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+    print(f"{ERROR_MARK} {error.exit_status}: {visible(' '.join(str(error).split()))}", file=sys.stderr, flush=True)
     raise SystemExit(error.exit_status) from None

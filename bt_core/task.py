@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_origin
 
 from bt_core.config import Section, load_config_file, validated
 from bt_core.errors import ConfigError, TaskError
@@ -70,10 +70,21 @@ class TaskFactory:
         settings: the names, types and defaults of the settings.
         make: returns the task for given settings. Every step calls it, so it should read no files: leave that to
             `Task.data` and to what the program calls.
+        names: dotted keys of the settings that name something outside of the task: an address, a file, an environment
+            variable. What a finished program says there is used only where the user says it too (docs/security.md).
+            None: every setting besides numbers, truth values and choices (`Literal`).
     """
 
     settings: type[Section]
     make: Callable[[Any], Task]
+    names: tuple[str, ...] | None = None
+
+    def naming(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """The keys of `names`, or of those settings that it stands for where it is None."""
+        if self.names is not None:
+            return self.names
+        fields = self.settings.model_fields
+        return tuple(key for key in settings if key not in fields or not _is_plain(fields[key].annotation))
 
 
 def load_task(reference: str, settings: Mapping[str, Any] | None = None) -> Task:
@@ -90,8 +101,30 @@ def load_task(reference: str, settings: Mapping[str, Any] | None = None) -> Task
     values = dict(settings or {})
     if is_declaration(reference) and not values:
         values = {"name": Path(reference).stem} | load_config_file(Path(reference))
-    attribute = _imported(DECLARED if is_declaration(reference) else reference)
-    return _checked(_with_settings(attribute, values, reference), reference)
+    return with_settings(attribute_of(reference), values, reference)
+
+
+def attribute_of(reference: str) -> Any:
+    """Import what a task's name stands for: a `Task` or a `TaskFactory`, which nothing has checked.
+
+    Raises:
+        TaskError: when it cannot be imported.
+    """
+    return _imported(DECLARED if is_declaration(reference) else reference)
+
+
+def with_settings(attribute: Any, settings: Mapping[str, Any], reference: str) -> Task:
+    """The task that `attribute_of` found, with its settings.
+
+    Raises:
+        TaskError, ConfigError: as `load_task` raises them.
+    """
+    return _checked(_made(attribute, settings, reference), reference)
+
+
+def is_built_in(reference: str) -> bool:
+    """Whether a task's name is that of a task that comes with this project."""
+    return reference.isidentifier() and importlib.util.find_spec(f"{BUILTIN_PACKAGE}.{reference}") is not None
 
 
 def is_declaration(reference: str) -> bool:
@@ -99,7 +132,12 @@ def is_declaration(reference: str) -> bool:
     return reference.endswith(DECLARATIONS)
 
 
-def _with_settings(attribute: Any, settings: Mapping[str, Any], reference: str) -> Any:
+def _is_plain(annotation: Any) -> bool:
+    """Whether a setting of this type can name nothing outside: a number, a truth value, or one of given choices."""
+    return annotation in (int, float, bool) or get_origin(annotation) is Literal
+
+
+def _made(attribute: Any, settings: Mapping[str, Any], reference: str) -> Any:
     """The task that a factory makes of the settings; anything else as it is, which then must have no settings."""
     if isinstance(attribute, TaskFactory):
         where = f"the settings of task `{reference}`"

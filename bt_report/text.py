@@ -8,13 +8,11 @@ from typing import Any
 from markupsafe import Markup
 
 from bt_core.formats.winner import WinnerPredictor
+from bt_core.trust import shown_text
 
 #: Longer prompts, demos and answers are cut, so that a report stays small.
 LONGEST_TEXT = 1500
 
-_MARKUP = re.compile(r"[\\`*_\[\]<|~$]")
-#: Beginnings that would make a line a heading, a quotation, a list, a rule or the underline of a heading.
-_BLOCK = re.compile(r"^( ?)(\d*)([#>]|[-+=](?=[ =-]|$)|(?<=\d)[.)](?= |$))")
 _BACKTICKS = re.compile(r"`+")
 
 
@@ -93,10 +91,7 @@ def spans(sentence: str) -> list[tuple[str, bool]]:
 
 def markdown(value: Any) -> Markup:
     """Escape for Markdown, in a line or a table's cell, so that nothing is taken for markup, HTML or a new line."""
-    if isinstance(value, Markup):
-        return value
-    text = re.sub(r"\s+", " ", str(value)).replace("&", "&amp;")
-    return Markup(_BLOCK.sub(r"\1\2\\\3", _MARKUP.sub(r"\\\g<0>", text)))
+    return value if isinstance(value, Markup) else Markup(shown_text.markdown(str(value)))
 
 
 def markdown_sentence(sentence: str) -> Markup:

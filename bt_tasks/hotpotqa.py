@@ -5,6 +5,7 @@ from typing import Any, Literal
 import dspy
 from pydantic import Field
 
+from bt_core.config import Address
 from bt_core.metrics import exact_match, f1
 from bt_core.records import Row
 from bt_core.task import Task, TaskFactory
@@ -18,11 +19,11 @@ HUB_DATA = "hub:hotpotqa/hotpot_qa:fullwiki"
 class HotpotSettings(Prompting):
     """Settings of the task `hotpotqa`."""
 
-    corpus: str = Field(
+    corpus: Address = Field(
         "",
         description="paragraphs to search: a file, s3://bucket/key or hub:ID of rows with title and text, or context",
     )
-    retriever: str = Field("", description="address of a ColBERTv2 server, in place of BM25 over `corpus`")
+    retriever: Address = Field("", description="address of a ColBERTv2 server, in place of BM25 over `corpus`")
     passages: int = Field(3, ge=1, le=100, description="passages that a hop retrieves")
     passage_words: int = Field(0, ge=0, description="words of a passage that a prompt shows; 0: all")
     metric: Literal["exact_match", "f1"] = Field("exact_match", description="of the answer, normalised officially")

@@ -15,9 +15,10 @@ from typing import Any
 
 from bt_core.errors import TrackingError
 from bt_core.retries import Pauses, try_again
+from bt_core.trust.credentials import redact
 from bt_tracking import sqlite
 from bt_tracking.outage import Outage
-from bt_tracking.settings import TrackingSettings, redact
+from bt_tracking.settings import TrackingSettings
 
 LOGGER = logging.getLogger(__name__)
 

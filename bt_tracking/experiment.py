@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bt_core.errors import TrackingError
+from bt_core.trust.credentials import redact
 from bt_tracking.connection import RetryingClient, connect
-from bt_tracking.settings import DEFAULT_EXPERIMENT, TrackingSettings, redact
+from bt_tracking.settings import DEFAULT_EXPERIMENT, TrackingSettings
 from bt_tracking.sqlite import SCHEME
 
 _WORKFLOW = "workflowType=machine_learning"  # the UI's other workflow type is about traces

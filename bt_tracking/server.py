@@ -1,6 +1,5 @@
 """A local MLflow server, and the run store that it serves."""
 
-import http.client
 import json
 import os
 import signal
@@ -14,7 +13,9 @@ from pathlib import Path
 
 from bt_core.errors import TrackingError, WorldError
 from bt_core.retries import Pauses, try_again
-from bt_tracking.settings import DEFAULT_EXPERIMENT, redact
+from bt_core.trust.credentials import redact
+from bt_core.web import Unanswered, send
+from bt_tracking.settings import DEFAULT_EXPERIMENT
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 5000
@@ -127,10 +128,9 @@ def served_experiment(url: str) -> str:
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
     query = urllib.parse.urlencode({"experiment_name": name})
     try:
-        with urllib.request.urlopen(f"{url}/api/2.0/mlflow/experiments/get-by-name?{query}", timeout=10) as answer:
-            return str(json.load(answer)["experiment"]["experiment_id"])
-    except (OSError, http.client.HTTPException, KeyError, ValueError) as error:
+        answer = send(f"{url}/api/2.0/mlflow/experiments/get-by-name?{query}", tries=1, timeout=10.0)
+        return str(json.loads(answer)["experiment"]["experiment_id"])
+    except (Unanswered, KeyError, TypeError, ValueError) as error:
         raise TrackingError(
-            f"No MLflow server with runs of ours answers at {redact(url)} ({getattr(error, 'reason', error)}): start"
-            " one with `bt mlflow`."
+            f"No MLflow server with runs of ours answers at {redact(url)} ({error}): start one with `bt mlflow`."
         ) from None

@@ -56,11 +56,17 @@ class ServedProgram:
         """
         from bt_core.steps.predict import predict  # slow to import, and not needed to save a program
 
-        return [predict(self.folder, row, engine=self.engine) for row in _rows(inputs)]
+        return [predict(self.folder, row, self.named, self.engine) for row in _rows(inputs)]
 
     def get_raw_model(self) -> "ServedProgram":
         """This object, for callers that hold MLflow's wrapper around it."""
         return self
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """What the program names, as if the user did: who loads an MLflow model lets it import what it names."""
+        state = read_program(self.folder)
+        return {"task": state.task, "task_settings": state.task_settings}
 
     @property
     def engine(self) -> Any:

@@ -1,7 +1,6 @@
 """The tracking settings, read from the environment. The module does not import MLflow, so it is light to import."""
 
 import os
-import re
 from dataclasses import dataclass
 
 from bt_core.errors import ConfigError
@@ -11,9 +10,6 @@ DEFAULT_EXPERIMENT = "bettertogether"
 DEFAULT_RETRY_SECONDS = 60.0
 #: The variable that names the folder of a run on this machine.
 FOLDER_VARIABLE = "BT_RUN_FOLDER"
-
-_CREDENTIALS = re.compile(r"//[^/\s]*@")
-_QUERY = re.compile(r"\?\S*")
 
 
 @dataclass(frozen=True)
@@ -56,11 +52,6 @@ class TrackingSettings:
             folder=read(FOLDER_VARIABLE) or None,
             retry_seconds=_seconds(read("BT_TRACKING_RETRY_SECONDS")) if retry_seconds is None else retry_seconds,
         )
-
-
-def redact(text: str) -> str:
-    """Remove user names, passwords and query strings from every URI in the text."""
-    return _QUERY.sub("", _CREDENTIALS.sub("//", text))
 
 
 def _seconds(text: str | None) -> float:

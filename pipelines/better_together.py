@@ -14,9 +14,9 @@ from kfp import dsl
 from bt_components.prepare_data.component import prepare_data
 from bt_core.errors import ConfigError
 from bt_core.strategy import Strategy, format_strategy, strategy_slug
+from bt_core.trust.credentials import has_credentials
 from bt_pipelines.pods.apply import pipeline_config
 from bt_pipelines.pods.profile import MOST_SHARDS, Profile
-from bt_pipelines.pods.values import CREDENTIALS
 from bt_pipelines.tasks import PIPELINE, Tasks, add_steps, legend
 
 
@@ -50,7 +50,7 @@ class Options:
             raise ConfigError(f"The number of shards is {self.shards}: give one from 1 to {MOST_SHARDS}.")
         if self.whole_profile.fuse and self.whole_profile.shards > 1:
             raise ConfigError("`fuse` puts all steps into one pod, and `shards` spreads them over several: choose one.")
-        if CREDENTIALS.search(self.tracking_uri):
+        if has_credentials(self.tracking_uri):
             raise ConfigError(
                 "The tracking URI holds a user name or password, which anyone could read in the compiled file: leave "
                 "them out, and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD from a secret of the cluster."

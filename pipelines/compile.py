@@ -9,9 +9,9 @@ from kfp import compiler
 
 from bt_core.errors import ConfigError
 from bt_core.strategy import Strategy
+from bt_core.trust.credentials import has_credentials
 from bt_core.yaml_text import documents
 from bt_pipelines.better_together import DEFAULT_OPTIONS, Options, build
-from bt_pipelines.pods.values import CREDENTIALS
 from bt_pipelines.retrain import build_retrain
 from bt_pipelines.sweep import build_sweep
 from bt_pipelines.workflow_size import check_size
@@ -74,10 +74,10 @@ def _compile(built: Any, path: Path, parameters: Mapping[str, Any] | None, for_c
         compiled = Path(scratch, "pipeline.yaml")
         compiler.Compiler().compile(built, str(compiled), pipeline_parameters=dict(parameters or {}))
         text = compiled.read_text(encoding="utf-8")
-    if CREDENTIALS.search(text):
+    if has_credentials(text):
         raise ConfigError(
-            "An address in the settings or the profile holds a user name or password, which anyone could read in the "
-            "compiled file: leave them out, and give pods their credentials from a secret of the cluster."
+            "An address in the settings or the profile holds a user name, a password or a key, which anyone could read "
+            "in the compiled file: leave them out, and give pods their credentials from a secret of the cluster."
         )
     if for_cluster:
         pipeline, *platform = documents(text)

@@ -8,6 +8,7 @@ import typer
 from bt_cli.options import cluster
 from bt_cli.view.console import stderr
 from bt_core.errors import UserError
+from bt_core.trust.shown_text import visible
 
 if TYPE_CHECKING:
     from bt_cluster.tasks import Task
@@ -54,11 +55,11 @@ def logs(
     for one, pod in pods:
         log = log_of(api, found.run.id, found.workflow, pod)
         if len(pods) > 1:
-            print(f"==> {one.title} ({pod})", flush=True)
+            print(visible(f"==> {one.title} ({pod})"), flush=True)
         if log is None:
             stderr().print(f"There is no log of {one.title}: {_why_none(one)}.", markup=False)
             continue
-        print(log, end="" if log.endswith("\n") else "\n", flush=True)
+        print(visible(log), end="" if log.endswith("\n") else "\n", flush=True)
 
 
 def _why_none(task: "Task") -> str:

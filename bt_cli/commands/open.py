@@ -7,7 +7,7 @@ import typer
 
 from bt_cli.view.console import stdout
 from bt_core.errors import ConfigError
-from bt_tracking.settings import redact
+from bt_core.trust.credentials import redact
 
 
 def open_runs(

@@ -16,25 +16,27 @@ from bt_core.errors import ConfigError
 def predict(
     program: options.Program,
     inputs: Annotated[list[str], typer.Argument(metavar="KEY=VALUE", help="The program's inputs; one argument each.")],
+    task: options.ProgramTask = None,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
     as_json: options.Json = False,
 ) -> None:
     """Run an optimised program on one input.
 
-    The task has to be importable from the current folder, as it was for the run.
+    A task of your own is named again, since no code is imported only because a program names it.
+    It has to be importable from the current folder, as it was for the run.
 
     Examples:
       bt predict runs/my-run/program city=Nairobi
-      bt predict s3://models/continents/1 city=Nairobi
+      bt predict s3://models/triage/1 --task triage:task message="Where is my card?"
     """
     values = _parse(inputs)
-    settings = gather({}, config, assignments)
+    settings = gather({"task": task}, config, assignments)
     quieten_libraries()
     from bt_core.bundle import fetch
     from bt_core.steps import predict as step
 
-    prediction = step.predict(fetch(program), values, settings.chosen)
+    prediction = step.predict(fetch(program), values, settings.overrides)
     if as_json:
         print_json(prediction)
         return

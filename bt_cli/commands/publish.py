@@ -1,5 +1,6 @@
 """`bt publish`: publish a finished program as a bundle."""
 
+import shlex
 from dataclasses import asdict
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from bt_cli.options import common as options
 from bt_cli.view.console import print_json, stdout
+from bt_core.task import is_built_in
 
 
 def publish(
@@ -24,11 +26,15 @@ def publish(
       bt publish s3://models/triage/1 ./triage
     """
     from bt_core import bundle
+    from bt_core.program import read_program
 
-    done = bundle.publish(bundle.fetch(program), target)
+    folder = bundle.fetch(program)
+    done = bundle.publish(folder, target)
     if as_json:
         print_json(asdict(done))
         return
     what = "Published" if done.is_new else "Nothing to do: this very program was published there before:"
     stdout().print(f"{what} {done.address} (program {done.program_sha256[:12]})", markup=False)
-    stdout().print(f"Use it: bt predict {done.address} KEY=VALUE ...", markup=False)
+    task = read_program(folder, verify=False).task
+    named = "" if is_built_in(task) else f"--task {shlex.quote(task)} "
+    stdout().print(f"Use it: bt predict {done.address} {named}KEY=VALUE ...", markup=False)

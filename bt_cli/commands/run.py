@@ -5,6 +5,7 @@ from bt_cli.options.settings import gather
 from bt_cli.run_folder import default_folder, new_folder
 from bt_cli.view.console import print_json, stdout
 from bt_core.strategy import parse_strategy
+from bt_core.task import is_built_in
 
 
 def run(
@@ -34,12 +35,17 @@ def run(
       bt run
       bt run --task iris --strategy "p -> w" --seed 1 --set w.epochs=5
       bt run --task triage:task --data tickets.jsonl --out runs/triage
-      bt run --from s3://models/triage/1 --data newer.jsonl --strategy p
+      bt run --from s3://models/triage/1 --task triage:task --data newer.jsonl --strategy p
     """
     steps = parse_strategy(strategy)
     rows = options.split_sizes(train_rows, val_rows, test_rows)
     given = {"task": task, "seed": seed, "start": start, "model": model, "data": data, **rows}
-    settings = gather(given, config, assignments, _task_of(start) if start else options.DEFAULT_TASK)
+    made_for = _task_of(start) if start else options.DEFAULT_TASK
+    settings = gather(given, config, assignments, made_for if is_built_in(made_for) else "")
+    if start and not settings.config.task:
+        from bt_core.bundle.made_task import not_named
+
+        raise not_named(made_for, start)
     with new_folder(out, default_folder(settings.config, steps)) as folder:
         from bt_cli.local.run import execute, tracking_server
         from bt_cli.view.summary import print_summary
@@ -48,11 +54,11 @@ def run(
         if as_json:
             print_json(result.content())
         else:
-            print_summary(stdout(), result, folder, tracking_server(tracking_uri))
+            print_summary(stdout(), result, folder, tracking_server(tracking_uri), settings.task)
 
 
 def _task_of(program: str) -> str:
-    """The task that a finished program belongs to."""
+    """The task that a finished program names."""
     from bt_core.bundle import fetch
     from bt_core.program import read_program
 

@@ -5,13 +5,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bt_cli.options import cluster
 from bt_cli.options import common as options
-from bt_cli.view.console import print_json, print_sentence, stdout
+from bt_cli.view.console import PlainConsole, print_json, print_sentence, stdout
 from bt_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -82,9 +81,9 @@ def _show(api: "Api", name: str, as_json: bool, wait: bool) -> None:
         print_sentence(stdout(), Text(sentence))
 
 
-def _wide() -> Console:
+def _wide() -> PlainConsole:
     """A console that cuts nothing off, such as a link."""
-    return Console(highlight=False, soft_wrap=True, width=1000)
+    return PlainConsole(width=1000)
 
 
 def _plain(record: "Run | Any") -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A run on this machine: compile the strategy, run the compiled file, collect the results in the run's folder."""
 
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -67,8 +68,12 @@ def execute(
 
 
 def new_run_id(folder: Folder) -> str:
-    """A new id for the pipeline run, by which its stages find their parent run in MLflow."""
-    return f"{folder.path.name}-{uuid.uuid4().hex[:8]}"
+    """A new id for the pipeline run, by which its stages find their parent run in MLflow.
+
+    Of the folder's name it holds letters, digits, `-`, `_` and `.`, since MLflow's searches cannot quote all else.
+    """
+    name = re.sub(r"[^\w.-]", "-", folder.path.name)
+    return f"{name}-{uuid.uuid4().hex[:8]}"
 
 
 def tracking_server(named: str | None) -> str | None:

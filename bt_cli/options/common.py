@@ -46,6 +46,15 @@ PipelineTask = Annotated[
     str | None,
     typer.Option(metavar="TASK", help=_TASK_HELP, show_default="named by the argument `task` of every run"),
 ]
+#: The task of a finished program, which names one itself.
+ProgramTask = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TASK",
+        help="The program's task, where it is your own: module:attribute, or the YAML file that declares it.",
+        show_default="the program's, where it is a built-in one",
+    ),
+]
 Seed = Annotated[
     int | None, typer.Option(min=0, metavar="N", help="Seed of the splits and of all random draws.", show_default="0")
 ]
@@ -183,7 +192,7 @@ def parse_seeds(seeds: str) -> list[int]:
     wrong = [text for text in seeds.split(",") if seeds.strip() and not _is_seed(text.strip())]
     if wrong:
         raise ConfigError(
-            f"`--seeds` takes whole numbers from 0, but was given {wrong[0]!r:.40}: write --seeds 0,1,2, all below 2^32."
+            f"`--seeds` takes whole numbers from 0 to 2^32 - 1, but was given {wrong[0]!r:.40}: write --seeds 0,1,2."
         )
     return [int(text) for text in seeds.split(",")] if seeds.strip() else []
 

@@ -22,12 +22,13 @@ class RunSettings:
     """The settings of a run, merged and checked.
 
     `config` holds every setting, but not the task's own defaults; `overrides` holds only what the user set.
-    `declared` is the content of a declared task's file, which is part of both.
+    `declared` is the content of a declared task's file, which is part of both. `task` is the task as the user wrote it.
     """
 
     config: Config
     overrides: dict[str, Any]
     declared: dict[str, Any] = field(default_factory=dict)
+    task: str = ""
 
     @property
     def chosen(self) -> dict[str, Any]:
@@ -80,9 +81,10 @@ def gather(
         load_settings(file, str(merge({"task": default_task}, *chosen)["task"])) if file else {},
         *chosen,
     ]
-    merged, declared = _with_declaration(_absolute(merge(*layers)))
+    whole = merge(*layers)
+    merged, declared = _with_declaration(_absolute(whole))
     config = resolve_config(merged)
-    return RunSettings(config, config.model_dump(mode="json", exclude_unset=True), declared)
+    return RunSettings(config, config.model_dump(mode="json", exclude_unset=True), declared, str(whole["task"]))
 
 
 def _with_declaration(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -11,16 +11,19 @@ from rich.text import Text
 
 from bt_cli.run_folder import RUNS, RunFolder
 from bt_cli.view.console import print_sentence
+from bt_core.bundle.made_task import naming_options
 from bt_core.formats.rows import ComparedRow, read_results
 from bt_core.formats.run_result import Evaluation, RunResult
-from bt_core.task import load_task
+from bt_core.task import is_declaration, load_task
+from bt_core.trust.credentials import redact
 from bt_core.wording import Claim, run_verdict
-from bt_tracking.settings import redact
 
 _STYLES = {Claim.BETTER: "green", Claim.WORSE: "red", Claim.OPEN: "yellow", Claim.SAME: "yellow"}
 
 
-def print_summary(console: Console, result: RunResult, folder: RunFolder, tracking_uri: str | None) -> None:
+def print_summary(
+    console: Console, result: RunResult, folder: RunFolder, tracking_uri: str | None, task: str = ""
+) -> None:
     """Print the steps of a run, its verdict, its files and the commands to run next.
 
     Args:
@@ -28,6 +31,7 @@ def print_summary(console: Console, result: RunResult, folder: RunFolder, tracki
         result: the run's result.
         folder: the run's folder.
         tracking_uri: the server that the user named, if any.
+        task: the task as the user named it; empty: as in the result.
     """
     console.print()
     console.print(_steps(result))
@@ -39,7 +43,7 @@ def print_summary(console: Console, result: RunResult, folder: RunFolder, tracki
         facts["tracking"] = redact(tracking_uri)
     print_facts(console, facts)
     console.print(Text("\nNext:", style="bold"))
-    for command in _next_commands(result, folder, tracking_uri):
+    for command in _next_commands(result, folder, tracking_uri, task or result.task):
         console.print(Text(f"  {shlex.join(command)}"))
 
 
@@ -71,13 +75,18 @@ def _verdict(test: Evaluation) -> Text:
     return verdict
 
 
-def _next_commands(result: RunResult, folder: RunFolder, tracking_uri: str | None) -> Sequence[Sequence[str]]:
+def _next_commands(
+    result: RunResult, folder: RunFolder, tracking_uri: str | None, task: str
+) -> Sequence[Sequence[str]]:
     program, runs = short(folder.program), short(folder.path.parent)
     example = read_results(folder.results, ComparedRow)[0].row
     settings = result.config.get("task_settings", {})
     inputs = [f"{name}={example[name]}" for name in load_task(result.task, settings).inputs]
+    # A task's file says itself what the settings of its program say.
+    named = ["--task", task] if is_declaration(result.task) else naming_options(result.task, settings)
     serve = ["bt", "mlflow"] + ([] if Path(runs) == RUNS else [runs])
-    return [["bt", "show", program], ["bt", "predict", program, *inputs], *([] if tracking_uri else [serve])]
+    predict = ["bt", "predict", program, *named, *inputs]
+    return [["bt", "show", program], predict, *([] if tracking_uri else [serve])]
 
 
 def print_facts(console: Console, facts: Mapping[str, str]) -> None:

@@ -1,9 +1,11 @@
 """The model card of a bundle, in the Hugging Face format (hub-docs, `modelcard.md`): a YAML header, then Markdown."""
 
+import shlex
 from pathlib import Path
 
 from bt_core.formats.adapter_config import AdapterConfig
 from bt_core.program import LineageStep, Program, program_sha256
+from bt_core.task import is_built_in
 
 CARD_FILE = "README.md"
 #: Ranks that vLLM accepts for `--max-lora-rank` (vllm.config.lora, `MaxLoRARanks`).
@@ -80,7 +82,8 @@ def _predict(program: Program, address: str) -> str:
     inputs = dict.fromkeys(
         field.name for state in program.predictors.values() for field in state.inputs if field.name not in outputs
     )
-    return _block("sh", f"bt predict {address} {' '.join(f'{name}=...' for name in inputs)}")
+    task = [] if is_built_in(program.task) else ["--task", program.task]
+    return _block("sh", shlex.join(["bt", "predict", address, *task, *(f"{name}=..." for name in inputs)]))
 
 
 def _serve(program: Program, folder: Path, address: str) -> list[str]:

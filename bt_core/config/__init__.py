@@ -11,8 +11,8 @@ from bt_core.config.optimisers.mipro_search import MiproConfig
 from bt_core.config.optimisers.prompt_search import SearchConfig
 from bt_core.config.optimisers.writer import WriterConfig
 from bt_core.config.reading import load_config_file, merge, read_config, resolve_config
-from bt_core.config.registry import built_in_kinds, step_kinds
-from bt_core.config.section import PLAIN, Section, validated
+from bt_core.config.registry import built_in_kinds, config_model, step_kinds
+from bt_core.config.section import PLAIN, Address, EndpointAddress, KeyVariable, Section, validated
 from bt_core.config.settings import SEED_LIMIT, BootstrapConfig, Config, Decoding, RetrainConfig, Rows
 from bt_core.config.step_kind import StepKind
 from bt_core.config.trainjob import TrainJobConfig
@@ -20,11 +20,14 @@ from bt_core.config.trainjob import TrainJobConfig
 __all__ = [
     "PLAIN",
     "SEED_LIMIT",
+    "Address",
     "BootstrapConfig",
     "Config",
     "Decoding",
+    "EndpointAddress",
     "EngineConfig",
     "GepaConfig",
+    "KeyVariable",
     "LoraConfig",
     "MiproConfig",
     "RetrainConfig",
@@ -36,6 +39,7 @@ __all__ = [
     "TrainJobConfig",
     "WriterConfig",
     "built_in_kinds",
+    "config_model",
     "load_config_file",
     "merge",
     "read_config",

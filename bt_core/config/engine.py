@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from bt_core.config.section import Section
+from bt_core.config.section import EndpointAddress, KeyVariable, Section
 
 
 class EngineConfig(Section):
@@ -28,9 +28,13 @@ class EngineConfig(Section):
     gpu_memory: float = Field(0.9, gt=0.0, le=1.0, description="vllm: share of each GPU's memory that it may use")
     tensor_parallel: int = Field(1, ge=1, description="vllm: GPUs that the model is split across")
     lora_rank: int = Field(0, ge=0, le=512, description="vllm: highest rank of an adapter; 0: `w.rank`")
-    url: str = Field("", validate_default=True, description="server: base of the endpoint, such as http://host:8000/v1")
+    url: EndpointAddress = Field(
+        "", validate_default=True, description="server: base of the endpoint, such as http://host:8000/v1"
+    )
     served_as: str = Field("", description="server: name of the model at the endpoint; empty: the model's id")
-    key_variable: str = Field("", description="server: environment variable that holds the key; never the key itself")
+    key_variable: KeyVariable = Field(
+        "", description="server: environment variable that holds the key; never the key itself"
+    )
     protocol: Literal["tokens", "chat"] = Field(
         "tokens", description="server: token ids to vLLM's `/completions`, or messages to any `/chat/completions`"
     )
@@ -40,11 +44,9 @@ class EngineConfig(Section):
 
     @field_validator("url")
     @classmethod
-    def _needed_and_without_secret(cls, url: str, info: ValidationInfo) -> str:
+    def _needed(cls, url: str, info: ValidationInfo) -> str:
         if info.data.get("kind") == "server" and not url.startswith(("http://", "https://")):
             raise ValueError("`kind: server` needs the endpoint's base, such as http://host:8000/v1")
-        if "@" in url:
-            raise ValueError("a key does not belong here: name its environment variable in `key_variable`")
         return url
 
 

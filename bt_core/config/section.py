@@ -1,12 +1,13 @@
 """The base of every group of settings, and one sentence for all mistakes in it, each with its key."""
 
-from collections.abc import Mapping
-from typing import Any, TypeVar, get_args
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from bt_core.errors import ConfigError
+from bt_core.trust.credentials import endpoint_fault, has_credentials, key_variable_fault, redact
 
 #: The largest number of a setting. Up to here every reader of JSON takes the same one (RFC 8259, section 6).
 MOST = 10**15 - 1
@@ -42,6 +43,27 @@ Checked = TypeVar("Checked", bound=BaseModel)
 PLAIN = "plain"
 
 
+def _without(fault: Callable[[str], str]) -> AfterValidator:
+    """A check of a text by a function that says what is wrong with it, without repeating it."""
+
+    def check(value: str) -> str:
+        if message := fault(value):
+            raise PydanticCustomError(PLAIN, "{message}", {"message": message})
+        return value
+
+    return AfterValidator(check)
+
+
+def _address_fault(address: str) -> str:
+    return "holds a password or a key, which everybody could read: leave it out" if has_credentials(address) else ""
+
+
+#: Texts that must hold no secret: the base of an endpoint, the name of a variable with its key, and any other address.
+EndpointAddress = Annotated[str, _without(endpoint_fault)]
+KeyVariable = Annotated[str, _without(key_variable_fault)]
+Address = Annotated[str, _without(_address_fault)]
+
+
 def validated(kind: type[Checked], values: Mapping[str, Any], source: str, hint: str, prefix: str = "") -> Checked:
     """Check the values as a section of that kind.
 
@@ -72,6 +94,10 @@ def _mistake(detail: Mapping[str, Any], prefix: str = "") -> str:
         return f"`{key}` is missing"
     if detail["type"] == PLAIN:
         return f"`{key}` {detail['msg']}" if key else str(detail["msg"])
-    return (
-        f"`{key}` is {detail['input']!r:.{LONGEST_VALUE}}, but {str(detail['msg'])[0].lower()}{str(detail['msg'])[1:]}"
-    )
+    return f"`{key}` is {_shown(detail['input'])}, but {str(detail['msg'])[0].lower()}{str(detail['msg'])[1:]}"
+
+
+def _shown(value: Any) -> str:
+    """The value for a sentence, less any password in its addresses."""
+    text = repr(value)
+    return (redact(text) if has_credentials(text) else text)[:LONGEST_VALUE]

@@ -9,7 +9,7 @@ from bt_core.config.optimisers.gepa_search import GEPA_SEARCH, GepaConfig
 from bt_core.config.optimisers.lora_finetune import LORA_FINETUNE, LoraConfig
 from bt_core.config.optimisers.mipro_search import MIPRO_SEARCH, MiproConfig
 from bt_core.config.optimisers.prompt_search import PROMPT_SEARCH, SearchConfig
-from bt_core.config.section import Section
+from bt_core.config.section import Address, Section
 from bt_core.config.trainjob import TrainJobConfig
 from bt_core.errors import ConfigError
 
@@ -84,16 +84,16 @@ class Config(Section):
         lt=SEED_LIMIT,
         description="seed of the splits; default: `seed`. Runs to be compared need the same test rows",
     )
-    model: str = Field(
+    model: Address = Field(
         "smollm2-135m-instruct",
         description="embedded model, local folder, Hugging Face id, or s3://bucket/prefix that holds such a folder",
     )
-    start: str = Field(
+    start: Address = Field(
         "",
         description="program directory or s3:// bundle that the run starts from; empty: the task's own prompts on the"
         " base model",
     )
-    data: str = Field(
+    data: Address = Field(
         "",
         description="file or folder of rows, s3://bucket/key, s3://bucket/prefix/, or hub:ID[:CONFIG]; empty: the"
         " task's own data",

@@ -10,6 +10,7 @@ from typing import Any
 
 from bt_core.errors import ConfigError, WorldError
 from bt_core.metrics.making import Metric, named, value_of
+from bt_core.trust.credentials import endpoint_fault, key_variable_fault
 from bt_core.web import ask_json
 
 _QUESTION = "Is the answer right? It need not use the same words as the right answer."
@@ -30,9 +31,12 @@ def judge(
         key_variable: the environment variable that holds the endpoint's key; empty: the endpoint needs none.
 
     Raises:
-        ConfigError: when the variable is named but not set.
+        ConfigError: when the endpoint's address holds a key, or the variable is one of another service or is not set.
         WorldError: when the endpoint cannot be used. The run stops, since that says nothing about the answer.
     """
+    for argument, fault in (("endpoint", endpoint_fault(endpoint)), ("key_variable", key_variable_fault(key_variable))):
+        if fault:
+            raise ConfigError(f"The judge's `{argument}` {fault}.")
     address = f"{endpoint.rstrip('/')}/chat/completions"
 
     def metric(example: Any, prediction: Any) -> float:

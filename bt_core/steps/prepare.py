@@ -17,6 +17,7 @@ from bt_core.records import Row, StageReport, Usage, canonical_json, sha256_text
 from bt_core.steps.engines import open_engine
 from bt_core.steps.start import Start
 from bt_core.task import Task, load_task
+from bt_core.trust.shown_text import markdown
 
 
 def prepare(
@@ -54,12 +55,13 @@ def prepare(
     if start:
         params |= {"start": start.address, "start_sha256": program_sha256(start.folder)}
     digests = {f"data/{name}": sha256_text(canonical_json(rows))[:16] for name, rows in splits.items()}
+    predictors = markdown(", ".join(vanilla.predictors))
     report = StageReport(
         "prepare",
         "prepare",
         params=params | digests,
         metrics={f"rows/{name}": float(len(rows)) for name, rows in splits.items()},
-        note=f"{task.description}\n\n{len(vanilla.predictors)} predictors: {', '.join(vanilla.predictors)}",
+        note=f"{markdown(task.description)}\n\n{len(vanilla.predictors)} predictors: {predictors}",
         warnings=_warnings(task),
         usage=usage,
         started=started,
@@ -76,7 +78,8 @@ def _resolved(overrides: Mapping[str, Any]) -> tuple[Start | None, Task, Config]
     first = resolve_config(overrides)
     start = Start.open(first.start) if first.start else None
     made_with = start.settings(first.task) if start else {}
-    task = load_task(first.task, resolve_config(made_with, overrides).task_settings)
+    settings = resolve_config(made_with, overrides).task_settings
+    task = start.task(settings, overrides) if start else load_task(first.task, settings)
     return start, task, resolve_config(task.config, made_with, overrides)
 
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bt_core.bundle.made_task import load_made_task
 from bt_core.config import Config
 from bt_core.program import LineageStep, Program, program_sha256, read_program
 from bt_core.records import StageReport
-from bt_core.task import Task, load_task
+from bt_core.task import Task
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,15 @@ class Stage:
 
     @classmethod
     def open(cls, name: str, kind: str, folder: Path, config: Config) -> "Stage":
-        """Read the program and import its task.
+        """Read the program and import its task, which has to be that of the run.
 
         Raises:
-            ProgramError, TaskError: when an input is not usable.
+            ProgramError, TaskError: when an input is not usable, or the program names what the configuration does not.
         """
         program = read_program(folder)
-        return cls(name, kind, config, folder, program, load_task(program.task, program.task_settings), time.time())
+        chosen = {"task": config.task, "task_settings": config.task_settings}
+        task = load_made_task(program.task, program.task_settings, chosen, str(folder))
+        return cls(name, kind, config, folder, program, task, time.time())
 
     def with_step(
         self, program: Program, settings: dict[str, Any], before: float, after: float, outcome: str = ""

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from bt_core.bundle import fetch
+from bt_core.bundle.made_task import check_task, load_made_task
 from bt_core.config import Config
-from bt_core.errors import ProgramError
 from bt_core.lm.states import check_fit
 from bt_core.models import BaseModel
 from bt_core.program import START, LineageStep, Program, program_sha256, read_program
@@ -43,12 +43,20 @@ class Start:
             ProgramError: when the program was made for another task.
         """
         program = self.program
-        if program.task != task:
-            raise ProgramError(
-                f"The program {self.address} was made for task `{program.task}`, but the run is of `{task}`: name that"
-                " task, or start from another program."
-            )
+        check_task(program.task, task, self.address)
         return {"model": program.model, "decoding": program.decoding, "task_settings": program.task_settings}
+
+    def task(self, settings: Mapping[str, Any], chosen: Mapping[str, Any]) -> Task:
+        """The task of the program, with the settings of the run.
+
+        Args:
+            settings: the task's settings, merged from those of the program and the user's.
+            chosen: the settings that the user gave.
+
+        Raises:
+            ProgramError: when the program names what the user did not name.
+        """
+        return load_made_task(self.program.task, settings, chosen, self.address)
 
     def state(self, task: Task, config: Config, model: BaseModel) -> Program:
         """The program that the run begins with: its lineage gets a step without a score.

@@ -3,6 +3,7 @@
 from typing import Any
 
 from bt_core.errors import BtError, DataError, WorldError
+from bt_core.trust.credentials import redact
 
 #: Error code of a refused request -> the reason and what to do, for the sentence.
 ANSWERS = {
@@ -71,7 +72,7 @@ def sentence(address: str, verb: str, error: Exception) -> BtError:
         )
     if isinstance(error, aws.FlexibleChecksumError):
         return altered(address)
-    reason = " ".join(str(error).split()).rstrip(".")
+    reason = redact(" ".join(str(error).split()).rstrip("."))  # it may repeat AWS_ENDPOINT_URL or a proxy
     if isinstance(error, _broken()):
         return WorldError(f"{address} cannot be reached ({reason}): check AWS_ENDPOINT_URL and the network.")
     if is_transient(error):

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 import dspy
 from pydantic import Field, model_validator
 
-from bt_core.config import Section, merge
+from bt_core.config import Address, Section, built_in_kinds, config_model, merge
 from bt_core.errors import TaskError
 from bt_core.task import Task, TaskFactory
 from bt_tasks.support.declared_data import DataNames, labels_of, rows_of
@@ -50,7 +50,9 @@ class Declared(Section):
     )
     known_labels: dict[str, tuple[str, ...]] = Field({}, description="filled in when the data are prepared")
     metric: MetricChoice = Field(description="its kind, or a mapping with more")
-    data: str | DataNames = Field("", description="a file, folder, s3:// or hub: address, or one for train, val, test")
+    data: Address | DataNames = Field(
+        "", description="a file, folder, s3:// or hub: address, or one for train, val, test"
+    )
     columns: dict[str, str] = Field({}, description="the task's column -> what the data call it")
     stratify: str = Field("", description="column whose values are spread evenly over the splits")
     group: str = Field("", description="column that names a row's group, which no two splits share")
@@ -199,4 +201,11 @@ def _description(name: str, settings: Declared) -> dict[str, str]:
     return {"desc": settings.fields[name]} if name in settings.fields else {}
 
 
-task = TaskFactory(Declared, make)
+def _outside() -> tuple[str, ...]:
+    """The settings that name an address, a file or a variable; among the run's, all but those known to name none."""
+    plain = {"seed", "data_seed", "columns", "rows", "decoding", "bootstrap", "retrain", "select", *built_in_kinds()}
+    run = (f"config.{key}" for key in config_model().model_fields if key not in plain)
+    return ("data", "metric.endpoint", "metric.key_variable", *run)
+
+
+task = TaskFactory(Declared, make, names=_outside())

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import Field
 
-from bt_core.config import Section
+from bt_core.config import Address, Section
 from bt_core.data import Source, read_source, with_columns
 from bt_core.errors import DataError
 from bt_core.records import Row
@@ -13,9 +13,9 @@ from bt_core.records import Row
 class DataNames(Section):
     """An address for each split."""
 
-    train: str = Field(description="rows that steps learn from")
-    val: str = Field("", description="rows that choose; empty: taken out of `train`")
-    test: str = Field(description="sealed rows")
+    train: Address = Field(description="rows that steps learn from")
+    val: Address = Field("", description="rows that choose; empty: taken out of `train`")
+    test: Address = Field(description="sealed rows")
 
 
 def rows_of(data: str | DataNames, columns: Mapping[str, str]) -> Source:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from bt_core import metrics
-from bt_core.config import Section
+from bt_core.config import EndpointAddress, KeyVariable, Section
 from bt_core.errors import TaskError
 
 
@@ -30,10 +30,12 @@ class MetricChoice(Section):
     tolerance: float = Field(0.0, ge=0.0, description="`numeric`: the difference that counts as right")
     pattern: str = Field("", description="`regex`: what is looked for")
     keys: tuple[str, ...] = Field((), description="`json_fields`: the keys that are compared")
-    endpoint: str = Field("", description="`judge`: base address of its chat completions, http://host:port/v1")
+    endpoint: EndpointAddress = Field(
+        "", description="`judge`: base address of its chat completions, http://host:port/v1"
+    )
     model: str = Field("", description="`judge`: its model's name there")
     question: str = Field("", description="`judge`: what its mark is to say")
-    key_variable: str = Field("", description="`judge`: environment variable that holds the endpoint's key")
+    key_variable: KeyVariable = Field("", description="`judge`: environment variable that holds the endpoint's key")
 
 
 #: The settings of each kind besides field and label; those with `*` are required.

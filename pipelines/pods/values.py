@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from bt_core.config import PLAIN
+from bt_core.trust.credentials import has_credentials
 
 #: Variables that a profile may not set, and what to do instead.
 OWN_VARIABLES = {
@@ -22,8 +23,6 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _MOST_SECONDS = 2**31
 #: How many of a unit an amount of a resource may have, in digits.
 _DIGITS = "[0-9]{1,15}"
-#: A user name or password in an address.
-CREDENTIALS = re.compile(r"://[^/\s'\"]*@")
 _SECRET_NAME = re.compile(
     r"PASSWORD|PASSWD|SECRET|TOKEN(?!S|IZ)|CREDENTIAL|API_?KEY|ACCESS_KEY|PRIVATE_KEY|WEBHOOK", re.IGNORECASE
 )
@@ -57,7 +56,7 @@ def _matching(pattern: str, message: str) -> AfterValidator:
 
 
 def _without_credentials(uri: str) -> str:
-    if CREDENTIALS.search(uri):
+    if has_credentials(uri):
         raise refuse(
             "holds a user name or password, which anyone could read in the compiled file: leave them out, and take "
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD from a secret of the cluster under `secrets`"
@@ -68,7 +67,7 @@ def _without_credentials(uri: str) -> str:
 def _public(values: dict[str, str]) -> dict[str, str]:
     """Refuse variables that the pipeline sets itself, and values that look like secrets: anyone can read the file."""
     wrong = [f"may not set {name} ({OWN_VARIABLES[name]})" for name in values if name in OWN_VARIABLES]
-    secret = [name for name, value in values.items() if _SECRET_NAME.search(name) or CREDENTIALS.search(value)]
+    secret = [name for name, value in values.items() if _SECRET_NAME.search(name) or has_credentials(value)]
     if secret:
         named = f"may not hold {', '.join(secret)}, a secret to judge by its name or its value"
         wrong.append(f"{named}: take it from the cluster by `secrets`")

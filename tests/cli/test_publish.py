@@ -43,7 +43,10 @@ def test_a_program_is_published_once(programs: tuple[Path, Path], bt: Bt, tmp_pa
     sha = program_sha256(programs[0])
     first, second = bt("publish", programs[0], target), bt("publish", programs[0], target)
     assert (first.status, first.err) == (0, "")
-    assert first.out == f"Published {target} (program {sha[:12]})\nUse it: bt predict {target} KEY=VALUE ...\n"
+    assert (
+        first.out
+        == f"Published {target} (program {sha[:12]})\nUse it: bt predict {target} --task {TASK} KEY=VALUE ...\n"
+    )
     assert second.status == 0
     assert second.out.startswith(f"Nothing to do: this very program was published there before: {target}")
     refused = bt("publish", programs[1], target)
@@ -57,7 +60,7 @@ def test_a_program_is_published_once(programs: tuple[Path, Path], bt: Bt, tmp_pa
 def test_predict_from_s3_answers_as_from_the_folder(programs: tuple[Path, Path], bt: Bt, tmp_path: Path) -> None:
     target = f"s3://data/{tmp_path.name}"
     assert bt("publish", programs[0], target).status == 0
-    answers = [bt("predict", place, "thing=old car", "--json") for place in (programs[0], target)]
+    answers = [bt("predict", place, "--task", TASK, "thing=old car", "--json") for place in (programs[0], target)]
     assert [answer.status for answer in answers] == [0, 0], answers
     assert answers[0].out == answers[1].out
     assert json.loads(answers[0].out)["colour"] in ("red", "green", "blue")
@@ -86,7 +89,18 @@ def test_a_run_starts_from_a_bundle(programs: tuple[Path, Path], tmp_path: Path)
     """In a process of its own, since the tasks of a run find where they are by its folder and environment."""
     start = f"s3://data/{tmp_path.name}"
     publish(programs[0], start)
-    command = [str(Path(sys.executable).with_name("bt")), "run", "--from", start, "--strategy", "p", "--out", "out"]
+    command = [
+        str(Path(sys.executable).with_name("bt")),
+        "run",
+        "--task",
+        TASK,
+        "--from",
+        start,
+        "--strategy",
+        "p",
+        "--out",
+        "out",
+    ]
     settings = ["--set", "p.candidates=1", "--set", "select=last", "--json"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), CACHE_VARIABLE: ""}
     done = subprocess.run(

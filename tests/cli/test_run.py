@@ -28,6 +28,8 @@ embedded_model, tiny_folder = core.embedded_model, core.tiny_folder
 
 BT = Path(sys.executable).with_name("bt")
 ROOT = Path(__file__).parents[2]
+#: A task that is none of ours is named to every command.
+NAMED = ("--task", "tests.core.toy:task")
 SETTINGS = ("w.epochs=1", "w.min_traces=1", "w.rank=2", "select=last")
 OWN_TASK = """
 from dataclasses import replace
@@ -155,7 +157,7 @@ def test_a_person_sees_progress_and_a_table(runs: tuple[Run, Run]) -> None:
     assert "[4/4] evaluate on the test split: done" in runs[1].err
     assert "tests.core.toy:task: w (seed 0)" in runs[1].out
     assert "the final program is" in runs[1].out
-    assert "  bt predict two/program thing=" in runs[1].out.replace("'", "")
+    assert "  bt predict two/program --task tests.core.toy:task thing=" in runs[1].out.replace("'", "")
 
 
 def test_a_second_run_into_the_folder_is_refused(runs: tuple[Run, Run], tiny_folder: Path) -> None:
@@ -167,16 +169,16 @@ def test_a_second_run_into_the_folder_is_refused(runs: tuple[Run, Run], tiny_fol
 
 
 def test_predict_uses_the_program(runs: tuple[Run, Run]) -> None:
-    said = _bt(runs[0].folder, "predict", "program", "thing=big sky", "--json")
+    said = _bt(runs[0].folder, "predict", "program", *NAMED, "thing=big sky", "--json")
     assert (said.returncode, said.stderr) == (0, "")
     assert json.loads(said.stdout)["colour"] in ("red", "green", "blue")
-    shown = _bt(runs[0].folder, "predict", "program", "thing=big sky")
+    shown = _bt(runs[0].folder, "predict", "program", *NAMED, "thing=big sky")
     assert not (runs[0].folder / ".bt-cache").exists()
     assert shown.stdout.split() == ["colour", json.loads(said.stdout)["colour"]]
 
 
 def test_predict_names_a_missing_input(runs: tuple[Run, Run]) -> None:
-    said = _bt(runs[0].folder, "predict", "program", "ting=big sky")
+    said = _bt(runs[0].folder, "predict", "program", *NAMED, "ting=big sky")
     assert said.returncode == 2
     assert said.stderr.startswith("bt: The input `thing` is missing")
 
@@ -190,7 +192,7 @@ def test_predict_refuses_a_program_of_other_fields(runs: tuple[Run, Run], tmp_pa
     (tmp_path / "own.py").write_text(OWN_TASK)
     file = _copied(runs[0], tmp_path)
     file.write_text(file.read_text().replace("tests.core.toy:task", "own:other_fields"))
-    said = _bt(tmp_path, "predict", "program", "thing=big sky")
+    said = _bt(tmp_path, "predict", "program", "--task", "own:other_fields", "thing=big sky")
     assert said.returncode == 2
     assert "this program directory was made for another program than task `toy` has" in said.stderr
     assert "Traceback" not in said.stderr
@@ -200,7 +202,7 @@ def test_predict_refuses_another_base_model(runs: tuple[Run, Run], tmp_path: Pat
     file = _copied(runs[0], tmp_path)
     made = read_program(file.parent)
     file.write_text(file.read_text().replace(made.model_revision, "0" * 64))
-    said = _bt(tmp_path, "predict", "program", "thing=big sky")
+    said = _bt(tmp_path, "predict", "program", *NAMED, "thing=big sky")
     assert said.returncode == 2
     assert said.stderr.startswith(f"bt: The base model {made.model} has revision {made.model_revision[:12]}, but ")
 
@@ -209,7 +211,7 @@ def test_predict_refuses_an_altered_adapter(runs: tuple[Run, Run], tmp_path: Pat
     file = _copied(runs[0], tmp_path)
     with (file.parent / "adapter" / "adapter_model.safetensors").open("ab") as weights:
         weights.write(b"more")
-    said = _bt(tmp_path, "predict", "program", "thing=big sky")
+    said = _bt(tmp_path, "predict", "program", *NAMED, "thing=big sky")
     assert said.returncode == 2
     assert said.stderr.startswith("bt: The adapter program/adapter has sha256 ")
 

@@ -82,7 +82,7 @@ def test_a_run_and_its_program(project: Path, tiny_folder: Path) -> None:
     command = ["run", "--task", "own", "--strategy", "w", "--model", tiny_folder, *settings, "--out", "run", "--json"]
     result = json.loads(_started(project, BT, *command))
     assert result["task"] == "own"
-    answer = json.loads(_started(project, BT, "predict", "run/program", "thing=big sky", "--json"))
+    answer = json.loads(_started(project, BT, "predict", "run/program", "--task", "own", "thing=big sky", "--json"))
     assert answer["colour"] in ("red", "green", "blue")
 
 

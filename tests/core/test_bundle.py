@@ -282,7 +282,7 @@ def test_the_card_is_one_of_hugging_faces(programs: tuple[Path, Path], tmp_path:
     assert card.data.license is None
     (result,) = card.data.eval_results
     assert (result.metric_value, result.dataset_type) == (0.625, TASK)
-    assert f"bt predict {tmp_path / 'bundle'} thing=..." in card.text
+    assert f"bt predict {tmp_path / 'bundle'} --task {TASK} thing=..." in card.text
     assert "vllm serve BASE --enable-lora --max-lora-rank 8 --lora-modules adapter=BUNDLE/adapter" in card.text
     assert "| 2.w | w | 0 | 0.500 | 0.625 | `bbbbbbbbbbbb` |" in card.text
     assert "They are about these programs: another seed may give others." in card.text

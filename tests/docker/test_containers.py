@@ -218,8 +218,9 @@ def test_the_program_is_published_and_used_from_there(stack: Stack, done: LocalR
     assert published["program_sha256"] == program_sha256(program)
     keys = {item["Key"] for item in stack.s3.client.list_objects_v2(Bucket="data", Prefix="programs/")["Contents"]}
     assert {"programs/toy/1/program.json", "programs/toy/1/adapter/adapter_model.safetensors"} <= keys
-    answer = json.loads(stack.bt("bt", "predict", PROGRAM, "thing=big sky", "--json"))
-    assert answer == json.loads(stack.bt("bt", "predict", str(program), "thing=big sky", "--json"))
+    asked = ["--task", "toy:task", "thing=big sky", "--json"]
+    answer = json.loads(stack.bt("bt", "predict", PROGRAM, *asked))
+    assert answer == json.loads(stack.bt("bt", "predict", str(program), *asked))
     assert answer["colour"] in ("red", "green", "blue")
 
 

@@ -1,4 +1,4 @@
-"""Strategies that damage valid files: values replaced, keys deleted, doubled, nested, numbers made huge, bytes flipped."""
+"""Strategies that damage valid files: values replaced, keys deleted or doubled, numbers made huge, bits turned."""
 
 import json
 from collections.abc import Sequence

@@ -152,7 +152,7 @@ def _check_serving(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
 
     program = place.folder / "first" / "program"
     questions = [{"thing": f"thing {number}"} for number in range(4)]
-    answers = [predict(program, question) for question in questions]
+    answers = [predict(program, question, {"task": TASK}) for question in questions]
     assert served.predict(questions) == answers
     assert served.predict(pandas.DataFrame(questions)) == answers
     config = toy.config(place.model)

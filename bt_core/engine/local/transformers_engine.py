@@ -63,8 +63,8 @@ def load_base(model: BaseModel, settings: EngineConfig, attention_name: str | No
     _check_memory(model, settings, device, dtype)
     disable_progress_bar()  # a step shows its progress in examples, not in tensors
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model.path)
-        loaded = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype)
+        tokenizer = AutoTokenizer.from_pretrained(model.path, trust_remote_code=False)
+        loaded = AutoModelForCausalLM.from_pretrained(model.path, dtype=dtype, trust_remote_code=False)
         if attention_name and attention.supports(loaded.config):
             attention.register()
             loaded.set_attn_implementation(attention_name)

@@ -11,6 +11,7 @@ import secrets
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 import openai
@@ -33,6 +34,10 @@ REMEDIES = {
     404: "check `engine.url`, and `engine.served_as` (now {model})",
     429: "lower `engine.concurrency` (now {concurrency}) or raise `engine.retries`",
 }
+#: The headers of a request that do not come from the environment.
+HEADERS = frozenset(
+    {"accept", "accept-encoding", "authorization", "connection", "content-length", "content-type", "host", "user-agent"}
+)
 #: How vLLM refuses an adapter whose name it knows.
 LOADED = "has already been loaded"
 #: Between two tries after an answer that is of no use (seconds).
@@ -92,7 +97,11 @@ class Endpoint:
                 f" the key for {settings.url} into it."
             )
         self._client = openai.OpenAI(
-            base_url=settings.url, api_key=key, timeout=settings.timeout, max_retries=settings.retries
+            base_url=settings.url,
+            api_key=key,
+            timeout=settings.timeout,
+            max_retries=settings.retries,
+            http_client=openai.DefaultHttpxClient(event_hooks={"request": [partial(_without_others, key)]}),
         )
         self._adapters: dict[str, str] = {}
         weakref.finalize(self, _unload, self._client, self._adapters)
@@ -236,6 +245,14 @@ class Endpoint:
 
 def _result(call: "Future[U]") -> U | None:
     return call.result() if call.done() and not call.cancelled() and call.exception() is None else None
+
+
+def _without_others(key: str, request: Any) -> None:
+    """Take out of a request what is not ours to send: OPENAI_ORG_ID, OPENAI_CUSTOM_HEADERS and the like set headers."""
+    for name in set(request.headers) - HEADERS:
+        del request.headers[name]
+    if "authorization" in request.headers:  # it is left out after a redirection to another host
+        request.headers["authorization"] = f"Bearer {key}"
 
 
 def _message(body: Any, otherwise: str = "") -> str:

@@ -33,9 +33,13 @@ def load_quantized(model: BaseModel, settings: EngineConfig) -> tuple[Any, Any]:
     )
     device_map = {"": torch.cuda.current_device()}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model.path)
+        tokenizer = AutoTokenizer.from_pretrained(model.path, trust_remote_code=False)
         loaded = AutoModelForCausalLM.from_pretrained(
-            model.path, quantization_config=quantization, dtype=torch.bfloat16, device_map=device_map
+            model.path,
+            quantization_config=quantization,
+            dtype=torch.bfloat16,
+            device_map=device_map,
+            trust_remote_code=False,
         )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise ModelError(

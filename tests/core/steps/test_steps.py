@@ -232,7 +232,7 @@ def test_predict_uses_prompts_adapter_and_decoding_of_the_directory(
     passing(flow)
     tuned = flow.w()
     recorder.requests.clear()
-    answer = predict(tmp_path / "w", {"thing": "sky"}, engine=recorder)
+    answer = predict(tmp_path / "w", {"thing": "sky"}, {"task": TOY}, recorder)
     assert answer["colour"] in ("red", "green", "blue")
     assert all(request.walk and request.adapter for request in recorder.requests)
     assert {request.adapter.sha256 for request in recorder.requests if request.adapter} == {
@@ -253,7 +253,7 @@ def test_predict_checks_its_inputs_before_it_loads_the_model(
     Flow.start(tmp_path, tiny_folder, TOY)
     without_model(tmp_path / "vanilla")
     with pytest.raises(DataError, match=re.escape(sentence)):
-        predict(tmp_path / "vanilla", inputs)
+        predict(tmp_path / "vanilla", inputs, {"task": TOY})
 
 
 def test_predict_checks_that_the_program_fits_before_it_loads_the_model(tmp_path: Path, tiny_folder: Path) -> None:
@@ -262,10 +262,10 @@ def test_predict_checks_that_the_program_fits_before_it_loads_the_model(tmp_path
     shade = replace(program.predictors["shade"], outputs=(Field("bright", "bool"),))
     write_program(replace(program, predictors=program.predictors | {"shade": shade}), tmp_path / "vanilla")
     with pytest.raises(ProgramError, match="Predictor `shade` has fields `thing: str -> dark: bool`, but"):
-        predict(tmp_path / "vanilla", {"thing": "sky"})
+        predict(tmp_path / "vanilla", {"thing": "sky"}, {"task": TOY})
     write_program(replace(program, predictors={"shade": program.predictors["shade"]}), tmp_path / "vanilla")
     with pytest.raises(ProgramError, match="Predictor `paint` is only in the task's program"):
-        predict(tmp_path / "vanilla", {"thing": "sky"})
+        predict(tmp_path / "vanilla", {"thing": "sky"}, {"task": TOY})
 
 
 def without_model(folder: Path) -> Program:
