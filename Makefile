@@ -14,7 +14,7 @@ ARGS ?=
 WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help venv run test test-vllm lint format docs chaos bench mlflow images images-check clean
+.PHONY: help venv run test test-vllm lint format docs chaos fuzz bench mlflow images images-check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ images-check: $(STAMP) ## lint the Dockerfiles, without Docker
 
 chaos: $(STAMP) ## disturb runs at random, and count what does not come back (ARGS="--minutes 60 --seed 1")
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+fuzz: $(STAMP) ## give all readers of files damaged ones (N=100000)
+	@BT_FUZZ=$(or $(N),100000) $(BIN)/python -m pytest tests/fuzz -q -rP $(WORKERS) --dist load $(ARGS)
 
 bench: $(STAMP) ## measure: hours on two cores (ARGS="--quick", ARGS="engine train"); see docs/benchmarks.md
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -67,6 +67,10 @@ class Cron:
         return [next(times) for _ in range(NEXT_TIMES)]
 
 
+#: How much of a wrong expression a sentence shows.
+LONGEST_SHOWN = 100
+
+
 def parse_cron(expression: str) -> Cron:
     """Check a cron expression.
 
@@ -74,24 +78,22 @@ def parse_cron(expression: str) -> Cron:
         ConfigError: when it has another number of fields (five are then spelled as six), when fields are wrong (all are
             named), or when it names no time at all, such as the 30th of February.
     """
-    texts = expression.split()
+    texts, shown = expression.split(), expression[:LONGEST_SHOWN]
     if len(texts) == 5:
-        raise ConfigError(_five(expression, texts))
+        raise ConfigError(_five(shown, texts))
     if len(texts) != len(FIELDS):
         raise ConfigError(
-            f"The cron expression `{expression}` should have six fields and has {len(texts)}: second, minute, hour, day"
+            f"The cron expression `{shown}` should have six fields and has {len(texts)}: second, minute, hour, day"
             " of the month, month, day of the week; `0 0 2 * * *` is every day at 02:00."
         )
     wrong = [_wrong(text, field) for text, field in zip(texts, FIELDS, strict=True) if not _is_legal(text, field)]
     if wrong:
-        raise ConfigError(f"The cron expression `{expression}` is wrong: {'; '.join(wrong)}.")
+        raise ConfigError(f"The cron expression `{shown}` is wrong: {'; '.join(wrong)}.")
     spelling = " ".join(texts)
     try:
         words = _explained(spelling)
     except (CronSimError, StopIteration):
-        raise ConfigError(
-            f"The cron expression `{expression}` names no time at all: correct the days or months."
-        ) from None
+        raise ConfigError(f"The cron expression `{shown}` names no time at all: correct the days or months.") from None
     return Cron(spelling, words)
 
 
@@ -109,7 +111,7 @@ def _five(expression: str, texts: Sequence[str]) -> str:
     except ConfigError:
         return (
             f"The cron expression `{expression}` has five fields, and Kubeflow's have six with the second first: "
-            f"write `{six}`, and correct its fields."
+            f"write `{six:.120}`, and correct its fields."
         )
     return (
         f"The cron expression `{expression}` has five fields, and Kubeflow's have six with the second first, so that it"
@@ -138,7 +140,7 @@ def _number(text: str, field: Field) -> int | None:
 
 
 def _wrong(text: str, field: Field) -> str:
-    return f"`{text}` is no {field.name} ({field.allowed}; `*`, `a-b`, `a,b` and `*/n` too)"
+    return f"`{text:.{LONGEST_SHOWN}}` is no {field.name} ({field.allowed}; `*`, `a-b`, `a,b` and `*/n` too)"
 
 
 def _for_cronsim(expression: str) -> str:

@@ -13,6 +13,8 @@ from bt_core.trust.credentials import endpoint_fault, has_credentials, key_varia
 MOST = 10**15 - 1
 #: How much of a wrong value a sentence shows.
 LONGEST_VALUE = 200
+#: How much of one part of a key a sentence shows.
+LONGEST_KEY = 80
 
 
 class Section(BaseModel):
@@ -87,7 +89,7 @@ def validated(kind: type[Checked], values: Mapping[str, Any], source: str, hint:
 
 
 def _mistake(detail: Mapping[str, Any], prefix: str = "") -> str:
-    key = prefix + ".".join(str(part) for part in detail["loc"])
+    key = prefix + ".".join(str(part)[:LONGEST_KEY] for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         return f"`{key}` is no setting"
     if detail["type"] == "missing":

@@ -14,6 +14,8 @@ from bt_core.records import canonical_json
 MOST_MISTAKES = 5
 #: How much of a wrong value a sentence shows.
 LONGEST_VALUE = 40
+#: How much of one part of a key a sentence shows.
+LONGEST_KEY = 80
 #: The places of a file's schema version.
 _SCHEMA_KEYS = (("schema",), ("schema_version",))
 #: Up to here, every reader of JSON takes the same whole number (RFC 8259, section 6).
@@ -140,7 +142,7 @@ def tell_mistakes(mistakes: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _words(mistake: Mapping[str, Any]) -> str:
-    key = ".".join(str(part) for part in mistake["loc"] if part != "[key]")
+    key = ".".join(str(part)[:LONGEST_KEY] for part in mistake["loc"] if part != "[key]")
     if mistake["type"] == "missing":
         return f"`{key}` is missing"
     if mistake["type"] == "extra_forbidden":

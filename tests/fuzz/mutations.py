@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 from hypothesis import strategies as st
@@ -89,7 +90,7 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
 def _change(draw: st.DrawFn, value: Any) -> Any:
     places = _places(value) if isinstance(value, dict | list) else []
     if not places or draw(st.integers(0, 30)) == 0:
-        return draw(st.sampled_from(VALUES))
+        return deepcopy(draw(st.sampled_from(VALUES)))
     holder, key = places[draw(st.integers(0, len(places) - 1))]
     match draw(st.sampled_from(["replace", "replace", "replace", "delete", "double", "nest", "rename", "swap"])):
         case "delete":
@@ -106,7 +107,7 @@ def _change(draw: st.DrawFn, value: Any) -> Any:
             other, place = places[draw(st.integers(0, len(places) - 1))]
             holder[key] = json.loads(json.dumps(other[place])) if _has(other, place) else None
         case _:
-            holder[key] = draw(st.sampled_from(VALUES))
+            holder[key] = deepcopy(draw(st.sampled_from(VALUES)))
     return value
 
 

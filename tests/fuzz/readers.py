@@ -23,6 +23,7 @@ from bt_core.bundle import find_manifest
 from bt_core.config import load_config_file, read_config, resolve_config
 from bt_core.data import check_json, read_rows
 from bt_core.engine.training.adapter_cache import CURVE_FILE, AdapterCache
+from bt_core.errors import DataError
 from bt_core.formats.adapter_config import AdapterConfig
 from bt_core.formats.reports import load_report
 from bt_core.formats.rows import ChallengeRow, ComparedRow, ScoredRow, read_results, read_scores, write_results
@@ -33,7 +34,6 @@ from bt_core.program import PROGRAM_FILE, read_program, write_program
 from bt_core.records import canonical_json, dump_report, read_jsonl, write_jsonl, write_traces
 from bt_pipelines.pods.profile import component_names, read_profile
 from bt_report.render import render_html, render_markdown
-from bt_runner import messages
 from bt_runtime.reports import read_reports, write_report
 from tests.fuzz import samples
 from tests.fuzz.mutations import mutated_json, mutated_lines, mutated_text
@@ -139,7 +139,8 @@ def _manifest(folder: Path, content: bytes) -> None:
 def _config(suffix: str) -> Callable[[Path, bytes], None]:
     def read(folder: Path, content: bytes) -> None:
         config = resolve_config({"task": "iris"}, load_config_file(_put(folder, f"config{suffix}", content)))
-        assert read_config(config.model_dump_json()) == config
+        text = config.model_dump_json()
+        assert read_config(text).model_dump_json() == text
         assert config.seed < 2**32
 
     return read
@@ -178,8 +179,9 @@ def _curve(folder: Path, content: bytes) -> None:
     _put(entry, CURVE_FILE, content)
     with redirect_stderr(io.StringIO()):
         curve = AdapterCache(folder).restore("key", target)
-    if curve is not None:
-        canonical_json(asdict(curve))
+    if curve is None:
+        raise DataError("The entry was dropped, and a warning says so.")
+    canonical_json(asdict(curve))
 
 
 def _arguments(folder: Path, content: bytes) -> None:
@@ -190,10 +192,6 @@ def _arguments(folder: Path, content: bytes) -> None:
 
 def _compiled(folder: Path, content: bytes) -> None:
     canonical_json(read_package(_put(folder, "pipeline.yaml", content)).content.parameters)
-
-
-def _message(folder: Path, content: bytes) -> None:
-    messages.read(messages.MARK + content.decode("utf-8", errors="replace"))
 
 
 READERS = (
@@ -219,5 +217,4 @@ READERS = (
     Reader("curve.json", mutated_json([samples.CURVE]), _curve),
     Reader("arguments.json", mutated_json([samples.ARGUMENTS]), _arguments),
     Reader("pipeline.yaml", mutated_text([samples.COMPILED]), _compiled, 0.1),
-    Reader("message", mutated_json([samples.MESSAGE]), _message),
 )

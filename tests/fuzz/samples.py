@@ -2,6 +2,7 @@
 
 import io
 import json
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from rich.console import Console
 
 from bt_core.formats.rows import Answer, ChallengeRow, ComparedRow, ScoredRow
 from bt_core.formats.run_result import Difference, Evaluation, ProgramTokens, RunResult, Step
-from bt_core.program import AdapterRef, Field, LineageStep, PredictorState, Program
+from bt_core.program import AdapterRef, Field, LineageStep, PredictorState, Program, adapter_sha256
 from bt_core.records import Call, StageReport, Trace, Usage, dump_report
 from bt_runtime.reports import write_report
+from tests.adapter_files import adapter_files
 from tests.report.sweeps import odd, ordinary
 
 ROOT = Path(__file__).parents[2]
@@ -22,13 +24,19 @@ def console() -> Console:
     return Console(file=io.StringIO(), width=100)
 
 
+def _adapter_sha256() -> str:
+    """The digest of the adapter that the readers find beside a damaged file."""
+    with tempfile.TemporaryDirectory() as folder:
+        return adapter_sha256(adapter_files(Path(folder) / "adapter"))
+
+
 _STATE = PredictorState(
     "Name the colour.",
     (Field("thing", "str", "${thing}"),),
     (Field("colour", "Literal['red', 'blue']"),),
     ({"thing": "sky", "colour": "blue"},),
     {"red": -0.5, "blue": -1.25},
-    AdapterRef("adapter", "0" * 64),
+    AdapterRef("adapter", _adapter_sha256()),
 )
 PROGRAM = asdict(
     Program(
@@ -181,12 +189,11 @@ CURVE = {
     "tokens": 100,
     "seconds": 2.5,
     "micro_batch": 8,
-    "adapter_sha256": "0" * 64,
+    "adapter_sha256": _adapter_sha256(),
 }
 ARGUMENTS = {
     "command": "bt sweep --task iris",
     "parameters": {"task": "iris", "config": json.dumps(CONFIG), "margin": 0.03},
     "run_id": "sweep-1",
 }
-COMPILED = (ROOT / "tests" / "pipelines" / "golden" / "p.yaml").read_text(encoding="utf-8")[:6000]
-MESSAGE = {"kind": "ended", "label": "1.p", "title": "p", "ok": True, "seconds": 1.5, "artifacts": {"a": "b"}}
+COMPILED = (ROOT / "tests" / "pipelines" / "golden" / "p.yaml").read_text(encoding="utf-8")
