@@ -77,7 +77,7 @@ class Config(Section):
     """Everything that a run needs besides the strategy."""
 
     task: str = Field(description="a built-in task's name, or an import path package.module:attribute")
-    seed: int = Field(0, ge=0, lt=SEED_LIMIT, description="below 2^32")
+    seed: int = Field(0, ge=0, lt=SEED_LIMIT, description="of all that is drawn at random")
     data_seed: int | None = Field(
         None,
         ge=0,

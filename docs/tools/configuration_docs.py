@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin
 
 from generated import ROOT, write_or_check
 
-from bt_core.config import Config, Section
+from bt_core.config import SEED_LIMIT, Config, Section
 
 CONFIGURATION_HEAD = """\
 # Configuration
@@ -64,8 +64,12 @@ def _type(field: Any) -> str:
 
 def _bound(constraint: Any) -> str:
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    found = [f"{sign} {getattr(constraint, name):g}" for name, sign in signs.items() if hasattr(constraint, name)]
+    found = [f"{sign} {_number(getattr(constraint, name))}" for name, sign in signs.items() if hasattr(constraint, name)]
     return found[0] if found else ""
+
+
+def _number(value: float) -> str:
+    return "2^32" if value == SEED_LIMIT else f"{value:g}"
 
 
 def _default(field: Any) -> str:

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from generated import ROOT, write_or_check
 
@@ -62,7 +62,9 @@ def _type(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in arguments)
-    if origin is UnionType:
+    if origin is Annotated:
+        return _type(arguments[0])
+    if origin in (UnionType, Union):
         return " or ".join("null" if argument is type(None) else _type(argument) for argument in arguments)
     if origin is tuple:
         return f"list of {_type(arguments[0])}" if arguments[-1] is ... else f"[{', '.join(map(_type, arguments))}]"
