@@ -26,6 +26,7 @@ from bt_runtime.reports import RUN_ID
 from bt_tracking.retraining import champion, ledger, outcome
 from bt_tracking.retraining.champion import COMPARED_TAG, SCORE_TAG, SHADOW, SUPERSEDED
 from bt_tracking.retraining.outcome import FAILED, OUTCOME_TAG, REASON_TAG
+from bt_tracking.retraining.stored import stored
 
 #: Environment variable: address of a webhook that is told how a run ended. It may be a secret, so it is no setting.
 WEBHOOK_VARIABLE = "BT_WEBHOOK_URL"
@@ -78,7 +79,8 @@ def stop_early(reason: str) -> None:
 def score_after_promotion(incumbent: str) -> dict[str, Any]:
     """The champion's score on the first sealed rows after its promotion, as `drift` takes it; empty without one."""
     found = champion.Champion.load(incumbent)
-    return dict(json.loads(found.tags.get(SCORE_TAG, "{}"))) if found else {}
+    what = f"The tag `{SCORE_TAG}` of the champion's version"
+    return stored(dict[str, float | int], found.tags.get(SCORE_TAG, "{}"), what) if found else {}
 
 
 def make_model(program: Path, model: Path, comparison: StageReport) -> StageReport:

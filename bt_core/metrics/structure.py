@@ -62,6 +62,6 @@ def json_fields(field: str, keys: Sequence[str], label: str = "") -> Metric:
 def _object(value: Any) -> dict[str, Any]:
     try:
         parsed = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, or nested as deeply
         return {}
     return parsed if isinstance(parsed, dict) else {}

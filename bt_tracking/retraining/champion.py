@@ -25,6 +25,7 @@ from bt_tracking.connection import RetryingClient, connect
 from bt_tracking.experiment import experiment_id, run_url
 from bt_tracking.registry import create_unless_there, registry_name
 from bt_tracking.retraining.ledger import needed_settings
+from bt_tracking.retraining.stored import stored
 from bt_tracking.runs import find_or_create
 from bt_tracking.serving import PROGRAM
 from bt_tracking.settings import TrackingSettings
@@ -57,7 +58,7 @@ class Champion:
     @classmethod
     def load(cls, text: str) -> "Champion | None":
         """The champion of a `dump`; None for an empty text."""
-        return cls(**json.loads(text)) if text else None
+        return stored(cls, text, "The champion that an earlier task has named") if text else None
 
 
 def fetch_champion(task: str, folder: Path) -> Champion | None:

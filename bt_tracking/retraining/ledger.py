@@ -7,7 +7,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from bt_core.steps.retrain.row_roles import TEST, RunRecord
 from bt_core.steps.retrain.shadow import NightRecord
 from bt_tracking.connection import RetryingClient, connect
 from bt_tracking.registry import registry_name
+from bt_tracking.retraining.stored import stored
 from bt_tracking.settings import TrackingSettings
 
 #: Tag of a stage that is a record, the artifact that holds the roles, and the tag with the id of the pipeline run.
@@ -26,6 +27,15 @@ MARKED_TAG, CONCLUDED_TAG = "bt.compared", "bt.concluded"
 #: Tag of a concluded record: the versions that it compared, `champion challenger`.
 _PAIR_TAG = "bt.pair"
 _PAGE = 1000
+
+
+@dataclass(frozen=True)
+class _Concluded:
+    """The content of `CONCLUDED_TAG`. `time` is in Unix seconds; `night` is what the rows say about a challenger."""
+
+    decision: str
+    time: float
+    night: Night | None
 
 
 def needed_settings() -> TrackingSettings:
@@ -96,8 +106,8 @@ def conclude(run_id: str, decision: str, pair: tuple[int, int] | None = None, ni
             return
         if pair:
             client.set_tag(run_id, _PAIR_TAG, _pair(pair))
-        record = {"decision": decision, "time": time.time(), "night": asdict(night) if night else None}
-        client.set_tag(run_id, CONCLUDED_TAG, json.dumps(record))
+        record = _Concluded(decision, time.time(), night)
+        client.set_tag(run_id, CONCLUDED_TAG, json.dumps(asdict(record)))
 
 
 def read_nights(task: str, pair: tuple[int, int]) -> list[NightRecord]:
@@ -108,14 +118,16 @@ def read_nights(task: str, pair: tuple[int, int]) -> list[NightRecord]:
     """
     with connect(needed_settings(), f"the challenger of {task}") as client:
         runs = _records(client, registry_name(task), f" and tags.`{_PAIR_TAG}` = '{_pair(pair)}'")
-        return [_night(client, run) for run in runs if CONCLUDED_TAG in run.data.tags]
+        nights = [_night(client, run) for run in runs if CONCLUDED_TAG in run.data.tags]
+        return [night for night in nights if night is not None]
 
 
-def _night(client: RetryingClient, run: Any) -> NightRecord:
-    record = json.loads(run.data.tags[CONCLUDED_TAG])
-    night = record["night"] | {"growth": tuple(record["night"]["growth"])}
+def _night(client: RetryingClient, run: Any) -> NightRecord | None:
+    record = stored(_Concluded, run.data.tags[CONCLUDED_TAG], f"The tag `{CONCLUDED_TAG}` of the run {run.info.run_id}")
+    if record.night is None:
+        return None
     rows = frozenset(digest for digest, role in _roles(client, run.info.run_id).items() if role == TEST)
-    return NightRecord(run.info.run_id, record["time"], rows, Night(**night))
+    return NightRecord(run.info.run_id, record.time, rows, record.night)
 
 
 def _pair(versions: tuple[int, int]) -> str:
@@ -125,7 +137,7 @@ def _pair(versions: tuple[int, int]) -> str:
 def _roles(client: RetryingClient, run_id: str) -> Mapping[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(client.download_artifacts(run_id, ROLES_FILE, folder))
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return stored(dict[str, str], path.read_bytes(), f"The artifact {ROLES_FILE} of the run {run_id}")
 
 
 def _records(client: RetryingClient, name: str, more: str = "") -> Iterator[Any]:

@@ -64,7 +64,9 @@ def _type(field: Any) -> str:
 
 def _bound(constraint: Any) -> str:
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    found = [f"{sign} {_number(getattr(constraint, name))}" for name, sign in signs.items() if hasattr(constraint, name)]
+    found = [
+        f"{sign} {_number(getattr(constraint, name))}" for name, sign in signs.items() if hasattr(constraint, name)
+    ]
     return found[0] if found else ""
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from bt_core.config import Config, Decoding
+from bt_core.config import Config, Decoding, validated
 from bt_core.engine.base import Engine
 from bt_core.formats.rows import Answer, ChallengeRow, write_results
 from bt_core.program import is_same_program, read_program
@@ -92,8 +92,11 @@ def _champion_traces(
 def open_as_made(folder: Path, config: Config, stage: str, kind: str, engine: Engine | None) -> Session:
     """A session whose program uses the decoding settings that it was made with, as it does when it serves."""
     decoding = read_program(folder).decoding
-    made_with = config.model_copy(update={"decoding": Decoding(**decoding)}) if decoding else config
-    return Session(Stage.open(stage, kind, folder, made_with), engine)
+    if decoding:
+        source = f"`decoding` of the program {folder}"
+        made = validated(Decoding, decoding, source, "docs/configuration.md lists every key", "decoding.")
+        config = config.model_copy(update={"decoding": made})
+    return Session(Stage.open(stage, kind, folder, config), engine)
 
 
 def _shared(session: Session, other: Path) -> Engine | None:
