@@ -49,8 +49,8 @@ def test_a_program_with_such_a_path_is_not_read(path: str, folder: Path, side: P
 @pytest.mark.parametrize("path", [*LEADING_OUT, *OTHER_FILES])
 def test_a_program_with_such_a_path_is_not_written(path: str, side: Path, tmp_path: Path) -> None:
     path = path.format(outside=side)
+    source = adapter_files(tmp_path / "peft", b"other weights")
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
-    source = adapter_files(tmp_path.with_name(tmp_path.name + "-source") / "peft", b"other weights")
     with pytest.raises(ProgramError, match=r"cannot be written to program\.json \(`predictors\.x\.adapter\.path` is "):
         write_program(_with_adapter(path, side), tmp_path / "deep" / "program", {path: source})
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
