@@ -132,3 +132,14 @@ def test_a_folder_without_results_is_refused(content: str | None, sentence: str,
     ended = bt("compare", "one", "two")
     assert (ended.status, ended.out) == (2, "")
     assert sentence in ended.sentence
+
+
+@pytest.mark.parametrize("change", ["NaN", "Infinity", "7", "-1", "true", '1.0, "score": 1.0'])
+def test_scores_that_are_none_are_refused(change: str, bt: Bt, tmp_path: Path) -> None:
+    _run(tmp_path / "one", [1.0])
+    _scores(tmp_path / "two.jsonl", [0.5, 1.0])
+    text = (tmp_path / "two.jsonl").read_text()
+    (tmp_path / "two.jsonl").write_text(text.replace('"score": 0.5', f'"score": {change}'))
+    ended = bt("compare", "one", "two.jsonl")
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.sentence.startswith(("two.jsonl, line 2: broken JSON (", "two.jsonl, row 2: `score` is "))

@@ -62,8 +62,11 @@ def test_a_folder_named_like_the_embedded_model_does_not_hide_it(
         ("w.epochs", "`--set` takes key=value, but was given 'w.epochs'"),
         ("=5", "`--set` takes key=value, but was given '=5'"),
         ("w.target_modules=[q_proj]", "broken JSON"),
+        ('w={"rank": 4, "rank": 8}', "`--set w=...` is broken JSON (the key 'rank' is there twice)"),
+        ('w={"learning_rate": NaN}', "`--set w=...` is broken JSON (NaN is no JSON number)"),
+        ("w=" + "[" * 3000, "`--set w=...` is broken JSON (it is nested more than 100 levels deep)"),
     ],
-    ids=["no-value", "no-key", "no-json"],
+    ids=["no-value", "no-key", "no-json", "key-twice", "nan", "deep"],
 )
 def test_a_wrong_assignment_says_how_it_is_written(assignment: str, sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -78,3 +81,24 @@ def test_defaults_of_a_command_give_way_to_everything_that_was_set(tmp_path: Pat
     file.write_text("w: {headroom_samples: 2}")
     assert gather({}, file, default_task="iris", defaults=defaults).config.w.headroom_samples == 2
     assert gather({}, file, ["w.headroom_samples=0"], "iris", defaults).config.w.headroom_samples == 0
+
+
+@pytest.mark.parametrize(
+    ("assignment", "mistake"),
+    [
+        ("seed=4294967296", "`seed` is '4294967296', but input should be less than 4294967296"),
+        ("data_seed=4294967296", "`data_seed` is '4294967296', but input should be less than 4294967296"),
+        ("w.learning_rate=inf", "`w.learning_rate` is 'inf', but input should be a finite number"),
+        ("w.learning_rate=nan", "`w.learning_rate` is 'nan', but input should be a finite number"),
+    ],
+)
+def test_a_number_that_a_later_step_could_not_use_is_refused_at_once(assignment: str, mistake: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        gather({}, None, [assignment], "iris")
+    assert str(caught.value).startswith(f"1 mistake in the configuration: {mistake}. ")
+
+
+def test_a_file_with_too_large_a_seed_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("seed: 4294967296\n")
+    with pytest.raises(ConfigError, match="`seed` is 4294967296, but input should be less than 4294967296"):
+        gather({}, tmp_path / "run.yaml", [], "iris")

@@ -63,6 +63,30 @@ def test_what_is_refused(expression: str, wrong: str) -> None:
     assert wrong in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("9" * 5000, f"is wrong: `{'9' * 100}` is no hour"),
+        (f"1-{'9' * 5000}", f"is wrong: `1-{'9' * 98}` is no hour"),
+        (f"*/{'9' * 5000}", f"is wrong: `*/{'9' * 98}` is no hour"),
+        ("9" * 5000 + " *", "should have six fields and has 7"),
+        ("\u0662", "is wrong: `\u0662` is no hour"),
+    ],
+    ids=["number", "end", "step", "seven-fields", "other-digits"],
+)
+def test_a_long_number_or_other_digits_are_refused_in_a_short_sentence(field: str, wrong: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_cron(f"0 0 {field} * * *")
+    assert wrong in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_five_long_fields_are_refused_in_a_short_sentence() -> None:
+    with pytest.raises(ConfigError, match=r"has five fields, .*, and correct its fields") as caught:
+        parse_cron(f"{'9' * 5000} 2 * * *")
+    assert len(str(caught.value)) < 400
+
+
 def _terms(field: Field) -> st.SearchStrategy[str]:
     number = st.integers(field.low, field.high)
     names = st.sampled_from(field.names) if field.names else st.nothing()

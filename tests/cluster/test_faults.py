@@ -195,6 +195,8 @@ def test_certificates_of_ones_own(server: ApiServer, bt: Bt, tmp_path: Path, mon
         ({"host": "http://a", "ca_file": Path("gone.pem")}, "The CA file gone.pem does not exist"),
         ({"host": "http://a", "token_file": Path("gone")}, "The token file gone cannot be read (No such file"),
         ({"host": "http://a", "environment": {"BT_CLUSTER_TIMEOUT_SECONDS": "x"}}, "BT_CLUSTER_TIMEOUT_SECONDS is 'x'"),
+        ({"host": "http://a", "environment": {"BT_CLUSTER_TIMEOUT_SECONDS": "nan"}}, "SECONDS is 'nan': set it to a"),
+        ({"host": "http://a", "environment": {"BT_CLUSTER_TIMEOUT_SECONDS": "inf"}}, "SECONDS is 'inf': set it to a"),
     ],
     ids=[
         "none",
@@ -208,6 +210,8 @@ def test_certificates_of_ones_own(server: ApiServer, bt: Bt, tmp_path: Path, mon
         "ca",
         "token",
         "seconds",
+        "seconds-nan",
+        "seconds-infinity",
     ],
 )
 def test_connections_that_are_none(settings: dict[str, object], sentence: str) -> None:

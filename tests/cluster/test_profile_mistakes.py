@@ -30,6 +30,18 @@ def profile_of(folder: Path, text: str) -> Profile:
         ("{retries: {count: 1, factor: 0}}", "`every_stage.retries.factor` is 0, but"),
         ("{retries: {count: 1, longest: 1h}}", "`every_stage.retries.longest` is no setting"),
         ("{retries: {count: 20}}", "`every_stage.retries` would wait 364 days in all, and at most 7 are possible"),
+        ("{retries: {count: true}}", "`every_stage.retries.count` is True, but input should be a number"),
+        ("{retries: {count: 1, factor: 5000}}", "`every_stage.retries.factor` is 5000, but"),
+        ("{cpu: {request: \u0662}}", "`every_stage.cpu.request` must be cores: 2, 0.5 or 500m"),
+        ("{cpu: {limit: \u0665\u0660\u0660m}}", "`every_stage.cpu.limit` must be cores"),
+        ("{memory: {limit: \u0668Gi}}", "`every_stage.memory.limit` must be bytes with a unit"),
+        ("{timeout: \u0663\u0660m}", "`every_stage.timeout` must be a time above zero"),
+        ("{timeout: 99999999999}", "`every_stage.timeout` must be a time above zero"),
+        (f"{{cpu: {{limit: '{'9' * 5000}'}}}}", "`every_stage.cpu.limit` must be cores"),
+        ("{cpu: {request: 4, limit: 2}}", "`every_stage.cpu` has a request above its limit"),
+        ("{cpu: {request: 1500m, limit: 1}}", "`every_stage.cpu` has a request above its limit"),
+        ("{memory: {request: 8Gi, limit: 8G}}", "`every_stage.memory` has a request above its limit"),
+        ("{memory: {request: 1025Mi, limit: 1Gi}}", "`every_stage.memory` has a request above its limit"),
     ],
 )
 def test_what_the_cluster_would_refuse_in_the_pod_is_refused_here(stage: str, sentence: str, tmp_path: Path) -> None:
@@ -61,6 +73,34 @@ def test_a_claim_is_named_so_that_its_volume_can_be(claim: str, tmp_path: Path) 
 def test_names_in_the_cluster_are_ones_that_it_takes(text: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^1 mistake in the profile .* must be "):
         profile_of(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "{cpu: {request: 500m, limit: 0.5}}",
+        "{memory: {request: 1024Mi, limit: 1Gi}}",
+        "{memory: {request: 8G, limit: 8Gi}}",
+    ],
+)
+def test_a_request_may_be_its_limit_in_another_unit(stage: str, tmp_path: Path) -> None:
+    profile_of(tmp_path, f"every_stage: {stage}")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("image: a\nimage: b\n", "line 2: broken YAML (the key image is there twice)"),
+        ("ttl: .inf\n", "line 1: broken YAML (.inf is no finite number)"),
+        ("image: a\nttl: 2024-13-45\n", "line 2: broken YAML (2024-13-45 is no timestamp)"),
+        (f"image: {'[' * 3000}", "line 1: broken YAML (it is nested more than 100 levels deep)"),
+    ],
+    ids=["key-twice", "infinity", "date", "deep"],
+)
+def test_a_hostile_file_is_refused_with_its_line(text: str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        profile_of(tmp_path, text)
+    assert reason in str(caught.value)
 
 
 def test_what_the_cluster_takes_is_taken(tmp_path: Path) -> None:

@@ -217,6 +217,48 @@ def _garbage(folder: Path, s3: Server, prefix: str) -> None:
     s3.client.put_object(Bucket="data", Key=f"{prefix}/{MANIFEST_FILE}", Body=b"\xff{}")
 
 
+@pytest.mark.parametrize("name", ["../side", "a/../../side", "/etc/passwd", "..", "", "a//b", "a\\b", "./a"])
+def test_a_manifest_that_names_a_file_outside_is_refused(
+    name: str, programs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    publish(programs[0], str(tmp_path / "bundle"))
+    content = json.loads((tmp_path / "bundle" / MANIFEST_FILE).read_text())
+    content["files"][name] = content["files"]["program.json"]
+    (tmp_path / "bundle" / MANIFEST_FILE).write_text(json.dumps(content))
+    with pytest.raises(
+        ProgramError, match=r"manifest\.json is damaged \(.* should be a relative path inside the folder"
+    ):
+        find_manifest(str(tmp_path / "bundle"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('"size": ', '"size": -', r"`files\..*\.size` is -\d+ and should be greater than or equal to 0"),
+        ('"size": ', '"size": 0, "size": ', r"broken JSON: the key 'size' is there twice"),
+        ('"schema_version"', '"colour": 1, "schema_version"', "`colour` is unknown"),
+        ('"program.json"', '"other.json"', r"it names another program\.json than the bundle's program"),
+    ],
+    ids=["size", "key-twice", "unknown", "no-program"],
+)
+def test_a_wrong_manifest_is_refused(
+    old: str, new: str, reason: str, programs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    publish(programs[0], str(tmp_path / "bundle"))
+    path = tmp_path / "bundle" / MANIFEST_FILE
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(ProgramError, match=rf"manifest\.json is damaged \({reason}"):
+        find_manifest(str(tmp_path / "bundle"))
+
+
+def test_a_file_of_a_bundle_that_is_a_link_out_of_it_is_refused(programs: tuple[Path, Path], tmp_path: Path) -> None:
+    publish(programs[0], str(tmp_path / "bundle"))
+    (tmp_path / "bundle" / "README.md").rename(tmp_path / "card.md")
+    (tmp_path / "bundle" / "README.md").symlink_to(tmp_path / "card.md")
+    with pytest.raises(ProgramError, match=r"README\.md is a symbolic link that leads out of"):
+        fetch(str(tmp_path / "bundle"))
+
+
 @pytest.mark.parametrize(
     ("damage", "error", "sentence"),
     [

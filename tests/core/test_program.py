@@ -1,8 +1,11 @@
 """The program directory: it is written whole or not at all, and altered directories are refused."""
 
 import json
+import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +24,7 @@ from bt_core.program import (
 )
 from tests.adapter_files import adapter_files
 
+Change = Callable[[dict[str, Any]], Any]
 STATE = PredictorState(
     "Do it — well.", (Field("a", "str"),), (Field("b", "bool"),), ({"a": "é", "b": True},), {"True": -0.5}
 )
@@ -81,6 +85,16 @@ def test_a_missing_adapter_file_is_named(written: Path) -> None:
         read_program(written)
 
 
+def _predictor(**values: object) -> Change:
+    """Change keys of the predictor `x`."""
+    return lambda content: content | {"predictors": {"x": content["predictors"]["x"] | values}}
+
+
+def _step(**values: object) -> Change:
+    """Change keys of the first lineage step."""
+    return lambda content: content | {"lineage": [content["lineage"][0] | values]}
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -88,13 +102,33 @@ def test_a_missing_adapter_file_is_named(written: Path) -> None:
         (lambda value: {key: value[key] for key in value if key != "predictors"}, "is damaged"),
         (lambda value: value | {"extra": 1}, "is damaged"),
         (lambda value: [value], "is damaged"),
+        (_predictor(instructions=5), r"is damaged \(`predictors\.x\.instructions` is 5 and should be a valid string"),
+        (_predictor(demos="abc"), r"is damaged \(`predictors\.x\.demos` is 'abc' and should be"),
+        (_predictor(demos=["abc"]), r"is damaged \(`predictors\.x\.demos\.0` is 'abc' and should be"),
+        (_predictor(inputs=[{"name": "a"}]), r"is damaged \(`predictors\.x\.inputs\.0\.type` is missing"),
+        (_predictor(label_prior={"True": True}), r"is damaged \(`predictors\.x\.label_prior\.True` is True and"),
+        (_predictor(label_prior={"True": math.nan}), r"is damaged \(broken JSON: NaN is no JSON number"),
+        (_step(seed=True), r"is damaged \(`lineage\.0\.seed` is True and should be a valid integer"),
+        (_step(seed=-1), r"is damaged \(`lineage\.0\.seed` is -1 and"),
+        (_step(val_after=7.0), r"is damaged \(`lineage\.0\.val_after` is 7\.0 and should be less than or equal to 1"),
+        (_step(config=[]), r"is damaged \(`lineage\.0\.config` is \[\] and should be"),
     ],
-    ids=["version", "lacking", "unknown", "list"],
+    ids=[
+        *("version", "lacking", "unknown", "list", "instructions", "demos", "demo", "half-a-field", "prior", "nan"),
+        *("true-seed", "negative-seed", "score", "step-settings"),
+    ],
 )
-def test_a_damaged_program_is_refused(change, sentence: str, written: Path) -> None:
+def test_a_damaged_program_is_refused(change: Change, sentence: str, written: Path) -> None:
     path = written / "program.json"
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
     with pytest.raises(ProgramError, match=sentence):
+        read_program(written)
+
+
+def test_a_key_that_is_there_twice_is_refused(written: Path) -> None:
+    path = written / "program.json"
+    path.write_text(path.read_text().replace('"task": "t"', '"task": "t", "task": "other"'))
+    with pytest.raises(ProgramError, match=r"is damaged \(broken JSON: the key 'task' is there twice\)"):
         read_program(written)
 
 

@@ -77,8 +77,13 @@ def test_a_line_separator_inside_a_text_is_no_line_end(tmp_path: Path) -> None:
         (b'{"a": 1}\n\n{"a": \n', "line 3: broken JSON"),
         (b'{"a": 1}\n[1]\n', "line 2: expected a JSON object, found list"),
         (b'{"a": "\xff"}\n', "not UTF-8 text (byte 7)"),
+        (b'{"a": 1}\n{"a": "\\ud83d"}\n', "line 2: broken JSON (it has half a surrogate pair"),
+        (b'{"a": 1}\n{"a": NaN}\n', "line 2: broken JSON (NaN is no JSON number)"),
+        (b'{"a": 1}\n{"a": 1, "a": 2}\n', "line 2: broken JSON (the key 'a' is there twice)"),
+        (b'{"a": ' + b"[" * 3000 + b"]" * 3000 + b"}\n", "line 1: broken JSON (it is nested more than 100 levels"),
+        (b'{"a": ' + b"9" * 5000 + b"}\n", "line 1: broken JSON (the number 99999999999999999999... has more than 300"),
     ],
-    ids=["broken", "no-object", "no-text"],
+    ids=["broken", "no-object", "no-text", "half-a-surrogate-pair", "nan", "key-twice", "deep", "digits"],
 )
 def test_bad_jsonl_names_the_line(content: bytes, sentence: str, tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"

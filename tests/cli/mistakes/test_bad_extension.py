@@ -40,7 +40,7 @@ def _arguments(folder: Path) -> dict[str, Any]:
         (["--seeds", "0,1,3"], "--seeds leaves out seed 2 of the sweep in first: name all of 2,0, and more."),
         (["--seeds", ""], "--seeds leaves out seed 2"),
         (["--seeds", "2,0,1,1"], "The seed `1` is named twice"),
-        (["--seeds", "2,0,x"], "`--seeds` takes whole numbers from 0, but was given 'x'"),
+        (["--seeds", "2,0,x"], "`--seeds` takes whole numbers from 0 to 2^32 - 1, but was given 'x'"),
         (
             ["--test-rows", "400", "--task", "iris"],
             "--extend takes everything but --seeds and --test-rows from the sweep",

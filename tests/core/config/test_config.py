@@ -1,6 +1,7 @@
 """The configuration: precedence, and every mistake named at once."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,39 @@ def test_every_mistake_is_named_at_once() -> None:
     assert "docs/configuration.md" in sentence
 
 
+@pytest.mark.parametrize(
+    ("values", "mistake"),
+    [
+        ({"seed": 2**32}, "`seed` is 4294967296, but input should be less than 4294967296"),
+        ({"seed": "4294967296"}, "`seed` is '4294967296', but input should be less than 4294967296"),
+        ({"data_seed": 2**32}, "`data_seed` is 4294967296, but input should be less than 4294967296"),
+        ({"seed": True}, "`seed` is True, but input should be a number"),
+        ({"data_seed": False}, "`data_seed` is False, but input should be a number"),
+        ({"w": {"rank": True}}, "`w.rank` is True, but input should be a number"),
+        ({"decoding": {"temperature": True}}, "`decoding.temperature` is True, but input should be a number"),
+        ({"w": {"learning_rate": math.inf}}, "`w.learning_rate` is inf, but input should be a finite number"),
+        ({"w": {"learning_rate": "inf"}}, "`w.learning_rate` is 'inf', but input should be a finite number"),
+        ({"w": {"learning_rate": math.nan}}, "`w.learning_rate` is nan, but input should be a finite number"),
+        ({"rows": {"train": 10**16}}, "`rows.train` is 10000000000000000, but input should have at most 15 digits"),
+    ],
+)
+def test_a_number_that_is_none_or_too_large_is_refused(values: dict[str, object], mistake: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve_config({"task": "iris"}, values)
+    assert str(caught.value).startswith(f"1 mistake in the configuration: {mistake}. ")
+
+
+def test_the_largest_seed_is_taken() -> None:
+    config = resolve_config({"task": "iris", "seed": 2**32 - 1, "data_seed": 2**32 - 1})
+    assert (config.seed, config.data_seed) == (2**32 - 1, 2**32 - 1)
+
+
+def test_a_long_wrong_value_is_cut_in_the_sentence() -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve_config({"task": "iris", "seed": "9" * 5000})
+    assert len(str(caught.value)) < 500
+
+
 def test_a_resolved_config_travels_as_json() -> None:
     config = resolve_config({"task": "iris", "decoding": {"stop": ["\n"]}})
     assert read_config(config.model_dump_json()) == config
@@ -81,8 +115,28 @@ def test_an_empty_file_sets_nothing(tmp_path: Path) -> None:
         ("c.json", '{\n"task": }', "line 2: broken JSON"),
         ("c.yaml", "task: iris\nw: [", "broken YAML; correct the line"),
         ("c.yaml", "- task\n", "holds a list, not a mapping"),
+        ("c.json", '{"seed": 1, "seed": 2}', "c.json: broken JSON (the key 'seed' is there twice)"),
+        ("c.json", '{"w": {"learning_rate": Infinity}}', "c.json: broken JSON (Infinity is no JSON number)"),
+        ("c.json", '{"task": "\\ud83d"}', "c.json: broken JSON (it has half a surrogate pair"),
+        ("c.json", '{"w": ' + "[" * 3000, "c.json: broken JSON (it is nested more than 100 levels deep)"),
+        ("c.json", '{"seed": ' + "9" * 5000 + "}", "c.json: broken JSON (the number 99999999999999999999... has more"),
+        ("c.yaml", "seed: 1\nseed: 2\n", "c.yaml, line 2: broken YAML (the key seed is there twice)"),
+        ("c.yaml", "w:\n  learning_rate: .inf\n", "c.yaml, line 2: broken YAML (.inf is no finite number)"),
+        ("c.yaml", "task: iris\nseed: 2024-13-45\n", "c.yaml, line 2: broken YAML (2024-13-45 is no timestamp)"),
     ],
-    ids=["json", "yaml", "list"],
+    ids=[
+        *(
+            "json",
+            "yaml",
+            "list",
+            "json-key-twice",
+            "json-infinity",
+            "half-a-surrogate-pair",
+            "json-deep",
+            "json-digits",
+        ),
+        *("yaml-key-twice", "yaml-infinity", "yaml-date"),
+    ],
 )
 def test_a_bad_file_is_named_with_its_line(name: str, text: str, sentence: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(text)
@@ -99,7 +153,11 @@ def test_a_file_that_is_not_utf_8_is_named(name: str, tmp_path: Path) -> None:
         load_config_file(tmp_path / name)
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "{"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[1]", "{", '{"task": "iris", "task": "iris"}', '{"task": "iris", "seed": NaN}', "[" * 3000],
+    ids=["empty", "list", "broken", "key-twice", "nan", "deep"],
+)
 def test_a_step_refuses_what_is_not_a_configuration(text: str) -> None:
     with pytest.raises(ConfigError, match="configuration of a step is not a JSON object: pass"):
         read_config(text)

@@ -60,6 +60,52 @@ def test_what_is_no_sweep_is_refused_in_a_sentence(content: Any, sentence: str) 
     assert str(refused.value).startswith(sentence)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("arms.0.mean", 7.0, "is 7.0 and should be less than or equal to 1"),
+        ("arms.0.by_seed.2", -0.5, "is -0.5 and should be greater than or equal to 0"),
+        ("arms.0.cost.lm_calls", -1, "is -1 and should be greater than or equal to 0"),
+        ("arms.0.versus_vanilla.p_value", 2.0, "is 2.0 and should be less than or equal to 1"),
+        ("arms.0.versus_vanilla.mean", -3.0, "is -3.0 and should be greater than or equal to -1"),
+        ("nodes.0.usage.calls", -1, "is -1 and should be greater than or equal to 0"),
+        ("nodes.0.validation", 1.5, "is 1.5 and should be less than or equal to 1"),
+        ("winner.lineage.0.val_after", 7.0, "is 7.0 and should be less than or equal to 1"),
+        ("changed.gained_count", -1, "is -1 and should be greater than or equal to 0"),
+        ("rows.test", 10**16, "is 10000000000000000 and should be less than or equal to 9007199254740992"),
+        ("seeds.0", -1, "is -1 and should be greater than or equal to 0"),
+        ("alpha", 2.0, "is 2.0 and should be less than or equal to 1"),
+    ],
+)
+def test_a_number_out_of_its_range_is_refused_at_every_depth(key: str, value: object, reason: str) -> None:
+    content = json.loads(json.dumps(CONTENT))
+    *parents, last = (int(name) if name == "0" else name for name in key.split("."))
+    place = content
+    for name in parents:
+        place = place[name]
+    place[last] = value
+    with pytest.raises(DataError) as refused:
+        Sweep.parse(json.dumps(content), "sweep.json")
+    assert str(refused.value) == f"sweep.json: `{key}` {reason}; name a sweep.json that `bt sweep` wrote."
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"schema": 2, "config": %s}' % ("[" * 3000 + "]" * 3000), "it is nested more than 100 levels deep"),
+        ('{"schema": 2, "config": {"a": %s}}' % ("9" * 5000), "the number 99999999999999999999... has more than 300"),
+        ('{"schema": 2, "schema": 2}', "the key 'schema' is there twice"),
+        ('{"schema": 2, "task": "\\ud83d"}', "it has half a surrogate pair"),
+    ],
+    ids=["deep", "digits", "key-twice", "half-a-surrogate-pair"],
+)  # fmt: skip
+@pytest.mark.parametrize(("kind", "name"), [(Sweep, "sweep.json"), (RunResult, "result.json")])
+def test_a_hostile_text_is_refused_in_a_sentence(kind: type[Document], name: str, text: str, reason: str) -> None:
+    with pytest.raises(DataError) as refused:
+        kind.parse(text, name)
+    assert str(refused.value).startswith(f"{name} cannot be read (broken JSON: {reason}")
+
+
 def test_of_many_mistakes_the_first_ones_are_named() -> None:
     with pytest.raises(DataError, match=r"and 15 more; name a sweep\.json that `bt sweep` wrote\.$"):
         Sweep.parse('{"schema": 2}', "sweep.json")

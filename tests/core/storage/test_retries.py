@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bt_core.retries import Pauses, try_again
+from bt_core.retries import LONGEST_WAIT, Pauses, read_seconds, try_again
 
 
 class Clock:
@@ -88,3 +88,14 @@ def test_random_pauses_are_between_a_half_and_the_whole() -> None:
 
 def test_many_tries_do_not_overflow_the_pause() -> None:
     assert Pauses(0.5, 8.0).after(5000) == 8.0
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "-1", "1e999", "2592001", "soon"])
+def test_a_wait_that_would_not_end_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        read_seconds(text)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("0", 0.0), ("0.5", 0.5), ("1e3", 1000.0), ("2592000", LONGEST_WAIT)])
+def test_a_wait_that_ends_is_taken(text: str, seconds: float) -> None:
+    assert read_seconds(text) == seconds

@@ -147,9 +147,10 @@ def test_missing_and_senseless_settings_are_the_users(monkeypatch: pytest.Monkey
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(DataError, match=r"The config profile \(nobody\) could not be found"):
         local_copy("s3://data/a", tmp_path)
-    monkeypatch.setenv(PATIENCE_VARIABLE, "long")
-    with pytest.raises(ConfigError, match="BT_S3_PATIENCE is 'long': give a number of seconds"):
-        Store()
+    for patience in ("long", "nan", "inf", "-1"):
+        monkeypatch.setenv(PATIENCE_VARIABLE, patience)
+        with pytest.raises(ConfigError, match=f"BT_S3_PATIENCE is '{patience}': give a number of seconds"):
+            Store()
 
 
 @pytest.mark.parametrize(
