@@ -94,6 +94,11 @@ def below(client: RetryingClient, run: Any) -> Iterator[Any]:
 
 def _search(client: RetryingClient, experiment_id: str, key: Mapping[str, str]) -> list[Any]:
     """Live runs with these tags, the oldest first."""
-    wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in key.items())
+    wanted = " and ".join(f"tags.`{name}` = {_quoted(value)}" for name, value in key.items())
     runs = client.search_runs([experiment_id], filter_string=wanted, order_by=["attributes.start_time ASC"])
     return sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
+
+
+def _quoted(value: str) -> str:
+    """The value in MLflow's search language, which has two kinds of quotation marks but no way to escape one."""
+    return f'"{value}"' if "'" in value else f"'{value}'"
