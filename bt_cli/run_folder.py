@@ -177,8 +177,10 @@ def first_entry(path: Path) -> Path | None:
     """Any entry of the folder but its claim; None where it has none or does not exist.
 
     Raises:
-        ConfigError: when the path is a file.
+        ConfigError: when the path is a file, or Kubeflow would take a part of it for a placeholder.
     """
+    if "{{$" in str(path.absolute()):
+        raise ConfigError("The --out folder's path holds `{{$`, which begins a placeholder of Kubeflow: name another.")
     if path.exists() and not path.is_dir():
         raise ConfigError(f"--out {path} is a file: name a folder that does not exist yet.")
     return next((entry for entry in path.iterdir() if entry.name != CLAIM_FILE), None) if path.is_dir() else None

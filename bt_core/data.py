@@ -150,13 +150,18 @@ def _renamed(rows: Sequence[Row], columns: Mapping[str, str], source: str) -> li
 
 
 def _read_hub(address: str) -> dict[str, list[Row]]:
-    from datasets import load_dataset
+    from datasets import load_dataset_builder
 
     text, _, revision = address.removeprefix(HUB).partition("@")
     name, _, config = text.partition(":")
     try:
-        loaded = load_dataset(name, config or None, revision=revision or None)
+        builder = load_dataset_builder(name, config or None, revision=revision or None)
+        _check_inside(builder, address)
+        builder.download_and_prepare()
+        loaded = builder.as_dataset()
         splits = {split: [dict(row) for row in rows] for split, rows in loaded.items()}
+    except DataError:
+        raise
     except Exception as error:  # datasets, the hub's client and the parsers have many errors
         reason = first_line(error.__cause__ or error).rstrip(".")
         raise DataError(
@@ -175,6 +180,24 @@ def _own_rows(task: Task) -> Source:
         return task.data()
     except OSError as error:
         raise DataError(f"The data of task `{task.name}` cannot be read ({error}): check its loader.") from None
+
+
+def _check_inside(builder: Any, address: str) -> None:
+    """Check that a data set consists of files of its own: its README could name any file of this machine.
+
+    Raises:
+        DataError: when it names another one.
+    """
+    base = str(builder.base_path)
+    inside = base.partition("@")[0] + "@" if "://" in base else f"{Path(base).resolve()}/"
+    for path in (str(path) for paths in (builder.config.data_files or {}).values() for path in paths):
+        own = path.rpartition("::")[2]  # the archive, where the file is in one
+        whole = own if "://" in own else str(Path(own).resolve())
+        if not whole.startswith(inside) or ".." in whole.split("/"):
+            raise DataError(
+                f"The data set `{address}` names the file {path}, which is none of its own: give that file, or another"
+                " data set."
+            )
 
 
 def _read_remote(address: str) -> Source:

@@ -96,6 +96,11 @@ def below(client: RetryingClient, run: Any) -> Iterator[Any]:
 
 def runs_with(client: RetryingClient, experiment_id: str, key: Mapping[str, str], more: str = "") -> list[Any]:
     """Runs with these tags that are not deleted, the oldest first; `more` is a further condition of the search."""
-    wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in key.items()) + more
+    wanted = " and ".join(f"tags.`{name}` = {_quoted(value)}" for name, value in key.items()) + more
     runs = client.search_runs([experiment_id], filter_string=wanted, order_by=["attributes.start_time ASC"])
     return sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
+
+
+def _quoted(value: str) -> str:
+    """The value in MLflow's search language, which has two kinds of quotation marks but no way to escape one."""
+    return f'"{value}"' if "'" in value else f"'{value}'"

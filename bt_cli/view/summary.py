@@ -96,5 +96,6 @@ def print_facts(console: Console, facts: Mapping[str, str]) -> None:
 
 
 def short(path: Path) -> str:
-    """The path relative to the current folder where that is shorter, else the path itself."""
-    return min(str(path), os.path.relpath(path), key=len)
+    """The path relative to the current folder where that is shorter, else the path itself; never like an option."""
+    shortest = min(str(path), os.path.relpath(path), key=len)
+    return f"./{shortest}" if shortest.startswith("-") else shortest

@@ -43,10 +43,8 @@ def test_a_program_is_published_once(programs: tuple[Path, Path], bt: Bt, tmp_pa
     sha = program_sha256(programs[0])
     first, second = bt("publish", programs[0], target), bt("publish", programs[0], target)
     assert (first.status, first.err) == (0, "")
-    assert (
-        first.out
-        == f"Published {target} (program {sha[:12]})\nUse it: bt predict {target} --task {TASK} KEY=VALUE ...\n"
-    )
+    use = f"bt predict {target} --task {TASK} KEY=VALUE ..."
+    assert first.out == f"Published {target} (program {sha[:12]})\nUse it: {use}\n"
     assert second.status == 0
     assert second.out.startswith(f"Nothing to do: this very program was published there before: {target}")
     refused = bt("publish", programs[1], target)
@@ -89,19 +87,8 @@ def test_a_run_starts_from_a_bundle(programs: tuple[Path, Path], tmp_path: Path)
     """In a process of its own, since the tasks of a run find where they are by its folder and environment."""
     start = f"s3://data/{tmp_path.name}"
     publish(programs[0], start)
-    command = [
-        str(Path(sys.executable).with_name("bt")),
-        "run",
-        "--task",
-        TASK,
-        "--from",
-        start,
-        "--strategy",
-        "p",
-        "--out",
-        "out",
-    ]
-    settings = ["--set", "p.candidates=1", "--set", "select=last", "--json"]
+    command = [str(Path(sys.executable).with_name("bt")), "run", "--from", start, "--strategy", "p", "--out", "out"]
+    settings = ["--task", TASK, "--set", "p.candidates=1", "--set", "select=last", "--json"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), CACHE_VARIABLE: ""}
     done = subprocess.run(
         [*command, *settings], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
