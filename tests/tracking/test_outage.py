@@ -11,7 +11,7 @@ import pytest
 
 import bt_tracking
 from bt_core.config import Config
-from bt_core.errors import TrackingError
+from bt_core.errors import ConfigError, TrackingError
 from bt_core.formats.run_result import RunResult
 from bt_core.program import program_sha256
 from bt_core.records import StageReport
@@ -20,6 +20,7 @@ from bt_runner.events import Event, LocalRun, OnEvent, TaskOutput, TaskStarted
 from bt_runner.run import run_locally
 from bt_runtime.finish import finish
 from bt_tracking.connection import RequestLimits, RetryingClient
+from bt_tracking.settings import TrackingSettings
 from tests.core import conftest as core
 from tests.faults import proxy_to
 from tests.retrain.proxy import failing_after
@@ -160,6 +161,14 @@ def test_a_stage_that_needs_mlflow_fails_without_it(kind: str, tmp_path: Path, m
     monkeypatch.setenv("BT_TRACKING_RETRY_SECONDS", "0.01")
     with pytest.raises(TrackingError, match=r"MLflow at http://127\.0\.0\.1:9 could not be reached"):
         finish(StageReport(kind, kind), Config(task="iris"), RecordedMetrics(tmp_path / "metrics"))
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-1", "soon"])
+def test_a_wait_that_would_not_end_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("BT_TRACKING_RETRY_SECONDS", text)
+    with pytest.raises(ConfigError, match=f"^BT_TRACKING_RETRY_SECONDS is '{text}': set it to a number of seconds"):
+        TrackingSettings.from_environment()
 
 
 def test_threads_share_the_limits_of_their_requests_and_leave_none_behind(monkeypatch: pytest.MonkeyPatch) -> None:
