@@ -190,6 +190,11 @@ def _as_json(outputs: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {"cached": cached, "artifacts": artifacts, "parameters": parameters}
 
 
+def is_failed_task(error: RuntimeError) -> bool:
+    """Whether `kfp.local` raised this because a task has failed; it has no class of its own for that."""
+    return "finished with status" in str(error) and "Inner task failed" in str(error)
+
+
 def run_loops_in_sequence() -> None:
     """Have `kfp.local` run a loop's iterations one after another, and none after one that failed.
 

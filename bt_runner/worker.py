@@ -2,15 +2,18 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, Any
 
 from bt_core.errors import BtError
+from bt_core.shared_files import CLAIM_FILE, claimed, is_claimed
 from bt_core.user_code import TASK_PATH_VARIABLE, task_path
 from bt_runner.ends.processes import kill_with_variable
 
@@ -21,6 +24,8 @@ from bt_runner.ends.processes import kill_with_variable
 BRIEF_WAITS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 
 
+#: How the name of a run's temporary folder begins.
+SCRATCH = "bt-run-"
 #: Seconds in which everything that a run has started is gone.
 END_SECONDS = 2.0
 
@@ -92,6 +97,17 @@ def stop_signal(error: BaseException) -> signal.Signals | None:
 
 
 @contextmanager
+def _scratch() -> Iterator[str]:
+    """A temporary folder for the run. Those of runs that were killed with all their processes are removed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        if (left / CLAIM_FILE).exists() and not is_claimed(left):
+            shutil.rmtree(left, ignore_errors=True)
+    # The run's guard has removed the folder in the end, unless that was killed.
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, ignore_cleanup_errors=True) as folder, claimed(Path(folder)):
+        yield folder
+
+
+@contextmanager
 def start_worker(environment: Mapping[str, str], warm: bool = True) -> Iterator[Worker]:
     """Start a worker process, which ends with this block, whatever happens, and its tasks with it.
 
@@ -101,8 +117,7 @@ def start_worker(environment: Mapping[str, str], warm: bool = True) -> Iterator[
         environment: variables for it and its tasks; they replace those of this process.
         warm: fork the tasks from a process that has imported the heavy libraries once (`bt_runner.task_server`).
     """
-    # Its guard has removed the folder in the end, unless that was killed.
-    with tempfile.TemporaryDirectory(prefix="bt-", ignore_cleanup_errors=True) as scratch:
+    with _scratch() as scratch:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "bt_runner.worker_process", *(["warm"] if warm else [])],
             stdin=subprocess.PIPE,

@@ -57,7 +57,12 @@ def run(request: Mapping[str, Any], server: TaskServer | None, ending: Ending) -
         enable_caching=bool(request["cache"]),
         cache_root=request["cache"],
     )
-    pipeline(**request["arguments"])
+    try:
+        pipeline(**request["arguments"])
+    except RuntimeError as error:
+        if not kfp_internals.is_failed_task(error):
+            raise
+        raise SystemExit(str(error)) from None  # the task itself has said what went wrong
 
 
 def _check_arguments(arguments: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:

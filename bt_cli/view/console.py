@@ -22,6 +22,8 @@ class PlainConsole(Console):
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """The segments of what is printed; those of the console itself, such as a moved cursor, stay as they are."""
+        if isinstance(renderable, Text) and visible(renderable.plain) != renderable.plain:
+            renderable = Text(visible(renderable.plain), renderable.style)  # before it is broken into lines
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=visible(segment.text))
 

@@ -1,10 +1,10 @@
 """Models of the Hugging Face hub: downloaded into its own cache, and asked for again while the hub fails."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from bt_core.errors import ModelError, WorldError, first_line
+from bt_core.errors import warn as say
 from bt_core.retries import Pauses, try_again
 
 #: For how many seconds a hub that fails is asked again, as long as a store and a tracking server are by default.
@@ -50,8 +50,8 @@ def download(name: str, revision: str | None, patterns: list[str]) -> Path:
 def _persist(fetch: Callable[[], Path], name: str) -> Path:
     def warn(error: Exception, number: int) -> None:
         if number == 1:
-            text = f"warning: The hub does not give the model `{name}` ({first_line(error)})."
-            print(f"{text} Asking again for up to {PATIENCE:g} s.", file=sys.stderr, flush=True)
+            text = f"The hub does not give the model `{name}` ({first_line(error)})."
+            say(f"{text} Asking again for up to {PATIENCE:g} s.")
 
     return try_again(fetch, _is_transient, PAUSES, seconds=PATIENCE, warn=warn)
 

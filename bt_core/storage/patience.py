@@ -1,10 +1,10 @@
 """Repeat a request while the store fails: boto3 tries it a few times, this goes on until a time is over."""
 
 import os
-import sys
 from collections.abc import Callable
 
 from bt_core.errors import ConfigError
+from bt_core.errors import warn as say
 from bt_core.retries import Answer, Pauses, read_seconds, try_again
 from bt_core.storage.answers import aws_errors, is_transient, sentence
 
@@ -24,8 +24,7 @@ def persist(request: Callable[[], Answer], address: str, verb: str, patience: fl
 
     def warn(error: Exception, number: int) -> None:
         if number == 1:
-            text = f"warning: {sentence(address, verb, error)} Asking again for up to {patience:g} s."
-            print(text, file=sys.stderr, flush=True)
+            say(f"{sentence(address, verb, error)} Asking again for up to {patience:g} s.")
 
     try:
         return try_again(request, is_transient, PAUSES, seconds=patience, warn=warn)

@@ -5,6 +5,7 @@ import re
 #: A user name or password before the host of an address. A password may hold slashes; a port holds digits alone.
 _USER = r"//(?:[^/?#\s'\"]*|[^/?#\s'\":\[]+:(?!\d*(?:[/?#\s]|$))[^?#\s'\"]*)@"
 _SECRET_QUERY = r"://[^\s'\"]*[?&#;][^=&#\s]*(?:key|token|secret|passw|pwd|auth|cred|(?<![a-z])sig)[^=&#\s]*=[^&#\s]"
+_WITHOUT_SCHEME = re.compile(r"(?<![\w/.@-])[\w.%+-]+:[^\s@/'\"]+@")
 _IN_TEXT = re.compile(_USER)
 _IN_ADDRESS = re.compile(f":{_USER}|{_SECRET_QUERY}", re.IGNORECASE)
 _QUERY = re.compile(r"\?\S*")
@@ -17,7 +18,7 @@ FOREIGN = (
 
 def redact(text: str) -> str:
     """Remove user names, passwords and query strings from every address in the text."""
-    return _QUERY.sub("", _IN_TEXT.sub("//", text))
+    return _QUERY.sub("", _WITHOUT_SCHEME.sub("", _IN_TEXT.sub("//", text)))
 
 
 def has_credentials(address: str) -> bool:

@@ -188,13 +188,10 @@ def test_nothing_else_in_a_bundle_is_used(
     folder, mark = stranger("continents"), tmp_path / "went-off"
     publish(folder, str(tmp_path / "bundle"))
     code = f"open({str(mark)!r}, 'w')"
-    extra = {
-        "adapter_model.bin": f"cbuiltins\nexec\n(V{code}\ntR.".encode(),
-        "task.py": code.encode(),
-        "sitecustomize.py": code.encode(),
-    }
-    for name, content in {**extra, "evil-1-py3-none-any.whl": b"PK"}.items():
-        (tmp_path / "bundle" / name).write_bytes(content)
+    bomb = f"cbuiltins\nexec\n(V{code}\ntR."
+    extra = {"adapter_model.bin": bomb, "task.py": code, "sitecustomize.py": code, "evil-1-py3-none-any.whl": "PK"}
+    for name, content in extra.items():
+        (tmp_path / "bundle" / name).write_text(content)
     from bt_core.bundle.manifest import Manifest
 
     (tmp_path / "bundle" / "manifest.json").unlink()
