@@ -6,17 +6,20 @@ so tasks on several machines can share a volume; WAL would keep its index in the
 not notice every turned bit, so each row has a digest.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bt_core.engine.base import Completion, Engine, PartlyAnswered, Request, usage_of
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+
+from bt_core.engine.base import Completion, Ended, Engine, PartlyAnswered, Request, usage_of
 from bt_core.engine.cache_keys import request_key
 from bt_core.engine.lazy_engine import LazyEngine
 from bt_core.errors import warn
@@ -84,17 +87,19 @@ class ResponseStore:
         self._attempt("written", change)
 
     def _attempt(self, verb: str, work: Callable[[sqlite3.Connection], T]) -> T | None:
-        if not self._usable[verb]:
-            return None
-        try:
-            with closing(self._connect()) as file:
-                return work(file)
-        except (sqlite3.OperationalError, OSError) as error:
-            # A file that cannot be read is of no use at all; one that cannot be written may still be read.
-            self._usable = {"read": verb != "read", "written": False}
-            warn(f"The cache {self.path} cannot be {verb} ({error}): going on without; check disk and rights.")
-        except sqlite3.DatabaseError as error:
-            self._set_aside(error)
+        for _ in range(2):  # the second time with a new file, where the first was damaged
+            if not self._usable[verb]:
+                return None
+            opened = self._inode()
+            try:
+                with closing(self._connect()) as file:
+                    return work(file)
+            except (sqlite3.OperationalError, OSError) as error:
+                # A file that cannot be read is of no use at all; one that cannot be written may still be read.
+                self._usable = {"read": verb != "read", "written": False}
+                warn(f"The cache {self.path} cannot be {verb} ({error}): going on without; check disk and rights.")
+            except sqlite3.DatabaseError as error:
+                self._set_aside(error, opened)
         return None
 
     def _connect(self) -> sqlite3.Connection:
@@ -110,13 +115,41 @@ class ResponseStore:
             raise
         return file
 
-    def _set_aside(self, error: Exception) -> None:
+    def _inode(self) -> int | None:
+        """Which file lies at the path; None: none that can be seen."""
+        try:
+            return self.path.stat().st_ino
+        except OSError:
+            return None
+
+    def _set_aside(self, error: Exception, opened: int | None) -> None:
+        """Move the damaged file away, unless another process has done so and the one at the path is new."""
         aside = self.path.with_name(self.path.name + ".damaged")
         try:
-            self.path.replace(aside)
-        except OSError:  # another process was faster, or this one has no right to move it
+            with self.path.with_name(self.path.name + ".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if self._inode() != opened:
+                    return
+                # The journal first, since SQLite would play it back into a new file of the old name.
+                for suffix in ("-journal", ""):
+                    with suppress(FileNotFoundError):
+                        Path(f"{self.path}{suffix}").replace(f"{aside}{suffix}")
+        except OSError:  # this process has no right to move it
             self._usable = dict.fromkeys(self._usable, False)
         warn(f"The cache {self.path} was damaged ({error}): going on with a new one; the old one is {aside.name}.")
+
+
+class _Row(BaseModel):
+    """A stored value."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    text: str
+    prompt_tokens: NonNegativeInt
+    completion_tokens: NonNegativeInt
+    label_logprobs: tuple[float, ...]
+    error: str | None
+    ended: Ended
 
 
 def _dump(completion: Completion) -> str:
@@ -127,11 +160,10 @@ def _dump(completion: Completion) -> str:
 
 
 def _parse(text: str) -> Completion | None:
-    """The completion of a text with its digest, which is ours; None where another release has written another form."""
+    """The completion of a stored value; None where another release has written another form."""
     try:
-        value: dict[str, Any] = json.loads(text)
-        return Completion(**value | {"label_logprobs": tuple(value["label_logprobs"]), "cached": True})
-    except (ValueError, LookupError, TypeError):
+        return Completion(**vars(_Row.model_validate_json(text)), cached=True)
+    except ValidationError:
         return None
 
 

@@ -18,7 +18,7 @@ CONTEXT = 512
 MAX_RANK = 8
 
 
-def _chat(content: str | None, reason: str) -> dict[str, Any]:
+def _chat(content: str | None, reason: str | None) -> dict[str, Any]:
     return {"choices": [{"message": {"content": content}, "finish_reason": reason}], "usage": {"completion_tokens": 7}}
 
 
@@ -29,6 +29,10 @@ NO_ANSWERS: dict[str, Any] = {
     "filtered": _chat("", "content_filter"),
     "null": _chat(None, "stop"),
     "length": _chat('{"answer": "re', "length"),
+    "no reason": _chat("red", None),
+    "broken off": _chat('{"answer": "re', "abort"),
+    "failed": _chat("re", "error"),
+    "broken off tokens": {"choices": [{"text": "", "token_ids": [5], "finish_reason": "abort"}]},
     "NaN": {"choices": [{"text": "", "logprobs": {"top_logprobs": [{"token_id:1": float("nan")}]}}]},
     "strange token": {"choices": [{"text": "", "token_ids": [5, 10**6]}]},
 }
@@ -133,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
             message = f"This model's maximum context length is {CONTEXT} tokens, but {words} came."
             return 400, {"error": {"message": message, "code": "context_length_exceeded"}}
         usage = {"prompt_tokens": words, "completion_tokens": 1}
-        return 200, {"choices": [{"message": {"content": self.served.chat(body)}}], "usage": usage}
+        return 200, {"choices": _chat(self.served.chat(body), "stop")["choices"], "usage": usage}
 
     def load_lora_adapter(self, body: dict[str, Any]) -> tuple[int, Any]:
         if body["lora_name"] in self.served.models:

@@ -18,7 +18,16 @@ from transformers.utils.logging import disable_progress_bar
 
 from bt_core.config import EngineConfig
 from bt_core.engine.adapter_check import check_base
-from bt_core.engine.base import BaseEngine, Completion, EngineAdapter, Request, Sampling, Tokens, usage_of
+from bt_core.engine.base import (
+    BaseEngine,
+    Completion,
+    EngineAdapter,
+    PartlyAnswered,
+    Request,
+    Sampling,
+    Tokens,
+    usage_of,
+)
 from bt_core.engine.cpu.gated_mlp import gate_in_place
 from bt_core.engine.cpu.last_layer import compute_where_needed
 from bt_core.engine.cpu.onednn_linear import multiply_by_onednn
@@ -119,7 +128,7 @@ class TransformersEngine(BaseEngine):
         """Answer the requests in order; equal requests are computed once.
 
         Raises:
-            EngineError: when the model itself fails (not even one row fits the memory, or an adapter is damaged).
+            PartlyAnswered: when the model itself fails (not even one row fits the memory, or an adapter is damaged).
         """
         started = time.perf_counter()
         prompts = [self.render(request) for request in requests]
@@ -141,12 +150,13 @@ class TransformersEngine(BaseEngine):
                         run = self._score if labels else self._decode
                         computed = run([(distinct[key], key[1]) for key in bucket], sampling)
                         answers.update(zip(bucket, computed, strict=True))
-        except EngineError:
-            raise
+        except EngineError as error:
+            raise PartlyAnswered(str(error), [answers.get(key) for key in keys]) from error
         except RuntimeError as error:  # torch raises nothing narrower, not even where memory runs out
-            raise EngineError(
+            raise PartlyAnswered(
                 f"The model failed on a batch of {len(distinct)} prompts ({first_line(error)}): lower"
-                f" `engine.batch_tokens` (now {self.settings.batch_tokens}) if memory ran out."
+                f" `engine.batch_tokens` (now {self.settings.batch_tokens}) if memory ran out.",
+                [answers.get(key) for key in keys],
             ) from error
         completions = [answers[key] for key in keys]
         self.usage += usage_of(completions)

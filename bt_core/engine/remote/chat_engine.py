@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from bt_core.config import EngineConfig
-from bt_core.engine.base import BaseEngine, Completion, PartlyAnswered, Request, usage_of
-from bt_core.engine.remote.endpoint import Broken, Endpoint, Refusal
+from bt_core.engine.base import BaseEngine, Completion, Ended, PartlyAnswered, Request, usage_of
+from bt_core.engine.remote.endpoint import Broken, Endpoint, Refusal, lack
 from bt_core.errors import ConfigError
 from bt_core.json_text import BrokenJson, parse_json
 from bt_core.records import Usage
@@ -101,7 +101,8 @@ class ChatEngine(BaseEngine):
             return Completion("", *spent, error="The endpoint gave an answer without text.", ended="nothing")
         if choice.finish_reason == "length":
             return Completion("", *spent, error=f"The answer was cut off after {spent[1]} tokens.", ended="length")
-        return Completion(_label(text, request.labels) if request.labels else text, *spent, ended="stop")
+        ended: Ended = "stop" if choice.finish_reason else ""
+        return Completion(_label(text, request.labels) if request.labels else text, *spent, ended=ended)
 
     def _body(self, request: Request) -> dict[str, Any]:
         sampling = request.sampling
@@ -122,9 +123,7 @@ class ChatEngine(BaseEngine):
 
 
 def _lack(answer: _Answer) -> str:
-    if not answer.choices:
-        return "answers without an answer (`choices` is empty)"
-    return "withholds an answer (content_filter)" if answer.choices[0].finish_reason == "content_filter" else ""
+    return lack([choice.finish_reason for choice in answer.choices])
 
 
 def _one_of(labels: Sequence[str]) -> dict[str, Any]:

@@ -40,6 +40,8 @@ HEADERS = frozenset(
 )
 #: How vLLM refuses an adapter whose name it knows.
 LOADED = "has already been loaded"
+#: Why an answer ended (`finish_reason`) that is not the model's: of OpenAI, of vLLM and SGLang, and of routers.
+BROKEN_OFF = frozenset({"content_filter", "abort", "error"})
 #: Between two tries after an answer that is of no use (seconds).
 _PAUSES = Pauses(first=0.5, longest=8.0, is_random=True)
 
@@ -241,6 +243,13 @@ class Endpoint:
     def _attempts(self) -> str:
         count = self.settings.retries + 1
         return f"tried {count} times" if count > 1 else "tried once"
+
+
+def lack(reasons: Sequence[str | None]) -> str:
+    """What an answer with these finish reasons, one for each choice, lacks; for `Endpoint.post`."""
+    if not reasons:
+        return "answers without an answer (`choices` is empty)"
+    return f"withholds an answer ({reasons[0]})" if reasons[0] in BROKEN_OFF else ""
 
 
 def _result(call: "Future[U]") -> U | None:

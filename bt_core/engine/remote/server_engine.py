@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from bt_core.config import EngineConfig
 from bt_core.engine import base
 from bt_core.engine.adapter_check import check_base
-from bt_core.engine.remote.endpoint import Broken, Endpoint
+from bt_core.engine.remote.endpoint import Broken, Endpoint, lack
 from bt_core.engine.tokens.sampling import sample_seed
 from bt_core.engine.tokens.token_engine import Ask, PartlyRun, Reply, TokenEngine
 from bt_core.engine.tokens.vocabulary import Vocabulary
@@ -24,6 +24,7 @@ class _Logprobs(BaseModel):
 class _Choice(BaseModel):
     token_ids: list[int] | None = None
     logprobs: _Logprobs | None = None
+    finish_reason: str | None = None
 
 
 class _Details(BaseModel):
@@ -110,7 +111,7 @@ class ServerEngine(TokenEngine):
 
 
 def _lack(answer: _Answer) -> str:
-    return "" if answer.choices else "answers without an answer (`choices` is empty)"
+    return lack([choice.finish_reason for choice in answer.choices])
 
 
 def _name(token: int) -> str:

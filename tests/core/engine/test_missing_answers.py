@@ -44,7 +44,7 @@ def settings(served: Served, **parts: object) -> EngineConfig:
     return EngineConfig(**plain | parts)
 
 
-@pytest.mark.parametrize("fault", ["no choices", "error body", "filtered", "garbage"])
+@pytest.mark.parametrize("fault", ["no choices", "error body", "filtered", "broken off", "failed", "garbage"])
 def test_an_answer_that_is_none_is_asked_for_again(served: Served, fault: str) -> None:
     served.faults = [fault]
     (answer,) = ChatEngine("tiny", settings(served)).generate([request("blood", labels=LABELS)])
@@ -57,6 +57,8 @@ def test_an_answer_that_is_none_is_asked_for_again(served: Served, fault: str) -
         ("no choices", r"answers without an answer \(`choices` is empty\), tried 2 times: see the server's log"),
         ("error body", r"an error instead of an answer \(the model is overloaded\), tried 2 times"),
         ("filtered", r"withholds an answer \(content_filter\), tried 2 times"),
+        ("broken off", r"withholds an answer \(abort\), tried 2 times"),
+        ("failed", r"withholds an answer \(error\), tried 2 times"),
         ("garbage", "an answer of an unknown form .*It works"),
     ],
 )
@@ -104,6 +106,18 @@ def test_answers_before_the_end_of_an_endpoint_are_kept(
     assert [replace(answer, cached=False) for answer in answers] == make().generate(asked)
 
 
+def test_tokens_that_were_broken_off_are_asked_for_again(served: Served, tiny_model: BaseModel) -> None:
+    served.faults = ["broken off tokens"]
+    engine = ServerEngine(tiny_model, settings(served, protocol="tokens"))
+    (answer,) = engine.generate([request("blood", sampling=Sampling(max_tokens=5))])
+    assert (answer.completion_tokens, answer.ended, len(served.asked)) == (5, "length", 2)
+
+
+def test_an_endpoint_that_does_not_say_why_an_answer_ended(served: Served) -> None:
+    served.faults = ["no reason"]
+    assert ChatEngine("tiny", settings(served)).generate([request("blood")])[0].ended == ""
+
+
 def test_a_token_that_the_model_does_not_have_is_an_error(served: Served, tiny_model: BaseModel) -> None:
     served.faults = ["strange token"]
     engine = ServerEngine(tiny_model, settings(served, protocol="tokens"))
@@ -140,6 +154,21 @@ def test_a_broken_adapter_is_an_error_and_gives_no_label(tiny_model: BaseModel) 
     for asked in (request("blood", labels=LABELS), request("blood", sampling=Sampling(max_tokens=3))):
         with pytest.raises(EngineError, match="probabilities are not numbers"):
             engine.generate([asked])
+
+
+def test_answers_before_the_model_fails_are_kept(
+    tiny_engine: TransformersEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free, label = request("blood", sampling=Sampling(max_tokens=3)), request("blood", labels=LABELS)
+    engine = CachedEngine(lambda: tiny_engine, ResponseStore(tmp_path), {"test": "local"})
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(tiny_engine, "_decode", fail)  # free answers come after closed ones
+    with pytest.raises(PartlyAnswered, match=r"failed on a batch of 2 prompts \(out of memory\)"):
+        engine.generate([free, label])
+    assert engine.generate([label])[0].cached
 
 
 def test_why_an_answer_ended_is_known(tiny_engine: TransformersEngine) -> None:

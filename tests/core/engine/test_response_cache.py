@@ -20,7 +20,7 @@ from bt_core.config import EngineConfig
 from bt_core.engine.base import Completion, Engine, EngineAdapter, Message, Request, Sampling
 from bt_core.engine.cache_keys import base_identity, request_key
 from bt_core.engine.local.transformers_engine import TransformersEngine
-from bt_core.engine.response_cache import CachedEngine, ResponseStore, cache_folder
+from bt_core.engine.response_cache import CachedEngine, ResponseStore, _digest, cache_folder
 from bt_core.records import Usage
 from tests.core.conftest import Recorder
 
@@ -172,6 +172,10 @@ for batch in range(40):
     found = store.read([f"{batch}.{row}" for row in range(8)])
     assert all(found[key].text == key for key in found) and len(found) == 8
 """
+OWN_WRITER = """
+for batch in range(40):
+    store.write({f"{sys.argv[2]}.{batch}.{row}": Completion("kept") for row in range(8)})
+"""
 ENDLESS = """
 from itertools import count
 for batch in count():
@@ -260,6 +264,53 @@ def test_a_damaged_file_is_moved_aside(
     assert (tmp_path / "responses.sqlite.damaged").is_file()
     assert answer()[1].cached_calls == len(MIXED)
     assert capsys.readouterr().err == ""
+
+
+def test_a_new_file_is_not_moved_aside_by_a_process_that_saw_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _garbage(tmp_path / "responses.sqlite")
+    slow, fast = ResponseStore(tmp_path), ResponseStore(tmp_path)
+    connect = slow._connect
+
+    def late() -> sqlite3.Connection:
+        monkeypatch.setattr(slow, "_connect", connect)
+        fast.write({"fast": Completion("kept")})
+        raise sqlite3.DatabaseError("what the slow process saw before the fast one was there")
+
+    monkeypatch.setattr(slow, "_connect", late)
+    slow.write({"slow": Completion("kept")})
+    assert sorted(ResponseStore(tmp_path).read(["fast", "slow"])) == ["fast", "slow"]
+
+
+def test_answers_whose_writing_finds_the_damage_are_kept(tmp_path: Path) -> None:
+    _garbage(tmp_path / "responses.sqlite")
+    ResponseStore(tmp_path).write({"paid": Completion("kept")})
+    assert ResponseStore(tmp_path).read(["paid"])["paid"].text == "kept"
+
+
+def test_processes_that_meet_a_damaged_file_at_once_keep_all_answers(tmp_path: Path) -> None:
+    _garbage(tmp_path / "responses.sqlite")
+    writers = [_process(OWN_WRITER, tmp_path, name) for name in range(4)]
+    for writer in writers:
+        assert writer.communicate()[0] == ""
+        assert writer.returncode == 0
+    assert len(_rows(tmp_path)) == 4 * 40 * 8
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"text": 5}, {"ended": "boo"}, {"prompt_tokens": -1}, {"prompt_tokens": True}, {"more": 1}]
+    + [{"label_logprobs": [value]} for value in ("x", True, float("nan"), float("inf"))],
+    ids=str,
+)
+def test_a_row_of_another_form_is_none_of_ours(tmp_path: Path, change: dict[str, Any]) -> None:
+    store = ResponseStore(tmp_path)
+    store.write({"a": Completion("kept"), "b": Completion("kept")})
+    value = json.dumps(json.loads(_rows(tmp_path)["b"]) | change)
+    with closing(sqlite3.connect(store.path)) as file, file:
+        file.execute("UPDATE answers SET value = ?, digest = ? WHERE key = 'b'", (value, _digest("b", value)))
+    assert list(store.read(["a", "b"])) == ["a"]
 
 
 @pytest.mark.parametrize(
