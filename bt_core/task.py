@@ -36,7 +36,8 @@ class Task:
             higher is better. `trace` is None when scoring and a list of calls when bootstrapping.
         inputs: the columns that the program is called with.
         labels: further columns, which the metric reads.
-        data: returns the rows, or the rows of each split (`train`, `val`, `test`) where the splits are given.
+        data: the rows, or the rows of each split (`train`, `val`, `test`) where the splits are given; or a function
+            that returns either, so that they are read only where they are needed.
         stratify: a column whose values every split has in the same proportions.
         group: a column that names the group of a row, such as its document or its user. A group is never divided
             between splits, and every interval and test counts groups, not rows, as independent (docs/statistics.md).
@@ -50,7 +51,7 @@ class Task:
     metric: Callable[..., Any]
     inputs: tuple[str, ...]
     labels: tuple[str, ...] = ()
-    data: Callable[[], Sequence[Row] | Mapping[str, Sequence[Row]]] | None = None
+    data: Sequence[Row] | Mapping[str, Sequence[Row]] | Callable[[], Any] | None = None
     stratify: str = ""
     group: str = ""
     adapter: Callable[[], Any] | None = None
@@ -151,6 +152,12 @@ def _checked(task: Any, reference: str) -> Task:
     if missing or not task.inputs:
         what = ", ".join(f"`{name}`" for name in missing or ["inputs"])
         raise TaskError(f"The task `{reference}` has no {what}: set it where the Task is made.")
+    if hasattr(task.program, "named_predictors") and not isinstance(task.program, type):
+        kind = type(task.program).__name__
+        raise TaskError(
+            f"The `program` of task `{reference}` is a module that is made already, and every step makes a new one:"
+            f" write `program={kind}`, or `program=lambda: {kind}(...)` where it takes arguments."
+        )
     return task
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bt_core.config import Config, merge, resolve_config
-from bt_core.data import SPLITS, Splits
+from bt_core.data import SPLITS, Splits, collected_notes
 from bt_core.engine.base import Engine
 from bt_core.program import read_program, write_program
 from bt_core.records import Row, StageReport, canonical_json, sha256_text, write_jsonl
@@ -73,9 +73,11 @@ def fresh(
     """
     started = time.time()
     first = resolve_config(overrides)
-    task = load_task(first.task, first.task_settings)
-    config = resolve_config(task.config, overrides)
-    assigned = assign_roles(task, read_chunks(task, config), ledger, config, bool(in_shadow))
+    with collected_notes() as notes:
+        task = load_task(first.task, first.task_settings)
+        config = resolve_config(task.config, overrides)
+        chunks = read_chunks(task, config)
+    assigned = assign_roles(task, chunks, ledger, config, bool(in_shadow))
     _write_rows(assigned, rows)
     if in_shadow and not assigned.reason:
         report = _compared_again(assigned, splits)
@@ -91,6 +93,7 @@ def fresh(
         params=report.params | {REASON: assigned.reason, DATA_DIGEST: digest, IN_SHADOW: in_shadow},
         metrics={name: float(count) for name, count in counts.items()},
         note=f"Stopped early: {assigned.reason}" if assigned.reason else report.note,
+        warnings=(*notes, *report.warnings),
         started=started,
         ended=time.time(),
     )

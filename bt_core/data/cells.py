@@ -1,0 +1,49 @@
+"""Text that stands for a value: cells of CSV files and arguments of a command line have no types of their own."""
+
+import json
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+
+from bt_core.json_text import BrokenJson, parse_json
+
+
+class Cell(str):
+    """A text from a place that has no types. It is a value of a field's type as soon as the field is known."""
+
+    __slots__ = ()
+
+
+def value_of_text(text: str, kind: Any) -> Any:
+    """The JSON value that a text stands for in a field of this type.
+
+    Text stays text where the type allows for it, as also dates and enumerations of texts do. Other values are read as
+    pydantic reads them (`4`, `1e5`, `yes`) or as JSON (`["Oslo", "Rome"]`).
+
+    Raises:
+        ValueError: when the text is no value of the type; the message says so.
+    """
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    except (PydanticSchemaGenerationError, PydanticUserError, NameError):
+        return str(text)  # a type of the user's own, of which nothing is known
+    for read in (str, str.strip, parse_json):
+        try:
+            value = adapter.dump_python(adapter.validate_python(read(text)), mode="json")
+        except (ValidationError, BrokenJson):
+            continue
+        if isinstance(value, str):
+            return str(text)
+        if is_json(value):
+            return value
+    raise ValueError(f"{text[:40]!r}, which is no {getattr(kind, '__name__', str(kind).replace('typing.', ''))}")
+
+
+def is_json(value: Any) -> bool:
+    """Whether a split's file can hold the value, unlike dates, bytes, NaN, infinity and half a surrogate pair."""
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode("utf-8")
+    except (TypeError, ValueError, RecursionError):  # UnicodeEncodeError is a ValueError
+        return False
+    return True
