@@ -23,6 +23,18 @@ BUILTIN_PACKAGE = "bt_tasks"
 #: The factory of declared tasks, and the suffixes of the files that declare them.
 DECLARED = "bt_tasks.support.declared:task"
 DECLARATIONS = (".yaml", ".yml", ".json")
+#: Keys of such a file that hold texts alone: labels called `no` or `1.0` are no truth values and numbers.
+_DECLARED_TEXTS = (
+    "name",
+    "description",
+    "signature",
+    "instructions",
+    "fields",
+    "labels",
+    "columns",
+    "stratify",
+    "group",
+)
 
 
 @dataclass(frozen=True)
@@ -90,9 +102,18 @@ def load_task(reference: str, settings: Mapping[str, Any] | None = None) -> Task
     """
     values = dict(settings or {})
     if is_declaration(reference) and not values:
-        values = {"name": Path(reference).stem} | load_config_file(Path(reference))
+        values = read_declaration(Path(reference))
     attribute = _imported(DECLARED if is_declaration(reference) else reference)
     return _checked(_with_settings(attribute, values, reference), reference)
+
+
+def read_declaration(file: Path) -> dict[str, Any]:
+    """The content of a file that declares a task; the default of the task's name is that of the file.
+
+    Raises:
+        ConfigError: when the file is missing, cannot be read, or holds no mapping.
+    """
+    return {"name": file.stem} | load_config_file(file, _DECLARED_TEXTS)
 
 
 def is_declaration(reference: str) -> bool:

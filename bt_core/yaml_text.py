@@ -13,13 +13,17 @@ class BrokenYaml(Exception):
         self.line = line
 
 
-def read_yaml(text: str) -> Any:
+def read_yaml(text: str, as_written: bool = False) -> Any:
     """The value of a text that is one document; None for an empty text.
+
+    Args:
+        text: the document.
+        as_written: whether every scalar is its text, so that `no`, `1.0` and `null` are not false, 1 and None.
 
     Raises:
         BrokenYaml: when the text is no YAML, or is more than one document.
     """
-    with _loader(text) as loader:
+    with _loader(text, "BaseLoader" if as_written else "SafeLoader") as loader:
         return loader.get_single_data()
 
 
@@ -47,10 +51,10 @@ def documents(text: str) -> list[Any]:
 
 
 @contextmanager
-def _loader(text: str) -> Iterator[Any]:
+def _loader(text: str, kind: str = "SafeLoader") -> Iterator[Any]:
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+    loader = getattr(yaml, f"C{kind}", getattr(yaml, kind))(text)
     try:
         yield loader
     except yaml.YAMLError as error:

@@ -4,7 +4,7 @@ What is read otherwise than a user may expect is said in a sentence (`notes`). N
 such as CSV, holds text, and a text becomes a number only where the task's program asks for one (`fitting`).
 """
 
-from bt_core.data.cells import Cell, value_of_text
+from bt_core.data.cells import Cell, is_ambiguous, value_of_text
 from bt_core.data.columns import with_columns
 from bt_core.data.files import SUFFIXES, read_rows
 from bt_core.data.fitting import fitted
@@ -22,6 +22,7 @@ __all__ = [
     "Splits",
     "collected_notes",
     "fitted",
+    "is_ambiguous",
     "load_splits",
     "note",
     "own_rows",

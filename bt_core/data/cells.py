@@ -8,6 +8,9 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from bt_core.json_text import BrokenJson, parse_json
 
+#: How Python writes what JSON writes as true, false and null.
+_PYTHON_WORDS = ("True", "False", "None")
+
 
 class Cell(str):
     """A text from a place that has no types. It is a value of a field's type as soon as the field is known."""
@@ -38,6 +41,14 @@ def value_of_text(text: str, kind: Any) -> Any:
         if is_json(value):
             return value
     raise ValueError(f"{text[:40]!r}, which is no {getattr(kind, '__name__', str(kind).replace('typing.', ''))}")
+
+
+def is_ambiguous(text: str) -> bool:
+    """Whether a text also reads as a number, a truth value, null, a list or an object."""
+    try:
+        return text in _PYTHON_WORDS or not isinstance(parse_json(text), str)
+    except BrokenJson:
+        return False
 
 
 def is_json(value: Any) -> bool:
