@@ -15,7 +15,7 @@ from typing import Any
 from bt_core.errors import TrackingError
 from bt_core.retries import Pauses, try_again
 from bt_tracking import sqlite
-from bt_tracking.settings import TrackingSettings, redact
+from bt_tracking.settings import SQLITE, TrackingSettings, redact
 
 LOGGER = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ def quieten() -> None:
 
 def _new_client(uri: str) -> Any:
     quieten()
-    if uri.startswith(sqlite.SCHEME):
+    if uri.startswith(SQLITE):
         sqlite.open_store(uri)
     from mlflow import MlflowClient
 

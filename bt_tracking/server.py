@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bt_core.errors import TrackingError, WorldError
 from bt_core.retries import Pauses, try_again
-from bt_tracking.settings import DEFAULT_EXPERIMENT, redact
+from bt_tracking.settings import DEFAULT_EXPERIMENT, redact, store_uri
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 5000
@@ -30,7 +30,7 @@ def local_store(folder: Path) -> str:
     """
     folder = folder.absolute()
     (folder / _ARTIFACTS).mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{folder / DATABASE}"
+    return store_uri(folder / DATABASE)
 
 
 @dataclass(frozen=True)

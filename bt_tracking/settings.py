@@ -2,12 +2,17 @@
 
 import os
 import re
+import urllib.parse
 from dataclasses import dataclass
+from pathlib import Path
 
 from bt_core.errors import ConfigError
 
 DEFAULT_EXPERIMENT = "bettertogether"
 DEFAULT_RETRY_SECONDS = 60.0
+
+#: How the URI of a SQLite file begins.
+SQLITE = "sqlite:///"
 
 _CREDENTIALS = re.compile(r"//[^/\s]*@")
 _QUERY = re.compile(r"\?\S*")
@@ -50,6 +55,28 @@ class TrackingSettings:
             adopted_run=read("MLFLOW_RUN_ID") or None,
             retry_seconds=_seconds(read("BT_TRACKING_RETRY_SECONDS")) if retry_seconds is None else retry_seconds,
         )
+
+
+def store_uri(path: Path) -> str:
+    """The tracking URI of a SQLite file with any name. In a URI, `%` begins a code and `?` the options."""
+    return SQLITE + str(path).replace("%", "%25").replace("?", "%3F")
+
+
+def store_path(uri: str) -> Path:
+    """The SQLite file of a tracking URI."""
+    return Path(urllib.parse.unquote(uri.removeprefix(SQLITE).partition("?")[0]))
+
+
+def absolute(uri: str) -> str:
+    """The tracking URI with an absolute path, where it is a SQLite file in the current folder (`sqlite:///mlflow.db`).
+
+    Tasks run in folders of their own, not where `bt` was started.
+    """
+    path = uri.removeprefix(SQLITE)
+    if not uri.startswith(SQLITE) or not path or path.startswith(("/", ":memory:", "file:")):
+        return uri
+    folder = store_uri(Path.cwd())
+    return f"{folder}/{path}"
 
 
 def redact(text: str) -> str:

@@ -1,7 +1,7 @@
 """Text that stands for a value: cells of CSV files and arguments of a command line have no types of their own."""
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
@@ -40,7 +40,8 @@ def value_of_text(text: str, kind: Any) -> Any:
             return str(text)
         if is_json(value):
             return value
-    raise ValueError(f"{text[:40]!r}, which is no {getattr(kind, '__name__', str(kind).replace('typing.', ''))}")
+    name = kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind).replace("typing.", "")
+    raise ValueError(f"{str(text)[:40]!r}, which is no {name}")
 
 
 def is_ambiguous(text: str) -> bool:

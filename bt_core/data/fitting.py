@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin
 
-from bt_core.data.cells import Cell, value_of_text
+from bt_core.data.cells import Cell, is_ambiguous, value_of_text
 from bt_core.data.notes import note
 from bt_core.errors import DataError
 from bt_core.records import Row
@@ -20,7 +20,8 @@ _NUMBERS = (bool, int, float)
 def fitted(task: Task, rows: Sequence[Row], types: Mapping[str, Any], source: str) -> list[Row]:
     """The rows with values of the types that the program asks for, and with labels that an answer can equal.
 
-    - A cell of a file without types becomes a value of its field's type. It stays text where the type is not known.
+    - A cell of a file without types becomes a value of its field's type. It stays text where the type is not known; a
+      note says so of an input that looks like values.
     - A label on one line loses the blanks around it, as every answer does. A note says so.
     - A number or truth value that stands for one of the texts of a closed field becomes that text.
 
@@ -34,18 +35,38 @@ def fitted(task: Task, rows: Sequence[Row], types: Mapping[str, Any], source: st
         DataError: when a cell is no value of its field's type; names the row.
     """
     found = []
-    stripped: Counter[str] = Counter()
     for number, row in enumerate(rows, start=1):
         try:
             fitting = {column: _fitting(task, column, value, types) for column, value in row.items()}
         except ValueError as error:
             raise DataError(f"{source}, row {number}: {error}; correct the cell.") from None
-        texts = [column for column in task.labels if isinstance(fitting.get(column), str)]
-        stripped.update(column for column in texts if fitting[column] == str(row[column]).strip() != row[column])
         found.append(fitting)
-    for column, count in stripped.items():
-        note(f"{source} has {counted(count, 'label')} with blanks around it in `{column}`: they are taken off.")
+    _note_blanks(task, rows, found, source)
+    _note_unknown_types(task, rows, types, source)
     return found
+
+
+def _note_blanks(task: Task, rows: Sequence[Row], found: Sequence[Row], source: str) -> None:
+    """Name the columns in which labels lost blanks."""
+    counts = Counter(
+        column
+        for before, after in zip(rows, found, strict=True)
+        for column in task.labels
+        if isinstance(before.get(column), str) and isinstance(after[column], str) and before[column] != after[column]
+    )
+    for column, count in counts.items():
+        note(f"{source} has {counted(count, 'label')} with blanks around it in `{column}`: they are taken off.")
+
+
+def _note_unknown_types(task: Task, rows: Sequence[Row], types: Mapping[str, Any], source: str) -> None:
+    """Name the inputs whose cells look like values, but whose type the program does not say."""
+    for column in task.inputs:
+        cells = [row[column] for row in rows if isinstance(row.get(column), Cell)]
+        if column not in types and cells and all(map(is_ambiguous, cells)):
+            note(
+                f"{source} has texts such as {str(cells[0])[:40]!r} in `{column}`, and the program does not say of"
+                f" which type that is: they stay text; write the type in `forward` ({column}: bool) for values."
+            )
 
 
 def _fitting(task: Task, column: str, value: Any, types: Mapping[str, Any]) -> Any:

@@ -40,7 +40,8 @@ def _agreed(sides: list[Any]) -> dict[str, Any]:
 
 def _parameters(module: Any) -> dict[str, Any]:
     """Parameter of the module's `forward` -> its annotation, for those that have one."""
-    forward = getattr(module, "forward", None) or getattr(module, "aforward", None)
+    kind = type(module)  # DSPy warns where `forward` is taken from the module itself
+    forward = getattr(kind, "forward", None) or getattr(kind, "aforward", None)
     try:
         hints = get_type_hints(forward)
         names = inspect.signature(forward).parameters.values() if forward else ()
