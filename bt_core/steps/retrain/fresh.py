@@ -72,11 +72,7 @@ def fresh(
         WorldError: when S3 cannot be reached.
     """
     started = time.time()
-    first = resolve_config(overrides)
-    with collected_notes() as notes:
-        task = load_task(first.task, first.task_settings)
-        config = resolve_config(task.config, overrides)
-        chunks = read_chunks(task, config)
+    task, config, chunks, notes = _read(overrides)
     assigned = assign_roles(task, chunks, ledger, config, bool(in_shadow))
     _write_rows(assigned, rows)
     if in_shadow and not assigned.reason:
@@ -97,6 +93,15 @@ def fresh(
         started=started,
         ended=time.time(),
     )
+
+
+def _read(overrides: Mapping[str, Any]) -> tuple[Task, Config, list[Chunk], list[str]]:
+    """The task, the merged configuration, the rows, and what was read otherwise than the user may expect."""
+    first = resolve_config(overrides)
+    with collected_notes() as notes:
+        task = load_task(first.task, first.task_settings)
+        config = resolve_config(task.config, overrides)
+        return task, config, read_chunks(task, config), notes
 
 
 def _write_rows(assigned: AssignedRows, folder: Path) -> None:
