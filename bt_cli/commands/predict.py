@@ -76,8 +76,13 @@ def _parse(inputs: list[str]) -> dict[str, Any]:
     wrong = [text for text in inputs if "=" not in text or text.startswith(("=", ":="))]
     if wrong:
         raise ConfigError(f"Inputs are written key=value, unlike {', '.join(map(repr, wrong))}: write city=Nairobi.")
-    pairs = [text.split("=", 1) for text in inputs]
-    return {key.removesuffix(":"): _json(key, text) if key.endswith(":") else Cell(text) for key, text in pairs}
+    values: dict[str, Any] = {}
+    for key, text in (text.split("=", 1) for text in inputs):
+        name = key.removesuffix(":")
+        if name in values:
+            raise ConfigError(f"The input `{name}` is given twice: give it once.")
+        values[name] = Cell(text) if name == key else _json(key, text)
+    return values
 
 
 def _json(key: str, text: str) -> Any:
