@@ -6,6 +6,7 @@ ends in exceptions of several kinds on hostile texts. RFC 8259, sections 4, 6 an
 
 import json
 import math
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,6 +17,8 @@ DEEPEST = 100
 MOST_DIGITS = 300
 #: How long a text may be, in bytes or characters: 64 MiB. What we write stays far below that.
 LARGEST = 64 << 20
+#: An escape in a string, with the digits of a character's code.
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)")
 
 
 class BrokenJson(Exception):
@@ -117,4 +120,20 @@ def _check_surrogates(text: str, value: Any) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        raise BrokenJson("it has half a surrogate pair (an escape such as \\ud83d alone)") from None
+        place = _half_pair(text)
+        line, column = text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place)
+        raise BrokenJson("it has half a surrogate pair (an escape such as \\ud83d alone)", line, column) from None
+
+
+def _half_pair(text: str) -> int:
+    """Where the first escape stands that is one half of a pair without the other."""
+    high: re.Match[str] | None = None
+    for escape in _ESCAPE.finditer(text):
+        code = int(escape[1] or "0", 16)
+        is_second = 0xDC00 <= code <= 0xDFFF
+        if high and not (is_second and escape.start() == high.end()):
+            return high.start()
+        if is_second and not high:
+            return escape.start()
+        high = escape if 0xD800 <= code <= 0xDBFF else None
+    return high.start() if high else 0

@@ -15,6 +15,8 @@ Item = TypeVar("Item")
 def divide(task: Task, rows: list[Row], sizes: Mapping[str, int], seed: int, source: str) -> dict[str, list[Row]]:
     """Splits of these sizes. An example, and a group of them, is in one split at most.
 
+    A row that is there twice counts once. Rows that give one input several answers stay together, as a group does.
+
     Groups are taken in an order that depends on the seed alone, for one split after the other. The last group of a
     split is cut to the split's size, and its other rows are not used. A larger size of the last split therefore only
     adds rows.
@@ -29,7 +31,8 @@ def divide(task: Task, rows: list[Row], sizes: Mapping[str, int], seed: int, sou
     Raises:
         DataError: when there are too few rows or groups.
     """
-    unique = list({canonical_json({c: row[c] for c in task.inputs}): row for row in reversed(rows)}.values())[::-1]
+    columns = (*task.inputs, *task.labels)
+    unique = list({canonical_json({c: row[c] for c in columns}): row for row in reversed(rows)}.values())[::-1]
     require_rows(len(unique), sum(sizes.values()), f"{source} (duplicates aside)")
     ordered = _interleaved(shuffled(_grouped(task, unique), seed, "split"), task.stratify)
     splits, rest = {}, iter(ordered)
@@ -86,13 +89,24 @@ def shuffled(items: Sequence[Item], seed: int, what: str) -> list[Item]:
 
 
 def _grouped(task: Task, rows: Sequence[Row]) -> list[list[Row]]:
-    """The rows of each group; each row by itself where the task has no groups."""
-    if not task.group:
-        return [[row] for row in rows]
-    groups: dict[str | None, list[Row]] = defaultdict(list)
+    """The rows that must not be divided: those of one group, and those with the same inputs."""
+    units: list[list[Row]] = []
+    unit_of: dict[str, list[Row]] = {}  # a group, or inputs
     for row in rows:
-        groups[task.group_of(row)].append(row)
-    return list(groups.values())
+        inputs = canonical_json({column: row[column] for column in task.inputs})
+        keys = [f"group {task.group_of(row)}", inputs] if task.group else [inputs]
+        found = [unit_of[key] for key in keys if key in unit_of]
+        unit = found[0] if found else []
+        for other in found[1:]:
+            if other is not unit:  # one input in two groups: both are one unit from here on
+                unit += other
+                unit_of |= {key: unit for key, one in unit_of.items() if one is other}
+                units.remove(other)
+        if not found:
+            units.append(unit)
+        unit.append(row)
+        unit_of |= dict.fromkeys(keys, unit)
+    return units
 
 
 def _interleaved(groups: list[list[Row]], column: str) -> list[list[Row]]:

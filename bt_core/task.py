@@ -23,6 +23,18 @@ BUILTIN_PACKAGE = "bt_tasks"
 #: The factory of declared tasks, and the suffixes of the files that declare them.
 DECLARED = "bt_tasks.support.declared:task"
 DECLARATIONS = (".yaml", ".yml", ".json")
+#: Keys of such a file that hold texts alone: labels called `no` or `1.0` are no truth values and numbers.
+_DECLARED_TEXTS = (
+    "name",
+    "description",
+    "signature",
+    "instructions",
+    "fields",
+    "labels",
+    "columns",
+    "stratify",
+    "group",
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +48,8 @@ class Task:
             higher is better. `trace` is None when scoring and a list of calls when bootstrapping.
         inputs: the columns that the program is called with.
         labels: further columns, which the metric reads.
-        data: returns the rows, or the rows of each split (`train`, `val`, `test`) where the splits are given.
+        data: the rows, or the rows of each split (`train`, `val`, `test`) where the splits are given; or a function
+            that returns either, so that they are read only where they are needed.
         stratify: a column whose values every split has in the same proportions.
         group: a column that names the group of a row, such as its document or its user. A group is never divided
             between splits, and every interval and test counts groups, not rows, as independent (docs/statistics.md).
@@ -50,7 +63,7 @@ class Task:
     metric: Callable[..., Any]
     inputs: tuple[str, ...]
     labels: tuple[str, ...] = ()
-    data: Callable[[], Sequence[Row] | Mapping[str, Sequence[Row]]] | None = None
+    data: Sequence[Row] | Mapping[str, Sequence[Row]] | Callable[[], Any] | None = None
     stratify: str = ""
     group: str = ""
     adapter: Callable[[], Any] | None = None
@@ -100,7 +113,7 @@ def load_task(reference: str, settings: Mapping[str, Any] | None = None) -> Task
     """
     values = dict(settings or {})
     if is_declaration(reference) and not values:
-        values = {"name": Path(reference).stem} | load_config_file(Path(reference))
+        values = read_declaration(Path(reference))
     return with_settings(attribute_of(reference), values, reference)
 
 
@@ -125,6 +138,15 @@ def with_settings(attribute: Any, settings: Mapping[str, Any], reference: str) -
 def is_built_in(reference: str) -> bool:
     """Whether a task's name is that of a task that comes with this project."""
     return reference.isidentifier() and importlib.util.find_spec(f"{BUILTIN_PACKAGE}.{reference}") is not None
+
+
+def read_declaration(file: Path) -> dict[str, Any]:
+    """The content of a file that declares a task; the default of the task's name is that of the file.
+
+    Raises:
+        ConfigError: when the file is missing, cannot be read, or holds no mapping.
+    """
+    return {"name": file.stem} | load_config_file(file, _DECLARED_TEXTS)
 
 
 def is_declaration(reference: str) -> bool:
@@ -189,6 +211,12 @@ def _checked(task: Any, reference: str) -> Task:
     if missing or not task.inputs:
         what = ", ".join(f"`{name}`" for name in missing or ["inputs"])
         raise TaskError(f"The task `{reference}` has no {what}: set it where the Task is made.")
+    if hasattr(task.program, "named_predictors") and not isinstance(task.program, type):
+        kind = type(task.program).__name__
+        raise TaskError(
+            f"The `program` of task `{reference}` is a module that is made already, and every step makes a new one:"
+            f" write `program={kind}`, or `program=lambda: {kind}(...)` where it takes arguments."
+        )
     return task
 
 

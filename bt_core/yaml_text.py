@@ -38,14 +38,18 @@ class BrokenYaml(Exception):
         return f"broken YAML ({self.reason})" if self.reason else "broken YAML"
 
 
-def read_yaml(text: str) -> Any:
+def read_yaml(text: str, as_written: bool = False) -> Any:
     """The value of a text that is one document; None for an empty text.
+
+    Args:
+        text: the document.
+        as_written: whether every scalar is its text, so that `no`, `1.0` and `null` are not false, 1 and None.
 
     Raises:
         BrokenYaml: when the text is no YAML, is more than one document, or holds what is refused here: a key twice, a
             number or time that is none, more than `DEEPEST` levels, or more than `MOST_VALUES` values.
     """
-    with _loader(text) as loader:
+    with _loader(text, as_written) as loader:
         return _value(loader, loader.get_single_node())
 
 
@@ -73,14 +77,14 @@ def documents(text: str) -> list[Any]:
 
 
 @contextmanager
-def _loader(text: str) -> Iterator[Any]:
+def _loader(text: str, as_written: bool = False) -> Iterator[Any]:
     import yaml
 
     if len(text) > LARGEST:
         raise BrokenYaml(1, f"it has more than {LARGEST:,} characters")
     try:
         _check_depth(text)
-        loader = _strict_loader()(text)
+        loader = _strict_loader(as_written)(text)
         try:
             yield loader
         finally:
@@ -110,16 +114,17 @@ def _check_depth(text: str) -> None:
         loader.dispose()
 
 
-def _plain_loader() -> Any:
+def _plain_loader(as_written: bool = False) -> Any:
     import yaml
 
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    name = "BaseLoader" if as_written else "SafeLoader"
+    return getattr(yaml, f"C{name}", getattr(yaml, name))
 
 
 @cache
-def _strict_loader() -> Any:
-    """PyYAML's safe loader, which here names the line of a value that it cannot make."""
-    plain = _plain_loader()
+def _strict_loader(as_written: bool) -> Any:
+    """PyYAML's safe loader, or its loader of texts alone, which here names the line of a value that it cannot make."""
+    plain = _plain_loader(as_written)
 
     def construct_object(loader: Any, node: Any, deep: bool = False) -> Any:
         kind = node.tag.rpartition(":")[2]

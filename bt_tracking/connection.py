@@ -18,7 +18,7 @@ from bt_core.retries import Pauses, try_again
 from bt_core.trust.credentials import redact
 from bt_tracking import sqlite
 from bt_tracking.outage import Outage
-from bt_tracking.settings import TrackingSettings
+from bt_tracking.settings import SQLITE, TrackingSettings
 
 LOGGER = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ def quieten() -> None:
 
 def _new_client(uri: str) -> Any:
     quieten()
-    if uri.startswith(sqlite.SCHEME):
+    if uri.startswith(SQLITE):
         sqlite.open_store(uri)
     from mlflow import MlflowClient
 

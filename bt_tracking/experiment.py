@@ -5,14 +5,12 @@ which is an experiment tag. We write three views, and the UI lists them under "V
 """
 
 import json
-from pathlib import Path
 from typing import Any, Literal
 
 from bt_core.errors import TrackingError
 from bt_core.trust.credentials import redact
 from bt_tracking.connection import RetryingClient, connect
-from bt_tracking.settings import DEFAULT_EXPERIMENT, TrackingSettings
-from bt_tracking.sqlite import SCHEME
+from bt_tracking.settings import DEFAULT_EXPERIMENT, SQLITE, TrackingSettings, store_path
 
 _WORKFLOW = "workflowType=machine_learning"  # the UI's other workflow type is about traces
 _VIEW_TAG = "mlflow.sharedViewState."
@@ -111,9 +109,9 @@ def _page(uri: str, experiment: str) -> str:
 
 def _artifact_location(uri: str) -> str | None:
     # Without this, artifacts land in ./mlruns of the folder that a task happens to run in.
-    if not uri.startswith(SCHEME):
+    if not uri.startswith(SQLITE):
         return None
-    return (Path(uri.removeprefix(SCHEME)).parent / "artifacts").as_uri()
+    return (store_path(uri).parent / "artifacts").as_uri()
 
 
 def _tags() -> dict[str, str]:

@@ -15,7 +15,7 @@ from bt_core.errors import TrackingError, WorldError
 from bt_core.retries import Pauses, try_again
 from bt_core.trust.credentials import redact
 from bt_core.web import Unanswered, send
-from bt_tracking.settings import DEFAULT_EXPERIMENT
+from bt_tracking.settings import DEFAULT_EXPERIMENT, store_uri
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 5000
@@ -31,7 +31,7 @@ def local_store(folder: Path) -> str:
     """
     folder = folder.absolute()
     (folder / _ARTIFACTS).mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{folder / DATABASE}"
+    return store_uri(folder / DATABASE)
 
 
 @dataclass(frozen=True)

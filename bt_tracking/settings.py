@@ -1,7 +1,9 @@
 """The tracking settings, read from the environment. The module does not import MLflow, so it is light to import."""
 
 import os
+import urllib.parse
 from dataclasses import dataclass
+from pathlib import Path
 
 from bt_core.errors import ConfigError
 from bt_core.retries import read_seconds
@@ -10,6 +12,8 @@ DEFAULT_EXPERIMENT = "bettertogether"
 DEFAULT_RETRY_SECONDS = 60.0
 #: The variable that names the folder of a run on this machine.
 FOLDER_VARIABLE = "BT_RUN_FOLDER"
+#: How the URI of a SQLite file begins.
+SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,28 @@ class TrackingSettings:
             folder=read(FOLDER_VARIABLE) or None,
             retry_seconds=_seconds(read("BT_TRACKING_RETRY_SECONDS")) if retry_seconds is None else retry_seconds,
         )
+
+
+def store_uri(path: Path) -> str:
+    """The tracking URI of a SQLite file with any name. In a URI, `%` begins a code and `?` the options."""
+    return SQLITE + str(path).replace("%", "%25").replace("?", "%3F")
+
+
+def store_path(uri: str) -> Path:
+    """The SQLite file of a tracking URI."""
+    return Path(urllib.parse.unquote(uri.removeprefix(SQLITE).partition("?")[0]))
+
+
+def absolute(uri: str) -> str:
+    """The tracking URI with an absolute path, where it is a SQLite file in the current folder (`sqlite:///mlflow.db`).
+
+    Tasks run in folders of their own, not where `bt` was started.
+    """
+    path = uri.removeprefix(SQLITE)
+    if not uri.startswith(SQLITE) or not path or path.startswith(("/", ":memory:", "file:")):
+        return uri
+    folder = store_uri(Path.cwd())
+    return f"{folder}/{path}"
 
 
 def _seconds(text: str | None) -> float:

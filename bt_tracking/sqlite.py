@@ -6,7 +6,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-SCHEME = "sqlite:///"
+from bt_tracking.settings import SQLITE, store_path
+
 _IN_MEMORY = "file:bt-new-store?mode=memory&cache=shared"
 
 
@@ -16,7 +17,7 @@ def open_store(uri: str) -> None:
     Raises:
         OSError, sqlite3.Error: when the file can be neither opened nor created.
     """
-    path = Path(uri.removeprefix(SCHEME))
+    path = store_path(uri)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         _create(path)
@@ -34,7 +35,7 @@ def _create(path: Path) -> None:
     from mlflow import MlflowClient
 
     with closing(sqlite3.connect(_IN_MEMORY, uri=True)) as memory, TemporaryDirectory(dir=path.parent) as scratch:
-        MlflowClient(tracking_uri=f"{SCHEME}{_IN_MEMORY}&uri=true")
+        MlflowClient(tracking_uri=f"{SQLITE}{_IN_MEMORY}&uri=true")
         copy = Path(scratch, path.name)
         with closing(sqlite3.connect(copy)) as database:
             memory.backup(database)

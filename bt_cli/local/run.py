@@ -24,7 +24,7 @@ from bt_runner.worker import Worker, start_worker
 from bt_runtime.reports import RUN_ID
 from bt_runtime.tracking import STRATEGY_VARIABLE
 from bt_tracking.server import local_store
-from bt_tracking.settings import FOLDER_VARIABLE
+from bt_tracking.settings import FOLDER_VARIABLE, absolute
 
 #: MLflow's own variable for its server.
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -78,7 +78,8 @@ def new_run_id(folder: Folder) -> str:
 
 def tracking_server(named: str | None) -> str | None:
     """The MLflow server that the user named, by the option or else by MLflow's own variable; None for a local store."""
-    return named or os.environ.get(TRACKING_VARIABLE) or None
+    uri = named or os.environ.get(TRACKING_VARIABLE)
+    return absolute(uri) if uri else None
 
 
 def task_environment(folder: Folder, slug: str, run_id: str, tracking_uri: str | None, cache: bool) -> dict[str, str]:

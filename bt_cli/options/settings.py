@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import Any
 
 from bt_cli.options.named_configs import load_settings
-from bt_core.config import Config, load_config_file, merge, resolve_config
+from bt_core.config import Config, merge, resolve_config
 from bt_core.errors import ConfigError
 from bt_core.json_text import BrokenJson, parse_json
-from bt_core.task import is_declaration
+from bt_core.task import is_declaration, read_declaration
 
 #: Keys in a task's file whose texts may name files beside it.
 _DECLARED_PATHS = ("data",)
@@ -99,7 +99,7 @@ def _with_declaration(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[st
     if own and not file.exists():  # the settings hold the declaration already
         return {**settings, "task": file.name}, {}
     folder = file.resolve().parent
-    declared = {"name": file.stem} | load_config_file(file)
+    declared = read_declaration(file)
     declared |= {key: _beside(declared[key], folder) for key in _DECLARED_PATHS if key in declared}
     return {**settings, "task": file.name, "task_settings": merge(declared, own)}, declared
 

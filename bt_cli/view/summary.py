@@ -1,9 +1,11 @@
 """The table at the end of a run, made from its result.json, and the commands to run next."""
 
+import json
 import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -12,6 +14,7 @@ from rich.text import Text
 from bt_cli.run_folder import RUNS, RunFolder
 from bt_cli.view.console import print_sentence
 from bt_core.bundle.made_task import naming_options
+from bt_core.data import is_ambiguous
 from bt_core.formats.rows import ComparedRow, read_results
 from bt_core.formats.run_result import Evaluation, RunResult
 from bt_core.task import is_declaration, load_task
@@ -81,12 +84,18 @@ def _next_commands(
     program, runs = short(folder.program), short(folder.path.parent)
     example = read_results(folder.results, ComparedRow)[0].row
     settings = result.config.get("task_settings", {})
-    inputs = [f"{name}={example[name]}" for name in load_task(result.task, settings).inputs]
+    inputs = [_argument(name, example[name]) for name in load_task(result.task, settings).inputs]
     # A task's file says itself what the settings of its program say.
     named = ["--task", task] if is_declaration(result.task) else naming_options(result.task, settings)
     serve = ["bt", "mlflow"] + ([] if Path(runs) == RUNS else [runs])
     predict = ["bt", "predict", program, *named, *inputs]
     return [["bt", "show", program], predict, *([] if tracking_uri else [serve])]
+
+
+def _argument(name: str, value: Any) -> str:
+    """The argument with which `bt predict` gets this input: JSON for what is no text, or could be read as none."""
+    is_text = isinstance(value, str) and not is_ambiguous(value)
+    return f"{name}={value}" if is_text else f"{name}:={json.dumps(value, ensure_ascii=False)}"
 
 
 def print_facts(console: Console, facts: Mapping[str, str]) -> None:

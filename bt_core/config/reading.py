@@ -1,6 +1,6 @@
 """Merge layers of settings into one checked configuration, and read it back in the steps."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,12 @@ def resolve_config(*layers: Mapping[str, Any], source: str = "the configuration"
     return validated(config_model(), merge(*layers), source, "docs/configuration.md lists every key")
 
 
-def load_config_file(path: Path) -> dict[str, Any]:
+def load_config_file(path: Path, texts: Collection[str] = ()) -> dict[str, Any]:
     """Read a JSON or YAML mapping of settings without checking the settings.
+
+    Args:
+        path: the file.
+        texts: keys below which a YAML file holds texts alone, so that `no` and `1.0` there mean what is written.
 
     Raises:
         ConfigError: when the file is missing, cannot be read, or holds no mapping.
@@ -59,6 +63,9 @@ def load_config_file(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path} holds a {type(value).__name__}, not a mapping of settings: write `key: value` lines."
         )
+    if path.suffix != ".json" and value.keys() & set(texts):
+        written = read_yaml(text, as_written=True)
+        value |= {key: written[key] for key in texts if key in value}
     return value
 
 

@@ -93,8 +93,8 @@ class Runner:
             for program, start in zip(uncalibrated, range(0, len(traces), len(rows)), strict=True)
         ]
 
-    def predict(self, program: Program, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Run the program once on the inputs and return its prediction's fields, as JSON values.
+    def predict(self, program: Program, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Run the program once on the inputs of each row and return its predictions' fields, as JSON values.
 
         Raises:
             ProgramError: when the program raises.
@@ -102,7 +102,7 @@ class Runner:
         module = self._binding.module(program, self.config.decoding, self.config.seed)
         adapter = adapter_of(self.task)
 
-        def job() -> dict[str, Any]:
+        def job(inputs: Mapping[str, Any]) -> dict[str, Any]:
             with self._recorder.recorded(module, adapter) as (recording, _):
                 try:
                     prediction = run_program(module, {name: inputs[name] for name in self.task.inputs})
@@ -110,11 +110,12 @@ class Runner:
                     raise
                 except Exception as failure:  # the user's program may raise anything
                     self._recorder.raise_refusal(recording)
-                    raise ProgramError(f"The program failed on this input ({as_line(failure)}).") from failure
+                    place = "this input" if len(rows) == 1 else f"the input {_shown(inputs)}"
+                    raise ProgramError(f"The program failed on {place} ({as_line(failure)}).") from failure
                 self._recorder.raise_refusal(recording)
             return fields_of(prediction)
 
-        return self._batcher.run([job])[0]
+        return self._batcher.run([partial(job, row) for row in rows])
 
     def _content_free_logprobs(self, program: Program, label: str) -> dict[str, dict[str, float]]:
         module = self._binding.module(program, self.config.decoding, self.config.seed)
@@ -134,6 +135,10 @@ class Runner:
             total=len(jobs), desc=label or "examples", unit="ex", file=sys.stdout, mininterval=2, ascii=True
         ) as bar:
             return self._batcher.run(jobs, bar.update)
+
+
+def _shown(inputs: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={str(value)[:40]!r}" for name, value in inputs.items())
 
 
 class _ExampleBatcher(Batcher):

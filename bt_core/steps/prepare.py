@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from bt_core.config import Config, resolve_config
-from bt_core.data import load_splits
+from bt_core.data import collected_notes, load_splits
 from bt_core.engine.base import Engine
+from bt_core.lm.columns import column_types
 from bt_core.lm.probe import names_of_methods
 from bt_core.lm.runner import Runner
 from bt_core.lm.states import vanilla_states
@@ -33,7 +34,8 @@ def prepare(
         engine: one that is already loaded; None: the base model is loaded if it is needed.
 
     Returns:
-        The merged configuration that every later stage receives, and the report.
+        The merged configuration that every later stage receives, and the report, whose warnings are what was read
+        otherwise than the user may expect.
 
     Raises:
         ConfigError, TaskError, DataError, ModelError: when a setting, the task, the data or the model is not usable.
@@ -41,9 +43,10 @@ def prepare(
         WorldError: when S3 fails.
     """
     started = time.time()
-    start, task, config = _resolved(overrides)
-    data_seed = config.seed if config.data_seed is None else config.data_seed
-    splits = load_splits(task, config.data, config.rows, data_seed, config.columns)
+    with collected_notes() as notes:
+        start, task, config = _resolved(overrides)
+        data_seed = config.seed if config.data_seed is None else config.data_seed
+        splits = load_splits(task, config.data, config.rows, data_seed, config.columns, column_types(task))
     model = resolve_model(config.model, start.program.model_revision if start else None)
     vanilla = start.state(task, config, model) if start else _vanilla(task, config, model)
     folder = start.folder if start else program
@@ -62,7 +65,7 @@ def prepare(
         params=params | digests,
         metrics={f"rows/{name}": float(len(rows)) for name, rows in splits.items()},
         note=f"{markdown(task.description)}\n\n{len(vanilla.predictors)} predictors: {predictors}",
-        warnings=_warnings(task),
+        warnings=(*notes, *_warnings(task)),
         usage=usage,
         started=started,
         ended=time.time(),

@@ -4,14 +4,16 @@ The file's content becomes the task's settings, so that the configuration and th
 that come from the data are read once, when the data are prepared; later stages find them in `known_labels`.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, cast
 
 import dspy
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from bt_core.config import Address, Section, built_in_kinds, config_model, merge
+from bt_core.data import note
 from bt_core.errors import TaskError
 from bt_core.task import Task, TaskFactory
 from bt_tasks.support.declared_data import DataNames, labels_of, rows_of
@@ -66,6 +68,19 @@ class Declared(Section):
         if isinstance(values, Mapping) and isinstance(values.get("metric"), str):
             return {**values, "metric": {"kind": values["metric"]}}
         return values
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _labels_as_texts(cls, values: Any) -> Any:
+        """A label in JSON may be a number, a truth value or null; it means its text there, as it does in YAML."""
+        if not isinstance(values, Mapping):
+            return values
+        return {
+            field: [label if isinstance(label, str) else json.dumps(label) for label in labels]
+            if isinstance(labels, list)
+            else labels
+            for field, labels in values.items()
+        }
 
     @property
     def parts(self) -> tuple[Module, ...]:
@@ -122,9 +137,14 @@ def _reasons(settings: Declared) -> bool:
 
 
 def _listed_labels(settings: Declared) -> dict[str, list[str]]:
-    """The labels that the file lists, by field."""
-    listed = {field: list(labels) for field, labels in settings.labels.items() if not isinstance(labels, str)}
-    for field, labels in listed.items():
+    """The labels that the file lists, by field, without the blanks around them, which no answer has."""
+    listed = {}
+    for field, written in settings.labels.items():
+        if isinstance(written, str):
+            continue
+        labels = listed[field] = list(dict.fromkeys(label.strip() for label in written))
+        if field not in settings.known_labels and any(label != label.strip() for label in written):
+            note(f"The task `{settings.name}` lists labels of `{field}` with blanks around them: they are taken off.")
         if len(set(labels)) < 2:
             raise TaskError(f"The task `{settings.name}` lists fewer than two labels for `{field}`: list all of them.")
     return listed

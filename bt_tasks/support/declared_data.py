@@ -37,7 +37,7 @@ def rows_of(data: str | DataNames, columns: Mapping[str, str]) -> Source:
 
 
 def labels_of(source: Source, column: str) -> list[str]:
-    """The values of a column in all rows, sorted.
+    """The values of a column in all rows, as texts without the blanks around them, sorted.
 
     Raises:
         DataError: when there are fewer than two, or rows lack the column.
@@ -47,7 +47,7 @@ def labels_of(source: Source, column: str) -> list[str]:
         raise DataError(
             f"Some rows have no `{column}`, whose labels come from the data: correct `columns` or the rows."
         )
-    labels = sorted({str(row[column]) for row in rows})
+    labels = sorted({str(row[column]).strip() for row in rows})
     if len(labels) < 2:
         raise DataError(f"The data hold fewer than two labels for `{column}`: use more rows, or list the labels.")
     return labels

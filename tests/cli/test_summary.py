@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from bt_cli.commands.predict import _parse
 from bt_cli.run_folder import RunFolder
 from bt_cli.view.console import print_sentence
-from bt_cli.view.summary import print_summary
+from bt_cli.view.summary import _argument, print_summary
 from bt_core.formats.rows import Answer, ComparedRow, write_results
 from bt_core.formats.run_result import RunResult
 
@@ -147,6 +149,25 @@ def test_the_next_commands_can_be_pasted(tmp_path: Path) -> None:
     assert "\n  bt show runs/one/program\n" in text
     assert "\n  bt predict runs/one/program 'city=São Paulo'\n" in text
     assert text.endswith("\n  bt mlflow\n")
+
+
+@pytest.mark.parametrize(
+    ("value", "argument"),
+    [
+        ("Oslo", "city=Oslo"),
+        ("00007", "city=00007"),
+        ("7", "'city:=\"7\"'"),
+        ("False", "'city:=\"False\"'"),
+        (False, "city:=false"),
+        (7, "city:=7"),
+        (["Oslo", "Züri"], '\'city:=["Oslo", "Züri"]\''),
+        (None, "city:=null"),
+    ],
+    ids=range(8),
+)
+def test_the_next_command_gives_the_input_as_it_is_in_the_row(value: object, argument: str) -> None:
+    assert shlex.join([_argument("city", value)]) == argument
+    assert _parse([_argument("city", value)]) == {"city": value}
 
 
 def test_with_a_named_server_no_local_one_is_suggested(tmp_path: Path) -> None:

@@ -171,3 +171,15 @@ def test_what_exists_already_is_not_asked_for_again(tmp_path: Path, monkeypatch:
     with pytest.raises(MlflowException, match="UNIQUE constraint failed: experiments"):
         client.create_experiment("taken")
     assert time.monotonic() - before < 5
+
+
+@pytest.mark.parametrize("name", ["a b", "a#b", "a%20b", "100%", "a?b", "a&b=c", "ä;b", "%41"])
+def test_a_store_is_in_the_folder_that_is_named(name: str, tmp_path: Path) -> None:
+    """A per cent sign and a question mark mean something else in a URI; `a%20b` was the store of `a b`."""
+    folder = tmp_path / name
+    client = RetryingClient(TrackingSettings(local_store(folder)))
+    experiment = client.create_experiment(name)
+    assert (folder / "mlflow.db").is_file()
+    assert [path for path in tmp_path.rglob("mlflow.db") if path.parent != folder] == []
+    again = RetryingClient(TrackingSettings(local_store(folder)))
+    assert again.get_experiment_by_name(name).experiment_id == experiment

@@ -44,7 +44,7 @@ def check(overrides: Mapping[str, Any], strategies: Sequence[Strategy], engine: 
         paths = {name: Path(scratch) / f"{name}.jsonl" for name in ("train", "val", "test")}
         folder = Path(scratch) / "program"
         uncalibrated = merge(overrides, {"decoding": {"calibration": "none"}})
-        config, _ = prepare(uncalibrated, paths["train"], paths["val"], paths["test"], folder)
+        config, prepared = prepare(uncalibrated, paths["train"], paths["val"], paths["test"], folder)
         splits = {name: read_jsonl(path) for name, path in paths.items()}
         program = read_program(folder)
         task = load_task(program.task, program.task_settings)
@@ -60,6 +60,7 @@ def check(overrides: Mapping[str, Any], strategies: Sequence[Strategy], engine: 
         runs=runs,
         metric_errors=metric_errors,
         context_length=getattr(engine, "context_length", None),
+        notes=prepared.warnings,
     )
     measured = measure(runs)
     return CheckReport(

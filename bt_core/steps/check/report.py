@@ -80,6 +80,7 @@ class Evidence:
         runs: the rows that were run.
         metric_errors: sentences about values of the metric that are no score in [0, 1].
         context_length: tokens that the model reads at most; None: not known.
+        notes: what was read otherwise than the user may expect, in sentences.
     """
 
     task: Task
@@ -89,6 +90,7 @@ class Evidence:
     runs: Sequence[RowRun]
     metric_errors: Sequence[str]
     context_length: int | None
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,12 @@ def label_findings(evidence: Evidence) -> Iterator[Finding]:
             yield Finding("warning", f"Every row has the same label in `{column}`: {values[0]!r}.")
 
 
+def data_findings(evidence: Evidence) -> Iterator[Finding]:
+    """What was read otherwise than the user may expect, such as files that were left unread."""
+    for sentence in evidence.notes:
+        yield Finding("warning", sentence)
+
+
 def split_findings(evidence: Evidence) -> Iterator[Finding]:
     """Inputs that occur twice in a split, or in two splits when case, spaces and punctuation are ignored."""
     splits_of: dict[str, set[str]] = defaultdict(set)

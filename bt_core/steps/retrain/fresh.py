@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bt_core.config import Config, merge, resolve_config
-from bt_core.data import SPLITS, Splits
+from bt_core.data import SPLITS, Splits, collected_notes
 from bt_core.engine.base import Engine
 from bt_core.program import read_program, write_program
 from bt_core.records import Row, StageReport, canonical_json, sha256_text, write_jsonl
@@ -72,10 +72,8 @@ def fresh(
         WorldError: when S3 cannot be reached.
     """
     started = time.time()
-    first = resolve_config(overrides)
-    task = load_task(first.task, first.task_settings)
-    config = resolve_config(task.config, overrides)
-    assigned = assign_roles(task, read_chunks(task, config), ledger, config, bool(in_shadow))
+    task, config, chunks, notes = _read(overrides)
+    assigned = assign_roles(task, chunks, ledger, config, bool(in_shadow))
     _write_rows(assigned, rows)
     if in_shadow and not assigned.reason:
         report = _compared_again(assigned, splits)
@@ -91,9 +89,19 @@ def fresh(
         params=report.params | {REASON: assigned.reason, DATA_DIGEST: digest, IN_SHADOW: in_shadow},
         metrics={name: float(count) for name, count in counts.items()},
         note=f"Stopped early: {assigned.reason}" if assigned.reason else report.note,
+        warnings=(*notes, *report.warnings),
         started=started,
         ended=time.time(),
     )
+
+
+def _read(overrides: Mapping[str, Any]) -> tuple[Task, Config, list[Chunk], list[str]]:
+    """The task, the merged configuration, the rows, and what was read otherwise than the user may expect."""
+    first = resolve_config(overrides)
+    with collected_notes() as notes:
+        task = load_task(first.task, first.task_settings)
+        config = resolve_config(task.config, overrides)
+        return task, config, read_chunks(task, config), notes
 
 
 def _write_rows(assigned: AssignedRows, folder: Path) -> None:

@@ -5,14 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from bt_core.config import Config
-from bt_core.data import check_json, read_rows, read_source, with_columns
+from bt_core.data import SUFFIXES, check_json, fitted, own_rows, read_rows, read_source, with_columns
 from bt_core.errors import DataError
+from bt_core.lm.columns import column_types
 from bt_core.records import Row
 from bt_core.storage import Store, is_remote
 from bt_core.task import Task
 
-#: Suffixes of data files. Other files beside them, such as `_SUCCESS` or a README, are ignored.
-SUFFIXES = (".jsonl", ".ndjson", ".csv", ".parquet", ".json")
 Chunk = tuple[str, list[Row]]
 """The path of a file in the folder, and its rows."""
 
@@ -28,12 +27,12 @@ def read_chunks(task: Task, config: Config) -> list[Chunk]:
         WorldError: when S3 cannot be reached.
     """
     source = config.data or f"the data of task `{task.name}`"
-    chunks = []
+    types, chunks = column_types(task), []
     for name, rows in _read(task, config.data):
         where = f"{source.rstrip('/')}/{name}" if name else source
         renamed = with_columns(rows, config.columns, where)
         assert not isinstance(renamed, Mapping)
-        chunks.append((name, _checked(task, list(renamed), where)))
+        chunks.append((name, _checked(task, fitted(task, renamed, types, where), where)))
     if not any(rows for _, rows in chunks):
         raise DataError(f"{source} holds no rows: check the address, or wait for the first data.")
     return chunks
@@ -47,10 +46,8 @@ def _read(task: Task, data: str) -> Iterator[tuple[str, Sequence[Row]]]:
         yield from _read_folder(Path(data), data)
     elif data:
         yield "", _joined(read_source(data))
-    elif task.data is None:
-        raise DataError(f"The task `{task.name}` brings no data: give a folder or an S3 prefix with `--data`.")
     else:
-        yield "", _joined(task.data())
+        yield "", _joined(own_rows(task))
 
 
 def _read_prefix(address: str) -> list[Chunk]:

@@ -156,6 +156,27 @@ def test_predict_wants_named_inputs(bt: Bt) -> None:
     assert ended.sentence == "Inputs are written key=value, unlike 'Norway': write city=Nairobi."
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "The program needs inputs: write city=Nairobi, or name a file of rows with --rows, not both."),
+        (["city=Oslo", "--rows", "a.csv"], "The program needs inputs: write city=Nairobi, or name a file of rows"),
+        ([":=1"], "Inputs are written key=value, unlike ':=1': write city=Nairobi."),
+        (
+            ["n:=four"],
+            "The input `n:=...` is no JSON (Expecting value at line 1, column 1): write cities:='[\"Oslo\"]'",
+        ),
+        (["n:=NaN"], "The input `n:=...` is no JSON (NaN is no JSON number): write"),
+        (["n:=1", "n=2"], "The input `n` is given twice: give it once."),
+    ],
+    ids=range(6),
+)
+def test_inputs_of_predict_are_said_once_and_readably(arguments: list[str], sentence: str, bt: Bt) -> None:
+    ended = bt("predict", "program", *arguments)
+    assert ended.status == 2
+    assert ended.sentence.startswith(sentence)
+
+
 def test_mlflow_wants_a_folder_of_runs(bt: Bt) -> None:
     ended = bt("mlflow", "elsewhere")
     assert ended.status == 2

@@ -40,6 +40,22 @@ def test_what_is_refused(text: str | bytes, reason: str) -> None:
         parse_json(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [
+        ('[\n{"a": "\\ud83d\\ude00"},\n {"a": "x\\ud83d"}]', 3, 10),
+        ('"\\ud83d\\ud83d\\ude00"', 1, 2),
+        ('"\\\\ud83d \\uDE00"', 1, 10),
+        ('"\\ud83d\\n"', 1, 2),
+    ],
+    ids=["in a list", "two first halves", "after a backslash", "before another escape"],
+)
+def test_half_a_pair_is_found(text: str, line: int, column: int) -> None:
+    with pytest.raises(BrokenJson) as caught:
+        parse_json(text)
+    assert (caught.value.line, caught.value.column) == (line, column)
+
+
 def test_the_deepest_that_is_read() -> None:
     assert parse_json("[" * DEEPEST + "]" * DEEPEST)
     assert parse_json(json.dumps([[1] for _ in range(1000)]))

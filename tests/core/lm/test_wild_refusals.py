@@ -92,4 +92,4 @@ def test_predict_says_in_a_sentence_why_a_program_failed() -> None:
 
     wild = Wild(Fails, by_seed)
     with pytest.raises(ProgramError, match=r"The program failed on this input \(KeyError: 'q'\)"):
-        wild.runner.predict(wild.state, {"question": "q"})
+        wild.runner.predict(wild.state, [{"question": "q"}])

@@ -312,3 +312,13 @@ def test_what_rows_cost_is_measured(checked: Check) -> None:
     assert measured is not None
     assert (measured.calls, measured.prompt_tokens, measured.completion_tokens) == (2.0, 20.0, 2.0)
     assert 0 < measured.demo_tokens < measured.train_tokens
+
+
+def test_what_was_read_otherwise_is_said(checked: Check) -> None:
+    """Labels with blanks around them, and an input with two answers, spoil no run, but a person should know."""
+    given = rows()
+    given[0] |= {"colour": "red "}
+    given.append(given[1] | {"colour": "blue"})
+    said = [finding.sentence for finding in checked(data=given).findings if finding.severity == "warning"]
+    assert any("has 1 label with blanks around it in `colour`: they are taken off" in sentence for sentence in said)
+    assert any("has 1 input with more than one answer, the first in rows 2 and 19" in sentence for sentence in said)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bt_core.config import Rows
-from bt_core.data import load_splits
+from bt_core.data import collected_notes, load_splits
 from bt_core.errors import ConfigError, DataError, WorldError
 from bt_core.storage import PATIENCE_VARIABLE, ConditionFailed, MissingObject, Store, local_copy
 from tests.core import toy
@@ -79,6 +79,17 @@ def test_a_prefix_holds_splits_as_a_folder_does(store: Store, tmp_path: Path) ->
     store.upload(tmp_path / "train.jsonl", "s3://data/half/train.jsonl")
     with pytest.raises(DataError, match=r"^The data folder s3://data/half has no test\.jsonl"):
         load_splits(toy.task, "s3://data/half/", SIZES, 3)
+
+
+def test_names_of_splits_and_what_is_not_read_are_as_in_a_folder(store: Store) -> None:
+    lines = ROWS.splitlines(keepends=True)
+    parts = {"train-1": lines[:6], "train-2": lines[6:12], "validation": lines[12:20], "test": lines[20:]}
+    for name, part in (parts | {"test_old": lines}).items():
+        store.write_bytes("".join(part).encode(), f"s3://data/named/{name}.jsonl")
+    with collected_notes() as notes:
+        splits = load_splits(toy.task, "s3://data/named/", SIZES, 3)
+    assert {row["thing"] for row in splits["val"]} == {json.loads(line)["thing"] for line in parts["validation"]}
+    assert notes == ["The data folder s3://data/named holds what is not read: test_old.jsonl."]
 
 
 def test_a_malformed_file_is_named_by_its_address(store: Store) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bt_core.data import collected_notes
 from bt_core.errors import DataError
 from bt_core.records import Row, write_jsonl
 from bt_core.steps.retrain.row_files import read_chunks
@@ -27,6 +28,13 @@ def test_files_come_in_the_order_of_their_names(tmp_path: Path) -> None:
     (tmp_path / "_SUCCESS").write_text("")
     (tmp_path / "README.md").write_text("Rows.")
     assert read(tmp_path) == [("2026-01.jsonl", [ONE]), ("2026-02/part-0.jsonl", [TWO]), ("2026-10.csv", [ONE])]
+
+
+def test_labels_of_csv_are_texts_without_the_blanks_around_them(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("thing,colour\n007,red \nNA,green\n")
+    with collected_notes() as notes:
+        assert read(tmp_path) == [("a.csv", [{"thing": "007", "colour": "red"}, {"thing": "NA", "colour": "green"}])]
+    assert notes == [f"{tmp_path}/a.csv has 1 label with blanks around it in `colour`: they are taken off."]
 
 
 def test_an_s3_prefix_is_read_like_a_folder(s3: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,0 +1,32 @@
+"""Sentences about what was read otherwise than a user may expect, such as a file that was left unread."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from bt_core.errors import warn
+
+_COLLECTED: ContextVar[list[str] | None] = ContextVar("notes", default=None)
+
+
+def note(sentence: str) -> None:
+    """Say the sentence: to the block of `collected_notes` that we are in, or else on stderr."""
+    collected = _COLLECTED.get()
+    if collected is None:
+        warn(sentence)
+    elif sentence not in collected:
+        collected.append(sentence)
+
+
+@contextmanager
+def collected_notes() -> Iterator[list[str]]:
+    """Collect the sentences that are said within the block, each once.
+
+    A loader that a user wrote calls our readers, so the sentences cannot travel in return values.
+    """
+    collected: list[str] = []
+    token = _COLLECTED.set(collected)
+    try:
+        yield collected
+    finally:
+        _COLLECTED.reset(token)
