@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig
 
 from benchmarks.harness.models import add_model_options, open_model, place, settings
 from benchmarks.harness.record import Table, finish, parser, percent, quiet, shown, spread, timed
@@ -22,6 +22,7 @@ from benchmarks.limits import Shape, lora_flops, now
 from bt_core.config import EngineConfig, LoraConfig
 from bt_core.engine.base import Message, Request, Sampling, TrainingRow
 from bt_core.engine.local.transformers_engine import TransformersEngine
+from bt_core.engine.tokens.vocabulary import Vocabulary
 from bt_core.engine.training.job import MemoryPlan, TrainingJob
 from bt_core.engine.training.packing import IGNORED
 from bt_core.engine.training.rows import encode
@@ -40,8 +41,8 @@ def trained(base: BaseModel, options: argparse.Namespace, engine: EngineConfig, 
     """Train once: rate, share of the limit that was measured just before, and memory."""
     lora = LoraConfig(epochs=1, batch_size=options.batch_size, micro_batch=options.micro_batch, holdout=0.0)
     rows = rows_of(options.prompt_tokens, options.answer_tokens, options.rows)
-    tokenizer, shape = AutoTokenizer.from_pretrained(base.path), Shape.of(AutoConfig.from_pretrained(base.path))
-    encoded = [encode(tokenizer, row) for row in rows]
+    vocabulary, shape = Vocabulary.load(base), Shape.of(AutoConfig.from_pretrained(base.path))
+    encoded = [encode(vocabulary, row) for row in rows]
     lengths = [len(row["input_ids"]) for row in encoded]
     limit = now(shape, options).fastest
     if torch.cuda.is_available():

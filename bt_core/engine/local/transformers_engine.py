@@ -39,7 +39,7 @@ from bt_core.engine.local.schedule import Finish, Scheduler
 from bt_core.engine.model_memory import check_memory, free_memory, memory_need
 from bt_core.engine.tokens.closed_answers import label_completion
 from bt_core.engine.tokens.sampling import Stopper, generators
-from bt_core.engine.tokens.vocabulary import Vocabulary, check_template, padding
+from bt_core.engine.tokens.vocabulary import Vocabulary
 from bt_core.errors import EngineError, ModelError, first_line
 from bt_core.models import BaseModel
 from bt_core.records import Usage
@@ -82,7 +82,6 @@ def load_base(model: BaseModel, settings: EngineConfig, attention_name: str | No
         raise ModelError(
             f"The model {model.id} at {model.path} cannot be loaded ({first_line(error)}): check the folder."
         ) from None
-    check_template(model, tokenizer)
     loaded.eval().requires_grad_(False)
     multiply_by_onednn(loaded, lay_out=attention_name is not None)
     if attention_name and device == "cpu":
@@ -108,8 +107,9 @@ class TransformersEngine(BaseEngine):
     def __init__(self, model: BaseModel, settings: EngineConfig) -> None:
         self.settings, self.base = settings, model
         self.model, self.tokenizer = load_base(model, settings, attention.ATTENTION)
-        self.vocabulary = Vocabulary.of(self.tokenizer, self.model.config, self.model.generation_config.eos_token_id)
-        self._scheduler = Scheduler(self.model, padding(self.tokenizer), settings)
+        ends = self.model.generation_config.eos_token_id
+        self.vocabulary = Vocabulary.of(self.tokenizer, self.model.config, ends, model.id)
+        self._scheduler = Scheduler(self.model, self.vocabulary.pad, settings)
         self._drafts = Drafts()
         self.usage = Usage()
         self._peft: Any = None

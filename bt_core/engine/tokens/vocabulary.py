@@ -7,31 +7,10 @@ from typing import Any
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
 from bt_core.engine.base import Message, Request, Tokens
+from bt_core.engine.tokens.chat import Chat
 from bt_core.engine.tokens.token_tree import TokenTree
 from bt_core.errors import EngineError, ModelError, ProgramError, first_line
 from bt_core.models import BaseModel
-
-
-def render(tokenizer: Any, messages: Sequence[Message]) -> Tokens:
-    """The prompt's tokens by the chat template, up to the point where the assistant's answer begins."""
-    plain = [{"role": message.role, "content": message.content} for message in messages]
-    text = tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=True)
-    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def padding(tokenizer: Any) -> int:
-    """The token that pads the shorter rows of a batch; no row attends to it."""
-    return int(tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id)
-
-
-def check_template(model: BaseModel, tokenizer: Any) -> None:
-    """Refuse a model that does not take chat messages.
-
-    Raises:
-        ModelError: when its tokenizer has no chat template.
-    """
-    if not getattr(tokenizer, "chat_template", None):
-        raise ModelError(f"The model {model.id} has no chat template: choose an instruction-tuned model.")
 
 
 @dataclass(frozen=True)
@@ -39,14 +18,18 @@ class Vocabulary:
     """A model's tokenizer with its chat template, and what its configuration says of tokens.
 
     Attributes:
-        tokenizer: the model's.
+        chat: the tokenizer and its template.
         ends: the tokens that end an answer.
+        end: the one of them that follows an answer in training and a label.
+        pad: the token that pads the shorter rows of a batch; no row attends to it.
         context_length: tokens of prompt and answer together.
         size: every token's id is less.
     """
 
-    tokenizer: Any
+    chat: Chat
     ends: frozenset[int]
+    end: int
+    pad: int
     context_length: int
     size: int
 
@@ -69,20 +52,46 @@ class Vocabulary:
             raise ModelError(
                 f"The tokenizer of {model.id} at {model.path} cannot be loaded ({first_line(error)}): check the folder."
             ) from None
-        check_template(model, tokenizer)
-        return cls.of(tokenizer, config, generation.eos_token_id)
+        return cls.of(tokenizer, config, generation.eos_token_id, model.id)
 
     @classmethod
-    def of(cls, tokenizer: Any, config: Any, ends: int | Sequence[int] | None) -> "Vocabulary":
-        """From what transformers has read; `ends` is the generation config's `eos_token_id`: one, several or none."""
-        end_ids = [ends] if isinstance(ends, int) else ends or []
+    def of(cls, tokenizer: Any, config: Any, ends: int | Sequence[int] | None, name: str) -> "Vocabulary":
+        """From what transformers has read of the model with this name.
+
+        Args:
+            tokenizer: the model's.
+            config: its configuration.
+            ends: its generation config's `eos_token_id`: one, several or none.
+            name: for error messages.
+
+        Raises:
+            ModelError: when the tokenizer has no chat template, or no token ends an answer.
+        """
+        chat = Chat.of(tokenizer, name)
+        end_ids = [ends] if isinstance(ends, int) else list(ends or [])
+        end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else min(end_ids, default=None)
+        if end is None:
+            raise ModelError(
+                f"Neither the tokenizer nor the generation config of {name} names a token that ends an answer"
+                " (`eos_token`, `eos_token_id`): add it to tokenizer_config.json."
+            )
+        pad = end if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
         context = int(getattr(config, "max_position_embeddings", 1 << 30))
         size = max(len(tokenizer), getattr(config.get_text_config(), "vocab_size", None) or 0)
-        return cls(tokenizer, frozenset([*end_ids, tokenizer.eos_token_id]), context, size)
+        return cls(chat, frozenset([*end_ids, int(end)]), int(end), int(pad), context, size)
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer."""
+        return self.chat.tokenizer
 
     def render(self, messages: Sequence[Message]) -> Tokens:
-        """The prompt's tokens; see `render`."""
-        return render(self.tokenizer, messages)
+        """The prompt's tokens, up to the point where the assistant's answer begins.
+
+        Raises:
+            ProgramError: when the chat template refuses the messages.
+        """
+        return self.chat.render(messages)
 
     def tree(self, labels: Sequence[str]) -> TokenTree:
         """The labels' token tree.
@@ -90,9 +99,8 @@ class Vocabulary:
         Raises:
             ProgramError: when two labels have the same tokens, so that the model cannot tell them apart.
         """
-        spelled = [self.tokenizer(label, add_special_tokens=False)["input_ids"] for label in labels]
         try:
-            return TokenTree.build(spelled, self.tokenizer.eos_token_id)
+            return TokenTree.build([self.chat.text_tokens(label) for label in labels], self.end)
         except ValueError:
             raise ProgramError(
                 f"Two of the possible answers {', '.join(map(repr, labels))} are the same tokens to the model: write"

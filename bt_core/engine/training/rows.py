@@ -2,20 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from bt_core.engine.base import TrainingRow
-from bt_core.engine.tokens.vocabulary import render
+from bt_core.engine.tokens.vocabulary import Vocabulary
 from bt_core.engine.training.packing import IGNORED, Item, Price, pack
 
 
-def encode(tokenizer: Any, row: TrainingRow) -> dict[str, list[int]]:
+def encode(vocabulary: Vocabulary, row: TrainingRow) -> dict[str, list[int]]:
     """Tokens of prompt and completion, made in the same way as by the engines; only the completion has labels."""
-    prompt = render(tokenizer, row.messages)
-    answer = [*tokenizer(row.completion, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    prompt = vocabulary.render(row.messages)
+    answer = [*vocabulary.chat.text_tokens(row.completion), vocabulary.end]
     return {"input_ids": [*prompt, *answer], "labels": [IGNORED] * len(prompt) + answer}
 
 

@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, Lfm2Config, LlamaConfig, MambaCon
 from bt_core.config import EngineConfig, LoraConfig
 from bt_core.engine.base import Message, TrainingRow
 from bt_core.engine.local.transformers_engine import load_base
+from bt_core.engine.tokens.vocabulary import Vocabulary
 from bt_core.engine.training.job import TrainingJob
 from bt_core.engine.training.packing import IGNORED, Item, Price, pack, packs
 from bt_core.engine.training.rows import Collator, encode
@@ -134,8 +135,7 @@ def test_training_packs_rows_of_one_instruction(
     settings = LoraConfig(rank=2, epochs=1, batch_size=4, dropout=dropout)
     train_adapter(TrainingJob(tiny_model, tuple(rows), tuple(rows[:2]), settings, CPU, 0), tmp_path)
     assert len(seen) == 3
-    tokenizer = load_base(tiny_model, CPU)[1]
-    whole = 4 * len(encode(tokenizer, rows[0])["input_ids"])
+    whole = 4 * len(encode(Vocabulary.load(tiny_model), rows[0])["input_ids"])
     for batch in seen[:2]:
         assert ("logit_positions" in batch) is (not dropout)
         assert (batch["input_ids"].numel() < whole / 2) is (not dropout)
