@@ -8,7 +8,7 @@ from typing import Any
 import dspy
 
 from bt_core.engine.batcher import Batcher
-from bt_core.errors import BtError, ProgramError
+from bt_core.errors import BtError, ProgramError, TaskError
 from bt_core.lm.modules import predictors_of
 from bt_core.lm.program_engine import ProgramEngine
 from bt_core.lm.recording import Recording
@@ -16,6 +16,9 @@ from bt_core.lm.tracing import as_line, calls_of, run_program
 from bt_core.lm.values import fields_of
 from bt_core.records import Row, Trace, row_id
 from bt_core.task import Task, checked_score, metric_arity
+
+#: How DSPy says that a module has no LM (dspy 3.4, predict/predict.py).
+NO_LM = "No LM is loaded"
 
 Watch = Callable[[Row, Recording, Any], None]
 """Is called with an example, the recording of its run, and what the program returned."""
@@ -93,8 +96,8 @@ class ExampleRun:
                 error = as_line(failure)
             self.recorder.raise_refusal(recording)
             calls = calls_of(module, recording, steps)
-            if prediction is not None:
-                score, error = self._score(row, prediction, list(steps) if self.bootstrapping else None)
+        if prediction is not None:  # outside of the context above, whose LM is the one that is optimised
+            score, error = self._score(row, prediction, list(steps) if self.bootstrapping else None)
         if self.watch is not None:
             self.watch(row, recording, prediction)
         fields = fields_of(prediction) if prediction is not None else {}
@@ -109,5 +112,10 @@ class ExampleRun:
         except BtError:
             raise
         except Exception as failure:  # a metric that fails on an odd answer scores it 0, and the trace says so
+            if NO_LM in str(failure):
+                raise TaskError(
+                    f"The metric of task `{self.task.name}` asks an LM and has none, since the one that is optimised"
+                    " must not judge itself: call `dspy.configure(lm=...)` in the task's module."
+                ) from None
             return 0.0, f"metric: {as_line(failure)}"
         return checked_score(value, row_id(row)), None
