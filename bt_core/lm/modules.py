@@ -58,6 +58,12 @@ def fresh_program(task: Task) -> tuple[Any, dict[str, Any]]:
     return module, predictors
 
 
+def frozen_modules(module: Any) -> list[str]:
+    """The sub-modules whose predictors are not optimised, since DSPy's optimisers mark what they return."""
+    found = module.named_sub_modules(type_=dspy.Module)
+    return [name.removeprefix("self.") for name, part in found if name != "self" and getattr(part, "_compiled", False)]
+
+
 def adapter_of(task: Task) -> Any:
     """The task's prompt format; by default DSPy's chat format without its second try in JSON after a parse error."""
     return task.adapter() if task.adapter is not None else dspy.ChatAdapter(use_json_adapter_fallback=False)

@@ -7,7 +7,7 @@ from typing import Any
 import dspy
 
 from bt_core.errors import TaskError
-from bt_core.lm.modules import fresh_program, possible_values
+from bt_core.lm.modules import fresh_program, frozen_modules, possible_values
 from bt_core.records import Row
 from bt_core.task import Task, checked_score, metric_arity
 
@@ -20,6 +20,22 @@ def closed_fields(task: Task) -> dict[str, tuple[Any, ...]]:
         for name, field in predictor.signature.output_fields.items()
         if (values := possible_values(field.annotation))
     }
+
+
+def sentences_about(task: Task) -> list[str]:
+    """What of the program is not optimised, and what a metric of the user's own may get wrong in silence."""
+    is_ours = str(getattr(task.metric, "__module__", "")).startswith(("bt_core.metrics", "bt_tasks"))
+    frozen = [
+        f"The sub-module `{name}` is frozen (`_compiled`), as DSPy's optimisers leave what they return: it is answered"
+        " but not optimised; set its `_compiled` to False to optimise it too."
+        for name in frozen_modules(task.program())
+    ]
+    methods = [
+        f"`{name}` is also a method of DSPy's examples and predictions: let the metric read it as"
+        f' `example["{name}"]` or `prediction["{name}"]`, never as an attribute.'
+        for name in ([] if is_ours else names_of_methods(task))
+    ]
+    return frozen + methods
 
 
 def names_of_methods(task: Task) -> list[str]:

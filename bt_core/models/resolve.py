@@ -59,7 +59,7 @@ def resolve_model(model: str, revision: str | None = None) -> BaseModel:
         revision: the revision that the model must have; None: any.
 
     Raises:
-        ModelError: when the model cannot be found, has no weights, or has another revision.
+        ModelError: when the model cannot be found, has no weights, has another revision, or brings an adapter.
         DataError: when S3 has no such prefix or denies access to it.
         WorldError: when the embedded model cannot be fetched, or S3 or the hub fails.
     """
@@ -73,6 +73,11 @@ def resolve_model(model: str, revision: str | None = None) -> BaseModel:
         raise ModelError(f"The model folder {model} does not exist: check `model`.")
     else:
         resolved = _from_hub(model, revision)
+    if (resolved.path / "adapter_config.json").is_file():
+        raise ModelError(
+            f"The base model {model} has an adapter beside its weights (adapter_config.json), which would be switched"
+            " on with some of its answers and off with others: merge it into the weights, or remove its files."
+        )
     if revision is not None and resolved.revision != revision:
         raise ModelError(
             f"The base model {model} has revision {resolved.revision[:12]}, but the program was made with"

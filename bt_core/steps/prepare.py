@@ -9,7 +9,7 @@ from bt_core.config import Config, resolve_config
 from bt_core.data import collected_notes, load_splits
 from bt_core.engine.base import Engine
 from bt_core.lm.columns import column_types
-from bt_core.lm.probe import names_of_methods
+from bt_core.lm.probe import sentences_about
 from bt_core.lm.runner import Runner
 from bt_core.lm.states import vanilla_states
 from bt_core.models import BaseModel, resolve_model
@@ -65,7 +65,7 @@ def prepare(
         params=params | digests,
         metrics={f"rows/{name}": float(len(rows)) for name, rows in splits.items()},
         note=f"{markdown(task.description)}\n\n{len(vanilla.predictors)} predictors: {predictors}",
-        warnings=(*notes, *_warnings(task)),
+        warnings=(*notes, *sentences_about(task)),
         usage=usage,
         started=started,
         ended=time.time(),
@@ -91,17 +91,6 @@ def _vanilla(task: Task, config: Config, model: BaseModel) -> Program:
     decoding = config.decoding.model_dump(mode="json")
     states = vanilla_states(task)
     return Program(config.task, model.id, model.revision, states, decoding, task_settings=config.task_settings)
-
-
-def _warnings(task: Task) -> tuple[str, ...]:
-    """What a metric of the user's own may get wrong in silence; ours read fields by item."""
-    is_ours = str(getattr(task.metric, "__module__", "")).startswith(("bt_core.metrics", "bt_tasks"))
-    names = [] if is_ours else names_of_methods(task)
-    return tuple(
-        f"`{name}` is also a method of DSPy's examples and predictions: let the metric read it as"
-        f' `example["{name}"]` or `prediction["{name}"]`, never as an attribute.'
-        for name in names
-    )
 
 
 def _with_label_priors(

@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from bt_core.lm.modules import frozen_modules
+from bt_core.lm.probe import sentences_about
 from bt_core.program import Field
 from bt_core.steps.check.report import Evidence, Finding, LmCall
 from bt_core.steps.trace_summary import failures
@@ -27,7 +29,9 @@ def call_findings(evidence: Evidence) -> Iterator[Finding]:
     calls = [call for run in evidence.runs for call in run.asked]
     for name in evidence.program.predictors.keys() - {call.predictor for call in calls}:
         yield Finding("warning", f"Predictor `{name}` was called on none of the {len(evidence.runs)} rows.")
-    for signature in sorted({call.signature for call in calls if not call.predictor}):
+    yield from (Finding("warning", sentence) for sentence in sentences_about(evidence.task))
+    made_inside = {call.signature for call in calls if not call.predictor}
+    for signature in sorted(made_inside if not frozen_modules(evidence.task.program()) else ()):
         yield Finding(
             "warning",
             f"The program makes a predictor while it runs ({signature}), which is answered but not optimised: make it"

@@ -12,7 +12,7 @@ from bt_core.config import resolve_config
 from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.errors import ProgramError
 from bt_core.lm.modules import fresh_program
-from bt_core.lm.probe import judge, names_of_methods
+from bt_core.lm.probe import judge, names_of_methods, sentences_about
 from bt_core.lm.runner import Runner
 from bt_core.lm.states import vanilla_states
 from bt_core.program import Program
@@ -80,6 +80,25 @@ def test_an_input_that_dspy_takes_for_an_option_is_refused(field: str) -> None:
 def test_an_input_column_called_self_is_refused() -> None:
     with pytest.raises(ProgramError, match="an input column `self`, which no program can be called with"):
         fresh_program(replace(toy.task, inputs=("self",)))
+
+
+class Frozen(toy.TwoStep):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = toy.TwoStep()
+        self.inner._compiled = True
+
+
+def test_a_module_that_dspy_has_frozen_is_named() -> None:
+    (sentence,) = sentences_about(replace(toy.task, program=Frozen))
+    assert sentence.startswith("The sub-module `inner` is frozen (`_compiled`)")
+    assert sentences_about(toy.task) == []
+
+
+def test_a_method_is_named_only_where_the_metric_is_the_users_own() -> None:
+    own = replace(_task("items"), metric=toy.exact)
+    assert [sentence[:22] for sentence in sentences_about(own)] == ["`items` is also a meth"]
+    assert sentences_about(_task("items")) == []
 
 
 def test_names_that_a_metric_of_the_users_own_must_read_by_item_are_known() -> None:
