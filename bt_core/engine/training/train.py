@@ -211,7 +211,8 @@ def _check_targets(model: Any, targets: Sequence[str]) -> None:
             else "is no layer of the model"
         )
         raise ModelError(
-            f"`w.target_modules` names `{wrong[0]}`, which {why}: name some of {', '.join(there)}, or {ALL_LINEAR} alone."
+            f"`w.target_modules` names `{wrong[0]}`, which {why}: name some of {', '.join(there)}, or"
+            f" {ALL_LINEAR} alone."
         )
 
 
