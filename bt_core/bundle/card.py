@@ -86,7 +86,7 @@ def _predict(program: Program, address: str) -> str:
 def _serve(program: Program, folder: Path, address: str) -> list[str]:
     modules = {path.replace("/", "-"): path for path in program.adapters}
     configs = [json.loads((folder / path / "adapter_config.json").read_text("utf-8")) for path in modules.values()]
-    rank = _vllm_rank(max(int(config.get("r", 8)) for config in configs))  # 8 is PEFT's default
+    rank = vllm_rank(max(int(config.get("r", 8)) for config in configs))  # 8 is PEFT's default
     first = next(iter(program.adapters))
     named = " ".join(f"{name}=BUNDLE/{path}" for name, path in modules.items())
     vllm = f"vllm serve BASE --enable-lora --max-lora-rank {rank} --lora-modules {named}"
@@ -105,7 +105,8 @@ def _serve(program: Program, folder: Path, address: str) -> list[str]:
     ]
 
 
-def _vllm_rank(rank: int) -> int:
+def vllm_rank(rank: int) -> int:
+    """The lowest rank that `--max-lora-rank` takes and that leaves room for this one."""
     return next((allowed for allowed in VLLM_RANKS if allowed >= rank), rank)
 
 

@@ -1,0 +1,63 @@
+"""`bt export`: write a finished program as a folder that answers without this project."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bt_cli.options import common as options
+from bt_cli.process_setup import quieten_libraries
+from bt_cli.view.console import print_json, stdout
+
+
+def export(
+    program: options.Program,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write, which must be new or empty.")],
+    base_model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ORG/NAME@REVISION",
+            help="The base model on the Hugging Face hub; needed where the program's is a folder.",
+            show_default="the one that the program names",
+        ),
+    ] = None,
+    result: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The result.json with the program's test score.",
+            show_default="the one beside the program",
+        ),
+    ] = None,
+    kserve: Annotated[
+        str,
+        typer.Option(
+            metavar="S3",
+            help="Also write a manifest for KServe, whose adapters are to lie under s3://bucket/prefix.",
+            show_default="none is written",
+        ),
+    ] = "",
+    as_json: options.Json = False,
+) -> None:
+    """Write a program as a folder that answers without this project.
+
+    It holds DSPy's state, the adapters in PEFT's format, the program's source, and serve.py, which answers as bt predict
+    does with DSPy and transformers or vLLM alone. The folder's README.md has the commands.
+
+    Examples:
+      bt export runs/my-run/program ./triage
+      bt export runs/my-run/program ./triage --base-model acme/small-model@main --kserve s3://models/triage/1
+    """
+    quieten_libraries()
+    from bt_core.bundle import fetch
+    from bt_core.export import Wishes
+    from bt_core.export import export as write
+    from bt_core.models.published import parse_hub_model
+
+    base = parse_hub_model(base_model) if base_model else None
+    names = write(fetch(program), folder, Wishes(base, result, kserve))
+    if as_json:
+        print_json({"folder": str(folder), "files": names})
+        return
+    stdout().print(f"Exported {len(names)} files to {folder}", markup=False)
+    stdout().print(f"Read how to use them: {folder / 'README.md'}", markup=False)
