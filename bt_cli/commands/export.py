@@ -41,8 +41,8 @@ def export(
 ) -> None:
     """Write a program as a folder that answers without this project.
 
-    It holds DSPy's state, the adapters in PEFT's format, the program's source, and serve.py, which answers as bt predict
-    does with DSPy and transformers or vLLM alone. The folder's README.md has the commands.
+    It holds DSPy's state, the adapters in PEFT's format, the program's source, and serve.py, which answers as
+    bt predict does, with DSPy and transformers or vLLM alone. The folder's README.md has the commands.
 
     Examples:
       bt export runs/my-run/program ./triage

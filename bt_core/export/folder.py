@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bt_core.bundle.card import vllm_rank
-from bt_core.bundle.test_score import test_score
+from bt_core.bundle.run_score import run_score
 from bt_core.config import Config, resolve_config
 from bt_core.errors import ConfigError, ProgramError
 from bt_core.export.kubernetes import MANIFEST_FILE, inference_service
@@ -112,7 +112,7 @@ def _write(
         adapters=tuple(adapters.values()),
         rank=rank,
         sha256=program_sha256(program),
-        score=test_score(program, wishes.result),
+        score=run_score(program, wishes.result),
         format=type(adapter_of(task)).__name__,
         prompts=exported.example_prompts(),
         settings=settings,

@@ -1,6 +1,7 @@
 """The README.md of an exported folder: how to run it, what it scored, and how its prompts are built."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -62,8 +63,8 @@ def readme(contents: Contents) -> str:
     score = contents.score or "No test score came with the program."
     parts = [
         f"# The program `{contents.task}`",
-        f"A DSPy program whose prompts and weights were optimised together (program `{contents.sha256[:12]}`). It answers"
-        " with DSPy and transformers or vLLM alone.",
+        f"A DSPy program whose prompts and weights were optimised together (program `{contents.sha256[:12]}`)."
+        " It answers with DSPy and transformers or vLLM alone.",
         f"## What it scored\n\n{score}",
         f"## Answer in this process\n\n{_in_process(contents)}",
         f"## Answer over vLLM\n\n{_over_vllm(contents)}",
@@ -114,16 +115,17 @@ def _parts(contents: Contents) -> str:
             f'model = AutoPeftModelForCausalLM.from_pretrained("adapters/{contents.adapters[0]}")'
         )
     return (
-        f"{_block('python', code)}\n\nThe folder holds no pickle. `program.save(FOLDER, save_program=True)` makes one for"
-        " `dspy.load`, which then runs whatever it contains."
+        f"{_block('python', code)}\n\nThe folder holds no pickle. `program.save(FOLDER, save_program=True)` makes one"
+        " for `dspy.load`, which then runs whatever it contains."
     )
 
 
 def _prompts(contents: Contents) -> str:
     text = (
-        f"`{contents.format}` writes the messages, and the base model's chat template makes one text of them, up to where"
-        " the answer begins (`add_generation_prompt=True`). An answer of fixed labels is not written by the LM: the label"
-        " is chosen by the probabilities of the labels' tokens, less the label prior. Any other answer is decoded with"
+        f"`{contents.format}` writes the messages, and the base model's chat template makes one text of them, up to"
+        " where the answer begins (`add_generation_prompt=True`). An answer of fixed labels is not written by the LM:"
+        " the label is chosen by the probabilities of the labels' tokens, less the label prior. Any other answer is"
+        " decoded with"
         f" {_sampling(contents.settings['sampling'])}. The messages of each predictor:"
     )
     blocks = [
@@ -149,8 +151,6 @@ def _written(messages: Sequence[Message]) -> str:
 
 
 def _block(language: str, text: str) -> str:
-    longest = max(
-        (len(run) for line in text.splitlines() for run in [line[: len(line) - len(line.lstrip("`"))]]), default=0
-    )
+    longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"
