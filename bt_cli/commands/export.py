@@ -29,6 +29,9 @@ def export(
             show_default="the one beside the program",
         ),
     ] = None,
+    with_base: Annotated[
+        bool, typer.Option("--with-base", help="Put the base model's files into the folder too.")
+    ] = False,
     kserve: Annotated[
         str,
         typer.Option(
@@ -55,7 +58,7 @@ def export(
     from bt_core.models.published import parse_hub_model
 
     base = parse_hub_model(base_model) if base_model else None
-    names = write(fetch(program), folder, Wishes(base, result, kserve))
+    names = write(fetch(program), folder, Wishes(base, result, with_base, kserve))
     if as_json:
         print_json({"folder": str(folder), "files": names})
         return

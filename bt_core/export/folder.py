@@ -20,6 +20,7 @@ from bt_core.export.slicing import Slice
 from bt_core.export.values import Source
 from bt_core.lm.exported import Exported, settings_of
 from bt_core.lm.modules import adapter_of, chat_format
+from bt_core.models import copy_model, resolve_model
 from bt_core.models.published import HubModel, on_hub
 from bt_core.program import Program, program_sha256, read_program
 from bt_core.records import canonical_json
@@ -47,11 +48,13 @@ class Wishes:
     Attributes:
         base: the base model on the hub; None: the one that the program names.
         result: the result.json with the test score; None: the one beside the program.
+        with_base: whether the folder gets the base model's files too.
         adapters: s3://bucket/prefix where `adapters/` will lie, for the Kubernetes manifest; empty: it is not written.
     """
 
     base: HubModel | None = None
     result: Path | None = None
+    with_base: bool = False
     adapters: str = ""
 
 
@@ -68,6 +71,7 @@ def export(program: Path, folder: Path, wishes: Wishes = Wishes()) -> list[str]:
             program's code cannot be copied; and when the folder holds something.
         ConfigError: when it is not known where others get the base model.
         DataError: when the named result is not the program's.
+        ModelError, WorldError: when the base model is to be copied and cannot be had.
     """
     state = read_program(program)
     task = load_task(state.task, state.task_settings)
@@ -102,6 +106,8 @@ def _write(
     (folder / "settings.json").write_text(canonical_json(settings), encoding="utf-8")
     installed = _write_sources(folder, state, task)
     (folder / "requirements.txt").write_text("".join(f"{line}\n" for line in _pins(installed, bool(adapters))), "utf-8")
+    if wishes.with_base:
+        copy_model(resolve_model(state.model, state.model_revision), folder / "base")
     if wishes.adapters:
         manifest = inference_service(task.name, base, tuple(adapters.values()), rank, wishes.adapters)
         (folder / MANIFEST_FILE).write_text(manifest, encoding="utf-8")
@@ -117,6 +123,7 @@ def _write(
         prompts=exported.example_prompts(),
         settings=settings,
         has_manifest=bool(wishes.adapters),
+        has_base=wishes.with_base,
     )
     (folder / "README.md").write_text(readme(contents), encoding="utf-8")
 

@@ -21,10 +21,10 @@ _FILES = """\
 | `adapters/` | LoRA adapters in PEFT's format, if the program has any |
 | `requirements.txt` | the packages, in the versions with which this folder was made |
 """
-_COPY = """\
-The weights that the program was made with are a copy of this model in 4 bits, so the hub's own weights answer a little
-differently. `--base FOLDER` takes a folder of the very weights.
-"""
+_COPY = (
+    " The program was made with a copy of it in 4 bits, so that the hub's own weights answer a little differently; `bt"
+    " export --with-base` puts the very weights into `base/`, and `--base FOLDER` takes them from another folder."
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Contents:
         prompts: predictor -> its messages, with inputs that stand for themselves.
         settings: the content of settings.json.
         has_manifest: whether the folder has one for Kubernetes.
+        has_base: whether the folder holds the base model's files.
     """
 
     task: str
@@ -56,6 +57,7 @@ class Contents:
     prompts: Mapping[str, Sequence[Message]]
     settings: Mapping[str, Any]
     has_manifest: bool
+    has_base: bool
 
 
 def readme(contents: Contents) -> str:
@@ -86,12 +88,18 @@ def _in_process(contents: Contents) -> str:
         f"curl http://127.0.0.1:8080/predict -d '{row}'"
     )
     base = contents.base
-    text = f"The base model is `{base.id}`, revision `{base.revision}`, which is downloaded when it is first needed."
-    return f"{_block('sh', commands)}\n\n{text}" + ("" if base.is_copy else f" {_COPY.rstrip()}")
+    text = f"The base model is `{base.id}`, revision `{base.revision}`, "
+    if contents.has_base:
+        text += "in the form in which the program was made: its files are in `base/`."
+    else:
+        text += "which is downloaded when it is first needed." + ("" if base.is_copy else _COPY)
+    return f"{_block('sh', commands)}\n\n{text}"
 
 
 def _over_vllm(contents: Contents) -> str:
-    serve = f"vllm serve {contents.base.id} --revision {contents.base.revision} --generation-config vllm"
+    base = contents.base
+    place = f"base --served-model-name {base.id}" if contents.has_base else f"{base.id} --revision {base.revision}"
+    serve = f"vllm serve {place} --generation-config vllm"
     if contents.adapters:
         named = " ".join(f"{name}=adapters/{name}" for name in contents.adapters)
         serve += f" \\\n    --enable-lora --max-lora-rank {contents.rank} --lora-modules {named}"
