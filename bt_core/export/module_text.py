@@ -8,7 +8,7 @@ import sysconfig
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -76,7 +76,15 @@ class ModuleText:
         Raises:
             ProgramError: when it has no source.
         """
-        return _read(name)
+        module: ModuleType = import_module(name)
+        try:
+            text = inspect.getsource(module)
+        except (OSError, TypeError):
+            raise ProgramError(
+                f"The module {name} has no source, which an export copies: write it in a file."
+            ) from None
+        package = module.__spec__.parent if module.__spec__ else module.__package__
+        return cls(name, text, package or "")
 
     @cached_property
     def statements(self) -> tuple[ast.stmt, ...]:
@@ -144,17 +152,6 @@ def is_installed(module: str, home: str = "") -> bool:
         return True
     folders = [Path(sysconfig.get_path(kind)).resolve() for kind in _INSTALLED]
     return any(Path(file).resolve().is_relative_to(folder) for folder in folders)
-
-
-@cache
-def _read(name: str) -> ModuleText:
-    module: ModuleType = import_module(name)
-    try:
-        text = inspect.getsource(module)
-    except (OSError, TypeError):
-        raise ProgramError(f"The module {name} has no source, which an export copies: write it in a file.") from None
-    package = module.__spec__.parent if module.__spec__ else module.__package__
-    return ModuleText(name, text, package or "")
 
 
 def _inner(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:

@@ -27,6 +27,7 @@ class Slice:
         self._statements: dict[str, set[int]] = {}
         self._aliases: dict[str, set[str]] = {}
         self._needs: dict[str, list[str]] = {}
+        self._texts: dict[str, ModuleText] = {}
         self._owners: dict[str, str] = {}
 
     def add(self, module: str, name: str) -> str:
@@ -39,7 +40,7 @@ class Slice:
             self._import(ImportedName(name, module, name))
             return name
         self._statements.setdefault(module, set())
-        source = ModuleText.of(module)
+        source = self._text(module)
         if name not in source.places:
             raise ProgramError(
                 f"The module {module} does not write where `{name}` comes from, which an export copies: define or"
@@ -63,10 +64,15 @@ class Slice:
         """The imports, then the statements: modules after those that they need, each in its own order."""
         parts = ["\n".join(_import_lines(self._imports))]
         for module in self._in_order():
-            source = ModuleText.of(module)
+            source = self._text(module)
             parts += sorted(self._aliases.get(module, ()))
             parts += [source.lines(number) for number in sorted(self._statements.get(module, ()))]
         return "\n\n\n".join(filter(None, parts)) + "\n"
+
+    def _text(self, module: str) -> ModuleText:
+        if module not in self._texts:
+            self._texts[module] = ModuleText.of(module)
+        return self._texts[module]
 
     def _copy(self, source: ModuleText, number: int) -> None:
         numbers = self._statements.setdefault(source.name, set())
@@ -88,7 +94,7 @@ class Slice:
         if is_installed(imported.module, self._home):
             self._import(imported)
             return
-        is_module = imported.original not in ModuleText.of(imported.module).places
+        is_module = imported.original not in self._text(imported.module).places
         if not imported.original or is_module:
             raise ProgramError(
                 f"{source.name} says `{imported.text}`, which an export cannot take apart: import the names that the"

@@ -40,7 +40,7 @@ def _iris_walk(_: Path) -> Made:
 
 
 def _iris_paper(_: Path) -> Made:
-    return Made("iris", _iris(_).rows[:4], settings={"prompt": "paper"}, decoding={"max_tokens": 60})
+    return Made("iris", _iris(_).rows[:2], settings={"prompt": "paper"}, decoding={"max_tokens": 24})
 
 
 def _gsm8k(_: Path) -> Made:
@@ -49,7 +49,7 @@ def _gsm8k(_: Path) -> Made:
 
 
 def _gsm8k_sampled(_: Path) -> Made:
-    return Made("gsm8k", _gsm8k(_).rows, decoding={"max_tokens": 8, "temperature": 1.0, "top_p": 0.9})
+    return Made("gsm8k", _gsm8k(_).rows[:5], decoding={"max_tokens": 8, "temperature": 1.0, "top_p": 0.9})
 
 
 def _hotpotqa(folder: Path) -> Made:

@@ -24,19 +24,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project
 
     def write(**modules: str) -> Any:
         for name, text in modules.items():
-            path = tmp_path / (name.replace("__", "/") + ".py")
+            path = tmp_path / (name.replace(".", "/") + ".py")
             path.parent.mkdir(exist_ok=True)
             path.write_text(textwrap.dedent(text), encoding="utf-8")
-            names.append(name.replace("__", "."))
+            names.append(name.removesuffix(".__init__"))
         importlib.invalidate_caches()
         return importlib.import_module(names[-1])
 
     yield write
     for name in [*names, *{name.partition(".")[0] for name in names}]:
         sys.modules.pop(name, None)
-    from bt_core.export import module_text
-
-    module_text._read.cache_clear()
 
 
 def text_of(value: Any, folder: Path, home: str = "") -> str:
@@ -139,14 +136,16 @@ def test_closures_settings_and_partials_become_text(project: Project, tmp_path: 
 
 def test_relative_imports_and_packages(project: Project, tmp_path: Path) -> None:
     module = project(
-        exp_package____init__="from .parts import Part",
-        exp_package__parts="""
-            from __future__ import annotations
+        **{
+            "exp_package.__init__": "from .parts import Part",
+            "exp_package.parts": """
+                from __future__ import annotations
 
-            class Part:
-                name: Unknown = "part"
-        """,
-        exp_package__whole="from . import Part\n\nclass Whole(Part):\n    pass\n",
+                class Part:
+                    name: "no such name" = "part"
+            """,
+            "exp_package.whole": "from . import Part\n\nclass Whole(Part):\n    pass\n",
+        }
     )
     assert run(text_of(module.Whole, tmp_path), tmp_path)["made"].name == "part"
 
