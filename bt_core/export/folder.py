@@ -163,7 +163,7 @@ def _copy_adapter(source: Path, target: Path, base: HubModel) -> int:
     target.mkdir(parents=True)
     shutil.copyfile(source / "adapter_model.safetensors", target / "adapter_model.safetensors")
     config = json.loads((source / "adapter_config.json").read_text(encoding="utf-8"))
-    config |= {"base_model_name_or_path": base.id, "revision": base.revision}
+    config |= {"base_model_name_or_path": base.id, "revision": base.revision, "task_type": "CAUSAL_LM"}
     (target / "adapter_config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return int(config.get("r", 8))  # 8 is PEFT's default
 
