@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+from bt_core.models.published import on_hub
 from bt_core.program import LineageStep, Program, program_sha256
+from bt_core.storage import is_remote
 
 CARD_FILE = "README.md"
 #: Ranks that vLLM accepts for `--max-lora-rank` (vllm.config.lora, `MaxLoRARanks`).
@@ -15,22 +17,26 @@ _OF_THESE_PROGRAMS = (
 )
 
 
-def model_card(program: Program, folder: Path, address: str) -> str:
-    """The text of the model card.
+def model_card(program: Program, folder: Path, address: str, score: str | None = None) -> str:
+    """The text of the model card, which holds no path of this machine.
 
-    It states no licence and no language, since the program has none. The scores are those of the lineage.
+    It states no licence and no language, since the program has none. The scores of its header are those of the lineage.
 
     Args:
         program: the program that is published.
         folder: the program's directory, with its adapters.
         address: the bundle's address.
+        score: what sealed test rows say of the program, in sentences; None: it is not known.
     """
+    place = address if is_remote(address) else "BUNDLE"
     parts = [
         f"---\n{_header(program)}\n---",
         f"# An LM program for `{program.task}`",
         _intro(program, folder),
-        f"## Use it\n\n{_predict(program, address)}",
-        *(_serve(program, folder, address) if program.adapters else ()),
+        *([f"## What it scored\n\n{score}"] if score else []),
+        f"## Use it\n\n{_predict(program, place)}",
+        *(_serve(program, folder, place) if program.adapters else ()),
+        f"## How prompts are built\n\n{_prompts(program)}",
         f"## Lineage\n\n{_lineage(program.lineage)}",
     ]
     return "\n\n".join(parts) + "\n"
@@ -39,6 +45,7 @@ def model_card(program: Program, folder: Path, address: str) -> str:
 def _header(program: Program) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
+    base = on_hub(program.model, program.model_revision)
     results = [  # the last step's score is the program's
         EvalResult(
             task_type="text-generation",
@@ -52,7 +59,7 @@ def _header(program: Program) -> str:
         if step.val_after is not None
     ]
     card = ModelCardData(
-        base_model=program.model,
+        base_model=base.id if base else None,
         library_name="peft" if program.adapters else "dspy",
         pipeline_tag="text-generation",
         tags=["bettertogether", "dspy", *(["lora"] if program.adapters else [])],
@@ -70,8 +77,30 @@ def _intro(program: Program, folder: Path) -> str:
     )
     return (
         f"A DSPy program whose prompts and weights were optimised together. Prompts and lineage are in"
-        f" `program.json` (sha256 `{program_sha256(folder)}`), weights are LoRA adapters on `{program.model}`,"
-        f" revision `{program.model_revision}`.\n\n{predictors}"
+        f" `program.json` (sha256 `{program_sha256(folder)}`), weights are LoRA adapters on {_base(program)}.\n\n"
+        f"{predictors}"
+    )
+
+
+def _base(program: Program) -> str:
+    """The base model in words: by its id where others can get it, and never by a path of this machine."""
+    base = on_hub(program.model, program.model_revision)
+    if base is not None:
+        copy = "" if base.is_copy else "a 4-bit copy of "
+        return f"{copy}`{base.id}`, revision `{base.revision}`"
+    where = f"the model in `{program.model}`" if is_remote(program.model) else "a model that was in a folder"
+    return f"{where} (content `{program.model_revision[:12]}`)"
+
+
+def _prompts(program: Program) -> str:
+    decoding = (
+        ", ".join(f"{name} {value}" for name, value in sorted(program.decoding.items())) or "the default settings"
+    )
+    return (
+        "The task's DSPy adapter writes instructions, demonstrations and inputs as chat messages, and the base model's"
+        " chat template makes one text of them, up to where the answer begins (`add_generation_prompt=True`). The"
+        f" program was made and scored with this decoding: {decoding}. `bt export` writes a folder that does the same"
+        " without this project, and shows the messages."
     )
 
 
@@ -95,9 +124,10 @@ def _serve(program: Program, folder: Path, address: str) -> list[str]:
         "base = AutoModelForCausalLM.from_pretrained(BASE)\n"
         f'model = PeftModel.from_pretrained(base, f"{{BUNDLE}}/{first}")'
     )
+    copied = f" (`bt publish {address} BUNDLE`)" if is_remote(address) else ""
     return [
         "## Serve the weights\n\n"
-        f"`BUNDLE` is a local copy (`bt publish {address} BUNDLE`), `BASE` the base model's folder or hub id. The"
+        f"`BUNDLE` is a local copy{copied}, `BASE` the base model's folder or hub id. The"
         " weights answer as the program does when they get its prompts: instructions and demonstrations of"
         " `program.json`.",
         f"With vLLM:\n\n{_block('sh', vllm)}",
