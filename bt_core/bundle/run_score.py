@@ -23,16 +23,19 @@ def run_score(program: Path, result: Path | None = None) -> str | None:
     Raises:
         DataError: when the file that was named is not of a run that shipped this program and scored it.
     """
-    path = result or program.resolve().parent / RESULT_FILE
-    if result is None and not path.is_file():
+    if result is not None:
+        return _score(program, result)
+    try:
+        return _score(program, program.resolve().parent / RESULT_FILE)
+    except DataError:  # there is none, or it is about something else
         return None
+
+
+def _score(program: Path, path: Path) -> str:
     found = RunResult.read(path)
     if found.test is None or found.program_sha256 != program_sha256(program):
-        if result is None:
-            return None
         raise DataError(f"{path} has no test score of the program {program}: name the result.json of its own run.")
-    test = found.test
-    own = _own_interval(path.with_name(ROWS_FILE))
+    test, own = found.test, _own_interval(path.with_name(ROWS_FILE))
     score = f"Test score: {test.final:.3f} on {sealed(test.rows)}{own}, which chose nothing."
     return f"{score} {run_verdict(test.rows, test.vanilla, test.final, test.difference)}"
 
