@@ -85,6 +85,7 @@ class Made:
             )
             for name, state in vanilla_states(load_task(self.task, self.settings)).items()
         }
-        program = Program(self.task, model.id, model.revision, states, dict(self.decoding), dict(self.settings))
+        settings = {"decoding": dict(self.decoding), "task_settings": dict(self.settings)}
+        program = Program(self.task, model.id, model.revision, states, **settings)
         write_program(program, folder, {"adapter": adapter})
         return folder
