@@ -10,36 +10,39 @@ from bt_cli.process_setup import quieten_libraries
 from bt_cli.view.console import print_json, stdout
 
 
+BaseModel = Annotated[
+    str | None,
+    typer.Option(
+        "--base-model",
+        metavar="ORG/NAME@REVISION",
+        help="The base model on the Hugging Face hub; needed where the program's is a folder.",
+        show_default="the one that the program names",
+    ),
+]
+Result = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="The result.json with the test score.", show_default="the one beside the program"
+    ),
+]
+WithBase = Annotated[bool, typer.Option("--with-base", help="Put the base model's files into the folder too.")]
+KServe = Annotated[
+    str,
+    typer.Option(
+        metavar="S3",
+        help="Also write a manifest for KServe, whose adapters are to lie under s3://bucket/prefix.",
+        show_default="none is written",
+    ),
+]
+
+
 def export(
     program: options.Program,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write, which must be new or empty.")],
-    base_model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ORG/NAME@REVISION",
-            help="The base model on the Hugging Face hub; needed where the program's is a folder.",
-            show_default="the one that the program names",
-        ),
-    ] = None,
-    result: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="The result.json with the program's test score.",
-            show_default="the one beside the program",
-        ),
-    ] = None,
-    with_base: Annotated[
-        bool, typer.Option("--with-base", help="Put the base model's files into the folder too.")
-    ] = False,
-    kserve: Annotated[
-        str,
-        typer.Option(
-            metavar="S3",
-            help="Also write a manifest for KServe, whose adapters are to lie under s3://bucket/prefix.",
-            show_default="none is written",
-        ),
-    ] = "",
+    base_model: BaseModel = None,
+    result: Result = None,
+    with_base: WithBase = False,
+    kserve: KServe = "",
     as_json: options.Json = False,
 ) -> None:
     """Write a program as a folder that answers without this project.

@@ -18,7 +18,7 @@ from bt_core.export.kubernetes import MANIFEST_FILE, inference_service
 from bt_core.export.readme import Contents, readme
 from bt_core.export.slicing import Slice
 from bt_core.export.values import Source
-from bt_core.lm.exported import Exported, settings_of
+from bt_core.lm.exporting.state import Exported, settings_of
 from bt_core.lm.modules import adapter_of, chat_format
 from bt_core.models import copy_model, resolve_model
 from bt_core.models.published import HubModel, on_hub
@@ -28,7 +28,7 @@ from bt_core.task import Task, is_declaration, load_task, module_of
 
 #: What `serve.py` takes from this project, as module and name.
 ANSWERING = (
-    ("bt_core.lm.standalone", "Standalone"),
+    ("bt_core.lm.exporting.standalone", "Standalone"),
     ("bt_core.engine.local.plain_engine", "PlainEngine"),
     ("bt_core.engine.remote.plain_server", "PlainServer"),
     ("bt_core.engine.tokens.vocabulary", "Vocabulary"),

@@ -56,7 +56,7 @@ def _raise(error: Exception) -> NoReturn:
 
 
 def settings_of(templates: Mapping[str, Request], adapters: Mapping[str, str]) -> dict[str, Any]:
-    """What `bt_core.lm.standalone.Standalone` needs to know of each predictor, as JSON.
+    """What `bt_core.lm.exporting.standalone.Standalone` needs to know of each predictor, as JSON.
 
     Args:
         templates: predictor -> its request without the messages.
