@@ -9,7 +9,6 @@ from bt_cli.options import common as options
 from bt_cli.process_setup import quieten_libraries
 from bt_cli.view.console import print_json, stdout
 
-
 BaseModel = Annotated[
     str | None,
     typer.Option(

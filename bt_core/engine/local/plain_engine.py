@@ -1,4 +1,4 @@
-"""transformers as it is, one sequence after the other: what an exported program runs on (`bt_core.lm.exporting.standalone`)."""
+"""transformers as it is, one sequence after the other: what an exported program runs on (`bt_core.export`)."""
 
 from collections.abc import Sequence
 from pathlib import Path

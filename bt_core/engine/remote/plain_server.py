@@ -1,4 +1,4 @@
-"""A vLLM server without retries and run-time adapters: what an exported program asks (`bt_core.lm.exporting.standalone`)."""
+"""A vLLM server without retries and run-time adapters: what an exported program asks (`bt_core.export`)."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
