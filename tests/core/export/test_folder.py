@@ -117,6 +117,13 @@ def test_the_requirements_are_what_is_imported(exported: Path) -> None:
     assert all(re.fullmatch(r"[\w-]+==[\w.+]+", line) for line in lines)
 
 
+def test_dspys_own_format_travels_too(tiny_model: BaseModel, tmp_path: Path) -> None:
+    program = finished(tmp_path, toy.chat, "tests.core.toy:chat", tiny_model)
+    export(program, tmp_path / "out", Wishes(BASE))
+    assert "\nmake_adapter = chat_format\n" in (tmp_path / "out/program.py").read_text("utf-8")
+    assert "`ChatAdapter` writes the messages" in (tmp_path / "out/README.md").read_text("utf-8")
+
+
 # ------------------------------------------------------------------------------------------------ test score
 
 
