@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
+from bt_core.config import resolve_config
 from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.errors import ConfigError, DataError, ProgramError
 from bt_core.export import Wishes, export
 from bt_core.formats.rows import Answer, ComparedRow, write_results
+from bt_core.lm.runner import Runner
 from bt_core.models import BaseModel
 from bt_core.models.published import HubModel, on_hub, parse_hub_model
-from bt_core.program import program_sha256
+from bt_core.program import program_sha256, read_program, write_program
 from bt_core.steps.predict import predict
 from bt_core.yaml_text import read_yaml
 from tests.core import toy
@@ -39,12 +41,17 @@ def exported(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_users_program_answers_as_predict_does(
-    program: Path, exported: Path, tiny_engine: TransformersEngine
+    program: Path, tiny_engine: TransformersEngine, tiny_folder: Path, tmp_path: Path
 ) -> None:
     rows = [{"thing": row["thing"]} for row in toy.rows()[:20]]
-    expected = [predict(program, row, engine=tiny_engine) for row in rows]
+    config = resolve_config(toy.SMALL, {"task": TASK, "decoding": {"calibration": "train"}})
+    runner = Runner(toy.task, config, tiny_engine, program)
+    (calibrated,) = runner.calibrate([read_program(program)], rows)
+    write_program(calibrated, tmp_path / "program", {"adapter": program / "adapter"})
+    export(tmp_path / "program", tmp_path / "out", Wishes(BASE))
+    expected = [predict(tmp_path / "program", row, engine=tiny_engine) for row in rows]
     assert len({str(answer) for answer in expected}) > 1
-    assert serve(exported, rows, exported / "base") == expected
+    assert serve(tmp_path / "out", rows, tiny_folder) == expected
 
 
 def test_dspy_and_peft_load_the_parts(exported: Path, tmp_path: Path) -> None:
