@@ -17,6 +17,7 @@ from bt_cli.commands.check import check
 from bt_cli.commands.compare import compare
 from bt_cli.commands.compile import compile_command
 from bt_cli.commands.estimate import estimate
+from bt_cli.commands.export import export
 from bt_cli.commands.init import init
 from bt_cli.commands.logs import logs
 from bt_cli.commands.mlflow import mlflow
@@ -69,6 +70,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "compare": compare,
         "report": report,
         "publish": publish,
+        "export": export,
         "mlflow": mlflow,
         "open": open_runs,
     },

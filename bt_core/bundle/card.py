@@ -4,7 +4,9 @@ import shlex
 from pathlib import Path
 
 from bt_core.formats.adapter_config import AdapterConfig
+from bt_core.models.published import on_hub
 from bt_core.program import LineageStep, Program, program_sha256
+from bt_core.storage import is_remote
 from bt_core.task import is_built_in
 
 CARD_FILE = "README.md"
@@ -17,22 +19,26 @@ _OF_THESE_PROGRAMS = (
 )
 
 
-def model_card(program: Program, folder: Path, address: str) -> str:
-    """The text of the model card.
+def model_card(program: Program, folder: Path, address: str, score: str | None = None) -> str:
+    """The text of the model card, which holds no path of this machine.
 
-    It states no licence and no language, since the program has none. The scores are those of the lineage.
+    It states no licence and no language, since the program has none. The scores of its header are those of the lineage.
 
     Args:
         program: the program that is published.
         folder: the program's directory, with its adapters.
         address: the bundle's address.
+        score: what sealed test rows say of the program, in sentences; None: it is not known.
     """
+    place = address if is_remote(address) else "BUNDLE"
     parts = [
         f"---\n{_header(program)}\n---",
         f"# An LM program for `{program.task}`",
         _intro(program, folder),
-        f"## Use it\n\n{_predict(program, address)}",
-        *(_serve(program, folder, address) if program.adapters else ()),
+        *([f"## What it scored\n\n{score}"] if score else []),
+        f"## Use it\n\n{_predict(program, place)}",
+        *(_serve(program, folder, place) if program.adapters else ()),
+        f"## How prompts are built\n\n{_prompts(program)}",
         f"## Lineage\n\n{_lineage(program.lineage)}",
     ]
     return "\n\n".join(parts) + "\n"
@@ -41,6 +47,7 @@ def model_card(program: Program, folder: Path, address: str) -> str:
 def _header(program: Program) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
+    base = on_hub(program.model, program.model_revision)
     results = [  # the last step's score is the program's
         EvalResult(
             task_type="text-generation",
@@ -54,7 +61,7 @@ def _header(program: Program) -> str:
         if step.val_after is not None
     ]
     card = ModelCardData(
-        base_model=program.model,
+        base_model=base.id if base else None,
         library_name="peft" if program.adapters else "dspy",
         pipeline_tag="text-generation",
         tags=["bettertogether", "dspy", *(["lora"] if program.adapters else [])],
@@ -72,8 +79,30 @@ def _intro(program: Program, folder: Path) -> str:
     )
     return (
         f"A DSPy program whose prompts and weights were optimised together. Prompts and lineage are in"
-        f" `program.json` (sha256 `{program_sha256(folder)}`), weights are LoRA adapters on `{program.model}`,"
-        f" revision `{program.model_revision}`.\n\n{predictors}"
+        f" `program.json` (sha256 `{program_sha256(folder)}`), weights are LoRA adapters on {_base(program)}.\n\n"
+        f"{predictors}"
+    )
+
+
+def _base(program: Program) -> str:
+    """The base model in words: by its id where others can get it, and never by a path of this machine."""
+    base = on_hub(program.model, program.model_revision)
+    if base is not None:
+        copy = "" if base.is_copy else "a 4-bit copy of "
+        return f"{copy}`{base.id}`, revision `{base.revision}`"
+    where = f"the model in `{program.model}`" if is_remote(program.model) else "a model that was in a folder"
+    return f"{where} (content `{program.model_revision[:12]}`)"
+
+
+def _prompts(program: Program) -> str:
+    decoding = (
+        ", ".join(f"{name} {value}" for name, value in sorted(program.decoding.items())) or "the default settings"
+    )
+    return (
+        "The task's DSPy adapter writes instructions, demonstrations and inputs as chat messages, and the base model's"
+        " chat template makes one text of them, up to where the answer begins (`add_generation_prompt=True`). The"
+        f" program was made and scored with this decoding: {decoding}. `bt export` writes a folder that does the same"
+        " without this project, and shows the messages."
     )
 
 
@@ -88,7 +117,7 @@ def _predict(program: Program, address: str) -> str:
 
 def _serve(program: Program, folder: Path, address: str) -> list[str]:
     modules = {path.replace("/", "-"): path for path in program.adapters}
-    rank = _vllm_rank(max(AdapterConfig.read(folder / path / "adapter_config.json").r for path in modules.values()))
+    rank = vllm_rank(max(AdapterConfig.read(folder / path / "adapter_config.json").r for path in modules.values()))
     first = next(iter(program.adapters))
     named = " ".join(f"{name}=BUNDLE/{path}" for name, path in modules.items())
     vllm = f"vllm serve BASE --enable-lora --max-lora-rank {rank} --lora-modules {named}"
@@ -97,9 +126,10 @@ def _serve(program: Program, folder: Path, address: str) -> list[str]:
         "base = AutoModelForCausalLM.from_pretrained(BASE)\n"
         f'model = PeftModel.from_pretrained(base, f"{{BUNDLE}}/{first}")'
     )
+    copied = f" (`bt publish {address} BUNDLE`)" if is_remote(address) else ""
     return [
         "## Serve the weights\n\n"
-        f"`BUNDLE` is a local copy (`bt publish {address} BUNDLE`), `BASE` the base model's folder or hub id. The"
+        f"`BUNDLE` is a local copy{copied}, `BASE` the base model's folder or hub id. The"
         " weights answer as the program does when they get its prompts: instructions and demonstrations of"
         " `program.json`.",
         f"With vLLM:\n\n{_block('sh', vllm)}",
@@ -107,7 +137,8 @@ def _serve(program: Program, folder: Path, address: str) -> list[str]:
     ]
 
 
-def _vllm_rank(rank: int) -> int:
+def vllm_rank(rank: int) -> int:
+    """The lowest rank that `--max-lora-rank` takes and that leaves room for this one."""
     return next((allowed for allowed in VLLM_RANKS if allowed >= rank), rank)
 
 

@@ -8,8 +8,9 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from bt_core.config import merge
+from bt_core.config import Config, merge, resolve_config
 from bt_core.errors import ProgramError
+from bt_core.program import Program
 from bt_core.task import Task, TaskFactory, attribute_of, is_built_in, is_declaration, with_settings
 from bt_core.trust.credentials import redact
 from bt_core.trust.named import given, named, nested, unnamed
@@ -40,6 +41,30 @@ def load_made_task(reference: str, settings: Mapping[str, Any], chosen: Mapping[
     if refused:
         raise _reaches_outside(refused, reference, program)
     return with_settings(attribute, whole, reference)
+
+
+def made_of(state: Program, overrides: Mapping[str, Any] | None, program: str) -> tuple[Task, Config]:
+    """The task and the configuration of a finished program that is used and not scored.
+
+    Args:
+        state: the program.
+        overrides: the user's settings, which take precedence over the program's.
+        program: where the program lies, for the sentences.
+
+    Raises:
+        ProgramError, TaskError, ConfigError: as `load_made_task` raises them.
+    """
+    chosen = {key: value for key, value in (overrides or {}).items() if key != "task" or value}
+    settings = merge(_needed(state), chosen.get("task_settings", {}))
+    task = load_made_task(state.task, settings, chosen, program)
+    made_with = {"task": state.task, "task_settings": settings, "decoding": state.decoding}
+    return task, resolve_config(task.config, made_with, chosen)
+
+
+def _needed(state: Program) -> dict[str, Any]:
+    """The program's task settings, less the address of a declared task's data, which no answer depends on."""
+    is_declared = is_declaration(state.task)
+    return {key: value for key, value in state.task_settings.items() if key != "data" or not is_declared}
 
 
 def check_task(reference: str, chosen: str, program: str) -> None:

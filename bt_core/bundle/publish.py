@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bt_core.bundle.card import CARD_FILE, model_card
 from bt_core.bundle.manifest import MANIFEST_FILE, Manifest, find_manifest
+from bt_core.bundle.run_score import run_score
 from bt_core.errors import ProgramError, warn
 from bt_core.program import PROGRAM_FILE, program_sha256, read_program, write_program
 from bt_core.shared_files import cache_dir
@@ -53,7 +54,7 @@ def publish(program: Path, target: str, store: Store | None = None) -> Published
         bundle = Path(scratch) / "bundle"
         write_program(state, bundle, {path: program / path for path in state.adapters})
         shutil.copyfile(program / PROGRAM_FILE, bundle / PROGRAM_FILE)  # the same bytes, which identify the program
-        (bundle / CARD_FILE).write_text(model_card(state, bundle, target), encoding="utf-8")
+        (bundle / CARD_FILE).write_text(model_card(state, bundle, target, run_score(program)), encoding="utf-8")
         manifest = Manifest.of(bundle)
         (bundle / MANIFEST_FILE).write_text(manifest.dump(), encoding="utf-8")
         (_to_store if is_remote(target) else _to_folder)(bundle, target, store)

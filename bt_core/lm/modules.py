@@ -65,8 +65,13 @@ def frozen_modules(module: Any) -> list[str]:
 
 
 def adapter_of(task: Task) -> Any:
-    """The task's prompt format; by default DSPy's chat format without its second try in JSON after a parse error."""
-    return task.adapter() if task.adapter is not None else dspy.ChatAdapter(use_json_adapter_fallback=False)
+    """The task's prompt format."""
+    return (task.adapter or chat_format)()
+
+
+def chat_format() -> Any:
+    """The format by default: DSPy's chat format, without its second try in JSON after a parse error."""
+    return dspy.ChatAdapter(use_json_adapter_fallback=False)
 
 
 def closed_values(predictor: Any) -> tuple[Any, ...]:

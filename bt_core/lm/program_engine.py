@@ -1,6 +1,5 @@
 """The LM of a bound program: turns a call of DSPy into a request of ours, and the completion into DSPy's response."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -9,9 +8,9 @@ from dspy.lm15 import ContextLengthError, ServerError, TextPart
 from dspy.lm15 import Request as DspyRequest
 from dspy.lm15 import Response as DspyResponse
 
-from bt_core.engine.base import Completion, Request, Sampling
+from bt_core.engine.base import Completion, Request
 from bt_core.errors import ProgramError
-from bt_core.lm.dspy_call import messages_of, response_to
+from bt_core.lm.dspy_call import InCoroutines, messages_of, response_to, sampling_of
 from bt_core.lm.recording import Exchange, Recording
 
 Submit = Callable[[Request], Completion]
@@ -36,7 +35,7 @@ class ProgramEngine:
 
     def __init__(self, templates: Mapping[str, Request], free: Request, submit: Submit, refuse: Refuse) -> None:
         self.templates, self.free, self.submit, self._refuse = templates, free, submit, refuse
-        self.in_coroutines = _Coroutines(self)
+        self.in_coroutines = InCoroutines(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "ProgramEngine":
         return self  # DSPy copies LMs; there is one engine
@@ -82,41 +81,9 @@ class ProgramEngine:
     def _translate(self, request: DspyRequest, exchange: Exchange | None) -> Request:
         self._check_text(request)
         template = self.templates.get(exchange.predictor, self.free) if exchange else self.free
-        config, sampling = request.config, template.sampling
-        temperature = config.temperature if config.temperature is not None else sampling.temperature
-        seed = config.seed if config.seed is not None else sampling.seed
-        if template.labels:
-            chosen = Sampling(temperature=temperature, seed=seed) if temperature else Sampling()
-        else:
-            chosen = Sampling(
-                temperature=temperature,
-                top_p=config.top_p if config.top_p is not None else sampling.top_p,
-                max_tokens=config.max_tokens or sampling.max_tokens,
-                stop=tuple(config.stop) or sampling.stop,
-                seed=seed,
-            )
-        return replace(template, messages=messages_of(request), sampling=chosen)
+        return replace(template, messages=messages_of(request), sampling=sampling_of(request, template))
 
     def _check_text(self, request: DspyRequest) -> None:
         media = [part for message in request.messages for part in message.parts if not isinstance(part, TextPart)]
         if media:
             self.refuse(f"The program's prompt holds a {type(media[0]).__name__}, but the engine reads text alone.")
-
-
-class _Coroutines:
-    """The same engine for programs that await their modules; each call waits in a thread."""
-
-    def __init__(self, engine: ProgramEngine) -> None:
-        self._engine = engine
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_Coroutines":
-        return self
-
-    async def complete(self, request: DspyRequest) -> DspyResponse:
-        return await asyncio.to_thread(self._engine.complete, request)
-
-    def stream(self, request: DspyRequest) -> NoReturn:
-        self._engine.stream(request)
-
-    async def aclose(self) -> None:
-        """Do nothing: the engine holds nothing."""

@@ -86,6 +86,13 @@ def resolve_model(model: str, revision: str | None = None) -> BaseModel:
     return resolved
 
 
+def copy_model(model: BaseModel, folder: Path) -> None:
+    """Copy a base model's files to a folder that must not exist."""
+    folder.mkdir(parents=True)
+    for path in sorted({path for pattern in MODEL_FILES for path in model.path.glob(pattern)}):
+        shutil.copyfile(path, folder / path.name)
+
+
 def _weights(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.safetensors"))
 

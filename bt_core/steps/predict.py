@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bt_core.bundle.made_task import load_made_task
-from bt_core.config import Config, merge, resolve_config
+from bt_core.bundle.made_task import made_of
+from bt_core.config import Config
 from bt_core.data import Cell, fitted, is_ambiguous, read_rows, value_of_text
 from bt_core.engine.base import Engine
 from bt_core.errors import DataError
@@ -15,7 +15,7 @@ from bt_core.lm.states import check_fit
 from bt_core.program import Program, read_program
 from bt_core.records import Row
 from bt_core.steps.engines import load_engine
-from bt_core.task import Task, is_declaration
+from bt_core.task import Task
 
 
 def predict(
@@ -38,7 +38,7 @@ def predict(
         BtError: when the model cannot be loaded or its engine failed; the model is loaded after the checks above.
     """
     state = read_program(program)
-    task, config = _made(program, state, overrides)
+    task, config = made_of(state, overrides, str(program))
     _check_inputs(task, inputs)
     return _answers(program, state, task, config, [_typed(task, inputs)], engine)[0]
 
@@ -58,7 +58,7 @@ def predict_file(
         BtError: as `predict` does.
     """
     state = read_program(program)
-    task, config = _made(program, state, overrides)
+    task, config = made_of(state, overrides, str(program))
     columns = config.columns
     rows = []
     for number, row in enumerate(read_rows(file), start=1):
@@ -82,21 +82,6 @@ def _answers(
     check_fit(task, task.program(), state)
     runner = Runner(task, config, engine or load_engine(state, config), program)
     return runner.predict(state, rows)
-
-
-def _made(program: Path, state: Program, overrides: Mapping[str, Any] | None) -> tuple[Task, Config]:
-    """The program's task and configuration, as far as the user names what they need."""
-    chosen = {key: value for key, value in (overrides or {}).items() if key != "task" or value}
-    settings = merge(_needed(state), chosen.get("task_settings", {}))
-    task = load_made_task(state.task, settings, chosen, str(program))
-    made_with = {"task": state.task, "task_settings": settings, "decoding": state.decoding}
-    return task, resolve_config(task.config, made_with, chosen)
-
-
-def _needed(program: Program) -> dict[str, Any]:
-    """The program's task settings, less the address of a declared task's data, which no prediction reads."""
-    is_declared = is_declaration(program.task)
-    return {key: value for key, value in program.task_settings.items() if key != "data" or not is_declared}
 
 
 def _check_inputs(task: Task, inputs: Mapping[str, Any], where: str = "") -> None:

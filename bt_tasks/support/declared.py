@@ -114,7 +114,7 @@ def make(settings: Declared) -> Task:
     labels = {**_labels_from_data(settings), **_listed_labels(settings)}
     return Task(
         name=settings.name,
-        program=partial(_Chain, settings, labels),
+        program=partial(_Chain, settings.model_copy(update={"data": "", "columns": {}, "config": {}}), labels),
         metric=metric_of(settings.metric, answer),
         inputs=task_inputs,
         labels=(settings.metric.label or answer,),

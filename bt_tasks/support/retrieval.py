@@ -3,9 +3,11 @@
 A passage is one text, `title | text`, as ColBERTv2's Wikipedia servers return it.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
 from urllib.parse import urlencode
@@ -16,6 +18,9 @@ from bt_core.data import read_source
 from bt_core.errors import ConfigError, DataError, WorldError
 from bt_core.records import Row
 from bt_core.web import ask_json
+
+#: The file of passages in an exported folder, a JSON text a line.
+PASSAGES_FILE = "passages.jsonl"
 
 
 class Retriever(Protocol):
@@ -38,7 +43,7 @@ class Bm25:
     """
 
     passages: Callable[[], Sequence[str]]
-    _lock: Lock = field(default_factory=Lock)
+    _lock: Lock = field(default_factory=Lock, init=False)
 
     def search(self, query: str, count: int) -> list[str]:
         """Find passages that share a word with the query."""
@@ -52,6 +57,12 @@ class Bm25:
         )
         return [texts[at] for at, score in zip(positions[0], scores[0], strict=True) if score > 0.0]
 
+    def exported(self, folder: Path) -> "Bm25":
+        """The same search for a folder that `bt export` writes, which gets a copy of the passages."""
+        lines = (json.dumps(passage, ensure_ascii=False) for passage in self.passages())
+        (folder / PASSAGES_FILE).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        return Bm25(exported_passages)
+
     @cached_property
     def _index(self) -> tuple[Sequence[str], Any]:
         texts = self.passages()
@@ -60,6 +71,12 @@ class Bm25:
         index = bm25s.BM25()
         index.index(_words(texts), show_progress=False)
         return texts, index
+
+
+def exported_passages() -> list[str]:
+    """The passages in an exported folder, where this function is copied to."""
+    text = Path(__file__).with_name(PASSAGES_FILE).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.split("\n") if line]
 
 
 def _words(texts: Sequence[str]) -> list[list[str]]:

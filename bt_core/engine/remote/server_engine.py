@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -10,7 +9,7 @@ from bt_core.config import EngineConfig
 from bt_core.engine import base
 from bt_core.engine.adapter_check import check_base
 from bt_core.engine.remote.endpoint import Broken, Endpoint, lack
-from bt_core.engine.tokens.sampling import sample_seed
+from bt_core.engine.remote.token_bodies import completions_body, token_name
 from bt_core.engine.tokens.token_engine import Ask, PartlyRun, Reply, TokenEngine
 from bt_core.engine.tokens.vocabulary import Vocabulary
 from bt_core.errors import EngineError
@@ -74,45 +73,22 @@ class ServerEngine(TokenEngine):
         self.endpoint.load(adapter)
 
     def _ask(self, ask: Ask) -> Reply:
-        answer = self.endpoint.post("/completions", self._body(ask), _Answer, _lack)
+        body = completions_body(self.endpoint.load(ask.adapter), ask, self.vocabulary.ends)
+        answer = self.endpoint.post("/completions", body, _Answer, _lack)
         choice = answer.choices[0]
         details = answer.usage.prompt_tokens_details if answer.usage else None
         cached = (details.cached_tokens if details else None) or 0
         if not ask.scored and choice.token_ids is not None:
             return Reply(tuple(choice.token_ids), cached=cached)
         steps = choice.logprobs.top_logprobs if choice.logprobs else []
-        if ask.scored and steps and all(_name(token) in steps[0] for token in ask.scored):
-            return Reply(logprobs={token: steps[0][_name(token)] for token in ask.scored}, cached=cached)
+        if ask.scored and steps and all(token_name(token) in steps[0] for token in ask.scored):
+            return Reply(logprobs={token: steps[0][token_name(token)] for token in ask.scored}, cached=cached)
         missing = "the log-probabilities of chosen tokens" if ask.scored else "token ids"
         raise EngineError(
             f"The endpoint {self.endpoint.settings.url} does not give {missing}: serve the model with vLLM 0.32 or"
             " newer, or set `engine.protocol` to chat."
         )
 
-    def _body(self, ask: Ask) -> dict[str, Any]:
-        body: dict[str, Any] = {"model": self.endpoint.load(ask.adapter), "prompt": list(ask.tokens)}
-        if ask.scored:
-            scored = {"logprob_token_ids": list(ask.scored), "return_tokens_as_token_ids": True}
-            return body | scored | {"max_tokens": 1, "temperature": 0.0, "logprobs": len(ask.scored)}
-        sampling = ask.sampling
-        return body | {
-            "max_tokens": sampling.max_tokens,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "seed": sample_seed(sampling.seed, ask.tokens) if sampling.temperature else None,
-            "stop": list(sampling.stop),
-            "stop_token_ids": sorted(self.vocabulary.ends),
-            "return_token_ids": True,
-            # Where a request leaves these out, the server takes them from the model's generation_config.json.
-            "top_k": 0,
-            "min_p": 0.0,
-            "repetition_penalty": 1.0,
-        }
-
 
 def _lack(answer: _Answer) -> str:
     return lack([choice.finish_reason for choice in answer.choices])
-
-
-def _name(token: int) -> str:
-    return f"token_id:{token}"

@@ -51,7 +51,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif path.startswith(f"/{NAME}/resolve/") and (data := self.hub.files.get(path.rpartition("/")[2])):
             self._answer(200, data, {"ETag": f'"{hashlib.sha1(data).hexdigest()}"', "X-Repo-Commit": COMMIT})
         else:
-            self._answer(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+            kind = "EntryNotFound" if path.startswith(f"/{NAME}/resolve/") else "RepoNotFound"
+            self._answer(404, b"{}", {"X-Error-Code": kind})
 
     def _answer(self, status: int, data: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
