@@ -41,8 +41,8 @@ def trained(base: BaseModel, options: argparse.Namespace, engine: EngineConfig, 
     """Train once: rate, share of the limit that was measured just before, and memory."""
     lora = LoraConfig(epochs=1, batch_size=options.batch_size, micro_batch=options.micro_batch, holdout=0.0)
     rows = rows_of(options.prompt_tokens, options.answer_tokens, options.rows)
-    vocabulary, shape = Vocabulary.load(base), Shape.of(AutoConfig.from_pretrained(base.path))
-    encoded = [encode(vocabulary, row) for row in rows]
+    template, shape = Vocabulary.load(base).template, Shape.of(AutoConfig.from_pretrained(base.path))
+    encoded = [encode(template, row) for row in rows]
     lengths = [len(row["input_ids"]) for row in encoded]
     limit = now(shape, options).fastest
     if torch.cuda.is_available():

@@ -70,7 +70,7 @@ OWNERS = {
     "cronsim": ("bt_cluster/cron.py",),
     "typer": ("bt_cli/*.py",),
     "rich": ("bt_cli/*.py",),
-    "jinja2": ("bt_report/*.py",),
+    "jinja2": ("bt_report/*.py", "bt_core/engine/tokens/chat_template.py"),
     "markupsafe": ("bt_report/*.py",),
 }
 

@@ -14,7 +14,7 @@ from bt_core.engine.base import Request, TrainingRow
 from bt_core.records import canonical_json, sha256_text
 
 #: Raise it with every change of our own code after which the same inputs lead to other answers or adapters.
-SCHEMA = 2
+SCHEMA = 3
 #: Settings of `w` that decide whether to train and on which rows, but not what these rows are made into.
 _BEFORE_TRAINING = {
     "adapters",

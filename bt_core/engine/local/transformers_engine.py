@@ -108,8 +108,8 @@ class TransformersEngine(BaseEngine):
         self.settings, self.base = settings, model
         self.model, self.tokenizer = load_base(model, settings, attention.ATTENTION)
         ends = self.model.generation_config.eos_token_id
-        self.vocabulary = Vocabulary.of(self.tokenizer, self.model.config, ends, model.id)
-        self._scheduler = Scheduler(self.model, self.vocabulary.pad, settings)
+        self.vocabulary = Vocabulary.of(model, self.tokenizer, self.model.config, ends)
+        self._scheduler = Scheduler(self.model, self.vocabulary.template.pad, settings)
         self._drafts = Drafts()
         self.usage = Usage()
         self._peft: Any = None

@@ -7,7 +7,7 @@ from typing import Any
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
 from bt_core.engine.base import Message, Request, Tokens
-from bt_core.engine.tokens.chat import Chat
+from bt_core.engine.tokens.chat_template import ChatTemplate
 from bt_core.engine.tokens.token_tree import TokenTree
 from bt_core.errors import EngineError, ModelError, ProgramError, first_line
 from bt_core.models import BaseModel
@@ -18,18 +18,14 @@ class Vocabulary:
     """A model's tokenizer with its chat template, and what its configuration says of tokens.
 
     Attributes:
-        chat: the tokenizer and its template.
-        ends: the tokens that end an answer.
-        end: the one of them that follows an answer in training and a label.
-        pad: the token that pads the shorter rows of a batch; no row attends to it.
+        tokenizer: the model's.
+        template: renders messages and other text to tokens.
         context_length: tokens of prompt and answer together.
         size: every token's id is less.
     """
 
-    chat: Chat
-    ends: frozenset[int]
-    end: int
-    pad: int
+    tokenizer: Any
+    template: ChatTemplate
     context_length: int
     size: int
 
@@ -38,11 +34,11 @@ class Vocabulary:
         """Read the tokenizer and the configuration from the model's folder, but no weights.
 
         Raises:
-            ModelError: when they cannot be read, or the tokenizer has no chat template.
+            ModelError: when they cannot be read, or the tokenizer lacks a chat template or an end token.
         """
         try:
-            tokenizer = AutoTokenizer.from_pretrained(model.path, trust_remote_code=False)
-            config = AutoConfig.from_pretrained(model.path, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(model.path)
+            config = AutoConfig.from_pretrained(model.path)
             has_file = (model.path / "generation_config.json").is_file()
             # Without that file, transformers generates as the model's own configuration says.
             generation = (
@@ -52,46 +48,27 @@ class Vocabulary:
             raise ModelError(
                 f"The tokenizer of {model.id} at {model.path} cannot be loaded ({first_line(error)}): check the folder."
             ) from None
-        return cls.of(tokenizer, config, generation.eos_token_id, model.id)
+        return cls.of(model, tokenizer, config, generation.eos_token_id)
 
     @classmethod
-    def of(cls, tokenizer: Any, config: Any, ends: int | Sequence[int] | None, name: str) -> "Vocabulary":
-        """From what transformers has read of the model with this name.
-
-        Args:
-            tokenizer: the model's.
-            config: its configuration.
-            ends: its generation config's `eos_token_id`: one, several or none.
-            name: for error messages.
-
-        Raises:
-            ModelError: when the tokenizer has no chat template, or no token ends an answer.
-        """
-        chat = Chat.of(tokenizer, name)
-        end_ids = [ends] if isinstance(ends, int) else list(ends or [])
-        end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else min(end_ids, default=None)
-        if end is None:
-            raise ModelError(
-                f"Neither the tokenizer nor the generation config of {name} names a token that ends an answer"
-                " (`eos_token`, `eos_token_id`): add it to tokenizer_config.json."
-            )
-        pad = end if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
+    def of(cls, model: BaseModel, tokenizer: Any, config: Any, ends: int | Sequence[int] | None) -> "Vocabulary":
+        """From what transformers has read; `ends` is the generation config's `eos_token_id`: one, several or none."""
         context = int(getattr(config, "max_position_embeddings", 1 << 30))
         size = max(len(tokenizer), getattr(config.get_text_config(), "vocab_size", None) or 0)
-        return cls(chat, frozenset([*end_ids, int(end)]), int(end), int(pad), context, size)
+        return cls(tokenizer, ChatTemplate(model, tokenizer, ends), context, size)
 
     @property
-    def tokenizer(self) -> Any:
-        """The model's tokenizer."""
-        return self.chat.tokenizer
+    def ends(self) -> frozenset[int]:
+        """The tokens that end an answer."""
+        return self.template.ends
 
     def render(self, messages: Sequence[Message]) -> Tokens:
         """The prompt's tokens, up to the point where the assistant's answer begins.
 
         Raises:
-            ProgramError: when the chat template refuses the messages.
+            ModelError: when the template refuses the messages.
         """
-        return self.chat.render(messages)
+        return self.template.render(messages)
 
     def tree(self, labels: Sequence[str]) -> TokenTree:
         """The labels' token tree.
@@ -100,7 +77,7 @@ class Vocabulary:
             ProgramError: when two labels have the same tokens, so that the model cannot tell them apart.
         """
         try:
-            return TokenTree.build([self.chat.text_tokens(label) for label in labels], self.end)
+            return TokenTree.build([self.template.spell(label) for label in labels], self.template.end)
         except ValueError:
             raise ProgramError(
                 f"Two of the possible answers {', '.join(map(repr, labels))} are the same tokens to the model: write"

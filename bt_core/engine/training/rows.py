@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from bt_core.engine.base import TrainingRow
-from bt_core.engine.tokens.vocabulary import Vocabulary
+from bt_core.engine.tokens.chat_template import ChatTemplate
 from bt_core.engine.training.packing import IGNORED, Item, Price, pack
 
 
-def encode(vocabulary: Vocabulary, row: TrainingRow) -> dict[str, list[int]]:
+def encode(template: ChatTemplate, row: TrainingRow) -> dict[str, list[int]]:
     """Tokens of prompt and completion, made in the same way as by the engines; only the completion has labels."""
-    prompt = vocabulary.render(row.messages)
-    answer = [*vocabulary.chat.text_tokens(row.completion), vocabulary.end]
+    prompt = template.render(row.messages)
+    answer = [*template.spell(row.completion), template.end]
     return {"input_ids": [*prompt, *answer], "labels": [IGNORED] * len(prompt) + answer}
 
 

@@ -20,7 +20,7 @@ from transformers import PrinterCallback, Trainer, set_seed
 from bt_core.config import LoraConfig
 from bt_core.engine.local.memory import out_of_memory, release
 from bt_core.engine.local.transformers_engine import load_base
-from bt_core.engine.tokens.vocabulary import Vocabulary
+from bt_core.engine.tokens.chat_template import ChatTemplate
 from bt_core.engine.training.checkpoints import CheckpointError, Checkpoints, exclusive, forget, latest
 from bt_core.engine.training.job import Curve, MemoryPlan, TrainingJob, memory_plans
 from bt_core.engine.training.memory import TrainingNeed, training_need
@@ -100,12 +100,12 @@ def train_here(job: TrainingJob, plan: MemoryPlan, folder: Path, checkpoints: Pa
     """Train in this process by one memory plan; it may be one of several processes that train together."""
     set_seed(job.seed)
     model, tokenizer = _load(job)
-    vocabulary = Vocabulary.of(tokenizer, model.config, model.generation_config.eos_token_id, job.base.id)
+    template = ChatTemplate(job.base, tokenizer, model.generation_config.eos_token_id)
     # With dropout, all rows of a batch would lose the same activations of a prefix that occurs only once.
     price = Price.of(model.config) if not job.settings.dropout and packs(model) else None
     adapted = _with_lora(model, job.settings)
-    data = [encode(vocabulary, row) for row in job.rows]
-    val = [encode(vocabulary, row) for row in job.held_out]
+    data = [encode(template, row) for row in job.rows]
+    val = [encode(template, row) for row in job.held_out]
     device = model.device.type
     needed = memory_needed(job, plan, data, model.dtype.itemsize)
     if needed:
@@ -117,7 +117,7 @@ def train_here(job: TrainingJob, plan: MemoryPlan, folder: Path, checkpoints: Pa
         args=arguments(job.settings, plan, job.seed, checkpoints, bool(val), device, mixed),
         train_dataset=data,
         eval_dataset=val or None,
-        data_collator=Collator(vocabulary.pad, price),
+        data_collator=Collator(template.pad, price),
         callbacks=[progress(job.label), Checkpoints(job.settings.checkpoint_steps, resumed)],
     )
     history = _history(trainer, job.settings, resumed)

@@ -222,7 +222,7 @@ def test_a_model_folder_without_weights_is_named(tmp_path: Path) -> None:
 
 def test_training_has_the_prompt_tokens_of_the_engine(tiny_engine: TransformersEngine) -> None:
     one = request("sky")
-    row = encode(tiny_engine.vocabulary, TrainingRow(one.messages, "blue"))
+    row = encode(tiny_engine.vocabulary.template, TrainingRow(one.messages, "blue"))
     prompt = tiny_engine.render(one)
     assert tuple(row["input_ids"][: len(prompt)]) == prompt
     assert row["labels"] == [-100] * len(prompt) + row["input_ids"][len(prompt) :]
@@ -249,7 +249,7 @@ def test_the_loss_is_the_mean_over_completion_tokens(tiny_model: BaseModel, tmp_
     engine = TransformersEngine(tiny_model, EngineConfig(device="cpu"))
     total, count = 0.0, 0
     for row in rows:
-        item = encode(engine.vocabulary, row)
+        item = encode(engine.vocabulary.template, row)
         start = item["labels"].count(-100)
         with torch.inference_mode():
             logits = model(torch.tensor([item["input_ids"]])).logits[0]

@@ -135,7 +135,7 @@ def test_training_packs_rows_of_one_instruction(
     settings = LoraConfig(rank=2, epochs=1, batch_size=4, dropout=dropout)
     train_adapter(TrainingJob(tiny_model, tuple(rows), tuple(rows[:2]), settings, CPU, 0), tmp_path)
     assert len(seen) == 3
-    whole = 4 * len(encode(Vocabulary.load(tiny_model), rows[0])["input_ids"])
+    whole = 4 * len(encode(Vocabulary.load(tiny_model).template, rows[0])["input_ids"])
     for batch in seen[:2]:
         assert ("logit_positions" in batch) is (not dropout)
         assert (batch["input_ids"].numel() < whole / 2) is (not dropout)
