@@ -1,9 +1,9 @@
 """One run of a bound module on one example: all that it asks is recorded, and every failure becomes data."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import dspy
 
@@ -16,9 +16,6 @@ from bt_core.lm.tracing import as_line, calls_of, run_program
 from bt_core.lm.values import fields_of
 from bt_core.records import Row, Trace, row_id
 from bt_core.task import Task, checked_score, metric_arity
-
-#: How DSPy says that a module has no LM (dspy 3.4, predict/predict.py).
-NO_LM = "No LM is loaded"
 
 Watch = Callable[[Row, Recording, Any], None]
 """Is called with an example, the recording of its run, and what the program returned."""
@@ -107,15 +104,42 @@ class ExampleRun:
         """The metric's score, and the error where the metric raised."""
         example = dspy.Example(row).with_inputs(*self.task.inputs)
         arguments = (example, prediction, steps)[: metric_arity(self.task.metric)]
+        asked: list[str] = []
+        error: str | None = None
+        judge = nullcontext() if dspy.settings.lm is not None else dspy.context(lm=_no_judge(asked))
         try:
-            value = self.task.metric(*arguments)
+            with judge:
+                value = self.task.metric(*arguments)
         except BtError:
             raise
         except Exception as failure:  # a metric that fails on an odd answer scores it 0, and the trace says so
-            if NO_LM in str(failure):
-                raise TaskError(
-                    f"The metric of task `{self.task.name}` asks an LM and has none, since the one that is optimised"
-                    " must not judge itself: call `dspy.configure(lm=...)` in the task's module."
-                ) from None
-            return 0.0, f"metric: {as_line(failure)}"
-        return checked_score(value, row_id(row)), None
+            value, error = 0.0, f"metric: {as_line(failure)}"
+        if asked:  # though the metric may have caught the error
+            raise TaskError(
+                f"The metric of task `{self.task.name}` asks an LM and has none, since the one that is optimised must"
+                " not judge itself: call `dspy.configure(lm=...)` in the task's module."
+            )
+        return checked_score(value, row_id(row)), error
+
+
+class _NoJudge:
+    """The engine of a metric's modules where the user has configured no LM: it notes that it was asked, and refuses."""
+
+    def __init__(self, asked: list[str]) -> None:
+        self._asked = asked
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_NoJudge":
+        return self
+
+    def complete(self, request: Any) -> NoReturn:
+        self._asked.append(str(request.model))
+        raise ProgramError("A metric has no LM to ask.")
+
+    stream = complete
+
+    def close(self) -> None:
+        """Do nothing: the engine holds nothing."""
+
+
+def _no_judge(asked: list[str]) -> Any:
+    return dspy.LM(model="bt/none", engine=_NoJudge(asked), cache=False, num_retries=0)

@@ -58,10 +58,16 @@ def fresh_program(task: Task) -> tuple[Any, dict[str, Any]]:
     return module, predictors
 
 
-def frozen_modules(module: Any) -> list[str]:
-    """The sub-modules whose predictors are not optimised, since DSPy's optimisers mark what they return."""
-    found = module.named_sub_modules(type_=dspy.Module)
-    return [name.removeprefix("self.") for name, part in found if name != "self" and getattr(part, "_compiled", False)]
+def frozen_modules(module: Any) -> dict[str, Any]:
+    """The sub-modules, by name, whose predictors are not optimised, since DSPy's optimisers mark what they return.
+
+    A predictor that is marked itself is optimised all the same.
+    """
+    return {
+        name.removeprefix("self."): part
+        for name, part in module.named_sub_modules(type_=dspy.Module)
+        if name != "self" and getattr(part, "_compiled", False) and not isinstance(part, dspy.Predict)
+    }
 
 
 def adapter_of(task: Task) -> Any:

@@ -30,8 +30,9 @@ def call_findings(evidence: Evidence) -> Iterator[Finding]:
     for name in evidence.program.predictors.keys() - {call.predictor for call in calls}:
         yield Finding("warning", f"Predictor `{name}` was called on none of the {len(evidence.runs)} rows.")
     yield from (Finding("warning", sentence) for sentence in sentences_about(evidence.task))
-    made_inside = {call.signature for call in calls if not call.predictor}
-    for signature in sorted(made_inside if not frozen_modules(evidence.task.program()) else ()):
+    frozen = frozen_modules(evidence.task.program()).values()
+    known = {predictor.signature.signature for part in frozen for predictor in part.predictors()}
+    for signature in sorted({call.signature for call in calls if not call.predictor} - known):
         yield Finding(
             "warning",
             f"The program makes a predictor while it runs ({signature}), which is answered but not optimised: make it"

@@ -69,6 +69,14 @@ def test_a_judge_in_a_context_of_the_metric_is_that_one() -> None:
     assert judge.asked == ["judge/big"]
 
 
-def test_a_metric_that_would_ask_the_lm_under_tuning_is_refused() -> None:
+def _swallows(example: Any, prediction: Any) -> float:
+    try:
+        return _metric(example, prediction)
+    except Exception:
+        return 0.0
+
+
+@pytest.mark.parametrize("metric", [_metric, _swallows])
+def test_a_metric_that_would_ask_the_lm_under_tuning_is_refused(metric: Any) -> None:
     with pytest.raises(TaskError, match=r"asks an LM and has none, since the one that is optimised must not judge"):
-        Wild(Chain, by_seed, metric=_metric).run({"question": "Who?"})
+        Wild(Chain, by_seed, metric=metric).run({"question": "Who?"})
