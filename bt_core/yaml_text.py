@@ -5,7 +5,7 @@ ends in exceptions of several kinds, or in a crash of the process, on hostile te
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -38,19 +38,24 @@ class BrokenYaml(Exception):
         return f"broken YAML ({self.reason})" if self.reason else "broken YAML"
 
 
-def read_yaml(text: str, as_written: bool = False) -> Any:
+def read_yaml(text: str, texts: Collection[str] = ()) -> Any:
     """The value of a text that is one document; None for an empty text.
 
     Args:
         text: the document.
-        as_written: whether every scalar is its text, so that `no`, `1.0` and `null` are not false, 1 and None.
+        texts: keys of the document below which every scalar is its text, so that `no`, `1.0` and `null` are not false,
+            1 and None there.
 
     Raises:
         BrokenYaml: when the text is no YAML, is more than one document, or holds what is refused here: a key twice, a
             number or time that is none, more than `DEEPEST` levels, or more than `MOST_VALUES` values.
     """
-    with _loader(text, as_written) as loader:
-        return _value(loader, loader.get_single_node())
+    with _loader(text) as loader:
+        root = loader.get_single_node()
+        if texts and root is not None and root.id == "mapping":
+            for value in [value for key, value in root.value if key.value in texts]:
+                _take_as_written(value)
+        return _value(loader, root)
 
 
 def first_document(text: str) -> Any:
@@ -77,14 +82,14 @@ def documents(text: str) -> list[Any]:
 
 
 @contextmanager
-def _loader(text: str, as_written: bool = False) -> Iterator[Any]:
+def _loader(text: str) -> Iterator[Any]:
     import yaml
 
     if len(text) > LARGEST:
         raise BrokenYaml(1, f"it has more than {LARGEST:,} characters")
     try:
         _check_depth(text)
-        loader = _strict_loader(as_written)(text)
+        loader = _strict_loader()(text)
         try:
             yield loader
         finally:
@@ -114,17 +119,29 @@ def _check_depth(text: str) -> None:
         loader.dispose()
 
 
-def _plain_loader(as_written: bool = False) -> Any:
+def _plain_loader() -> Any:
     import yaml
 
-    name = "BaseLoader" if as_written else "SafeLoader"
-    return getattr(yaml, f"C{name}", getattr(yaml, name))
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _take_as_written(root: Any) -> None:
+    """Make every scalar of a node a text, but the sign `<<` of a merged mapping."""
+    stack, seen = [root], set[int]()
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        stack += _parts(node)
+        if node.id == "scalar" and not node.tag.endswith(":merge"):
+            node.tag = "tag:yaml.org,2002:str"
 
 
 @cache
-def _strict_loader(as_written: bool) -> Any:
-    """PyYAML's safe loader, or its loader of texts alone, which here names the line of a value that it cannot make."""
-    plain = _plain_loader(as_written)
+def _strict_loader() -> Any:
+    """PyYAML's safe loader, which here names the line of a value that it cannot make."""
+    plain = _plain_loader()
 
     def construct_object(loader: Any, node: Any, deep: bool = False) -> Any:
         kind = node.tag.rpartition(":")[2]

@@ -51,7 +51,7 @@ def load_config_file(path: Path, texts: Collection[str] = ()) -> dict[str, Any]:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigError(f"The config file {path} cannot be read ({reason}): correct it, or name another.") from None
     try:
-        value = parse_json(text) if path.suffix == ".json" else read_yaml(text)
+        value = parse_json(text) if path.suffix == ".json" else read_yaml(text, texts)
     except BrokenJson as error:
         where = f"{path}, line {error.line}" if error.line else str(path)
         raise ConfigError(f"{where}: broken JSON ({error.reason}); correct it.") from None
@@ -63,9 +63,6 @@ def load_config_file(path: Path, texts: Collection[str] = ()) -> dict[str, Any]:
         raise ConfigError(
             f"{path} holds a {type(value).__name__}, not a mapping of settings: write `key: value` lines."
         )
-    if path.suffix != ".json" and value.keys() & set(texts):
-        written = read_yaml(text, as_written=True)
-        value |= {key: written[key] for key in texts if key in value}
     return value
 
 

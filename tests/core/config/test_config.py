@@ -117,7 +117,7 @@ def test_an_empty_file_sets_nothing(tmp_path: Path) -> None:
         ("c.yaml", "- task\n", "holds a list, not a mapping"),
         ("c.json", '{"seed": 1, "seed": 2}', "c.json: broken JSON (the key 'seed' is there twice)"),
         ("c.json", '{"w": {"learning_rate": Infinity}}', "c.json: broken JSON (Infinity is no JSON number)"),
-        ("c.json", '{"task": "\\ud83d"}', "c.json: broken JSON (it has half a surrogate pair"),
+        ("c.json", '{"task": "\\ud83d"}', "c.json, line 1: broken JSON (it has half a surrogate pair"),
         ("c.json", '{"w": ' + "[" * 3000, "c.json: broken JSON (it is nested more than 100 levels deep)"),
         ("c.json", '{"seed": ' + "9" * 5000 + "}", "c.json: broken JSON (the number 99999999999999999999... has more"),
         ("c.yaml", "seed: 1\nseed: 2\n", "c.yaml, line 2: broken YAML (the key seed is there twice)"),

@@ -33,6 +33,8 @@ class Triage(dspy.Module):
         return dspy.Prediction(side=side, route="fast lane" if urgent else "queue", first=cities[0], note=more["note"])
 
 
+#: A task of the user's own is named, whatever the program says.
+MINE = {"task": "tests.core.steps.test_predict:task"}
 task = Task(
     name="triage",
     program=Triage,
@@ -60,14 +62,14 @@ def _cells(texts: dict[str, str]) -> dict[str, Any]:
 
 
 def test_texts_are_values_of_the_types_that_the_program_gives(program: Path) -> None:
-    assert predict(program, _cells(TEXTS), engine=ENGINE) == ANSWER
-    assert predict(program, ROW, engine=ENGINE) == ANSWER
-    assert predict(program, _cells(TEXTS) | {"urgent": Cell("yes")}, engine=ENGINE)["route"] == "fast lane"
+    assert predict(program, _cells(TEXTS), MINE, ENGINE) == ANSWER
+    assert predict(program, ROW, MINE, ENGINE) == ANSWER
+    assert predict(program, _cells(TEXTS) | {"urgent": Cell("yes")}, MINE, ENGINE)["route"] == "fast lane"
 
 
 def test_values_from_python_are_passed_on_as_they_are(program: Path) -> None:
-    assert predict(program, ROW | {"note": "True"}, engine=ENGINE)["note"] == "True"
-    assert predict(program, ROW | {"note": 7}, engine=ENGINE)["note"] == 7
+    assert predict(program, ROW | {"note": "True"}, MINE, ENGINE)["note"] == "True"
+    assert predict(program, ROW | {"note": 7}, MINE, ENGINE)["note"] == 7
 
 
 @pytest.mark.parametrize(
@@ -85,12 +87,12 @@ def test_values_from_python_are_passed_on_as_they_are(program: Path) -> None:
 )
 def test_a_text_that_may_be_meant_otherwise_is_refused(change: dict[str, str], sentence: str, program: Path) -> None:
     with pytest.raises(DataError, match=sentence):
-        predict(program, _cells(TEXTS | change), engine=ENGINE)
+        predict(program, _cells(TEXTS | change), MINE, ENGINE)
 
 
 @pytest.mark.parametrize("note", ["00007", "NA", "nan", "Infinity", "a, b", "", "{x}"])
 def test_a_text_that_is_no_json_is_a_text(note: str, program: Path) -> None:
-    assert predict(program, _cells(TEXTS | {"note": note}), engine=ENGINE)["note"] == note
+    assert predict(program, _cells(TEXTS | {"note": note}), MINE, ENGINE)["note"] == note
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.csv", "rows.tsv"])
@@ -105,7 +107,7 @@ def test_a_file_of_rows(name: str, program: Path, tmp_path: Path) -> None:
         path.write_text("".join(mark.join(line) + "\n" for line in lines))
     else:
         path.write_text("\n".join(map(json.dumps, rows)) if name.endswith("l") else json.dumps(rows))
-    answers = predict_file(program, path, engine=ENGINE)
+    answers = predict_file(program, path, MINE, ENGINE)
     assert answers == [ANSWER, ANSWER | {"side": "south", "route": "fast lane"}]
 
 
@@ -128,11 +130,11 @@ def test_a_row_that_cannot_be_answered_is_named(
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
     with pytest.raises(error, match=sentence):
-        predict_file(program, path, engine=ENGINE)
+        predict_file(program, path, MINE, ENGINE)
 
 
 def test_a_cell_of_another_type_is_named_by_its_row(program: Path, tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("cities,number,urgent,note\n[],four,no,x\n")
     with pytest.raises(DataError, match=r"rows\.csv, row 1: `number` holds 'four', which is no int; correct the cell"):
-        predict_file(program, path, engine=ENGINE)
+        predict_file(program, path, MINE, ENGINE)
