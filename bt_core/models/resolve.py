@@ -106,8 +106,8 @@ def _folder_revision(folder: Path, address: str = "") -> str:
             f"The model folder {address or folder} has no {'config.json' if weights else '*.safetensors weights'}:"
             " save the model there with `save_pretrained`."
         )
-    stamp = folder / STAMP  # exists only where we made the folder ourselves
-    if stamp.is_file():
+    stamp = folder / STAMP
+    if stamp.is_file() and folder.resolve().is_relative_to(cache_dir().resolve()):  # a copy of it may have been changed
         return stamp.read_text().strip()
     digest = hashlib.sha256()
     others = {path for pattern in ("*.json", "*.jinja", "*.model") for path in folder.glob(pattern)}

@@ -1,11 +1,12 @@
 """The cache of base models: where it is, and what happens when several processes fill it."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
 
-from bt_core.errors import WorldError
+from bt_core.errors import ModelError, WorldError
 from bt_core.models import EMBEDDED_MODEL, embedded, resolve_model
 from bt_core.models.resolve import STAMP, keep
 from bt_core.shared_files import cache_dir
@@ -67,3 +68,25 @@ def test_the_installed_package_is_converted_and_not_fetched(monkeypatch: pytest.
     model = resolve_model(EMBEDDED_MODEL)
     assert model.revision == hashlib.sha256(b"weights").hexdigest()
     assert (model.path / "model.safetensors").read_text() == "converted"
+
+
+def test_a_changed_copy_of_a_model_of_ours_has_a_revision_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BT_CACHE", str(tmp_path / "cache"))
+    ours = _made(tmp_path / "cache" / "models" / "ours", "weights")
+    (ours / "config.json").write_text("{}")
+    (ours / "bt_revision.txt").write_text("abc\n")
+    assert resolve_model(str(ours)).revision == "abc"
+    copied = Path(shutil.copytree(ours, tmp_path / "copy"))
+    (copied / "chat_template.jinja").write_text("{{ messages }}")
+    first = resolve_model(str(copied)).revision
+    (copied / "chat_template.jinja").write_text("{{ messages[0] }}")
+    assert len({"abc", first, resolve_model(str(copied)).revision}) == 3
+
+
+def test_a_model_that_brings_an_adapter_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_folder, tmp_path / "model"))
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"has an adapter beside its weights .*: merge it into the weights, or remove"):
+        resolve_model(str(folder))
