@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from bt_core.shared_files import CLAIM_FILE
 from bt_runner.ends.processes import adopt_orphans, die_with_parent, kill_all_below
 
 #: Seconds that the worker process has to end by itself after the caller has closed its stdin, and seconds to kill all
@@ -42,7 +43,8 @@ def become_guarded(scratch: Path) -> None:
         os.dup2(nowhere, stream)
     status = _wait(worker)
     kill_all_below(guard, KILL_SECONDS)
-    shutil.rmtree(scratch, ignore_errors=True)
+    if (scratch / CLAIM_FILE).exists():  # the caller has made it for this run alone
+        shutil.rmtree(scratch, ignore_errors=True)
     os._exit(status)
 
 
