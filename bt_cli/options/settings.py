@@ -13,6 +13,8 @@ from bt_core.errors import ConfigError
 from bt_core.json_text import BrokenJson, parse_json
 from bt_core.task import is_declaration, read_declaration
 
+#: How placeholders of Kubeflow and of Argo begin.
+BRACES = "{{"
 #: Keys in a task's file whose texts may name files beside it.
 _DECLARED_PATHS = ("data",)
 
@@ -48,9 +50,17 @@ class RunSettings:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """The overrides as pipeline parameters: the task has one of its own, the rest travels as JSON in `config`."""
+        """The overrides as pipeline parameters: the task has one of its own, the rest travels as JSON in `config`.
+
+        Raises:
+            ConfigError: when the task's name holds a placeholder of Kubeflow.
+        """
         chosen = json.dumps(self.chosen, sort_keys=True) if self.chosen else ""
-        texts = {"task": self.config.task, "config": chosen}
+        if BRACES in self.config.task:
+            raise ConfigError(f"The task {self.config.task} holds `{BRACES}`, which begins a placeholder of Kubeflow.")
+        # Kubeflow and Argo replace what they take for placeholders. In JSON two braces stand only inside of texts,
+        # where one of them can be written as its code.
+        texts = {"task": self.config.task, "config": chosen.replace(BRACES, "{\\u007b")}
         return {key: text for key, text in texts.items() if text}
 
 

@@ -102,3 +102,28 @@ def test_a_file_with_too_large_a_seed_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("seed: 4294967296\n")
     with pytest.raises(ConfigError, match="`seed` is 4294967296, but input should be less than 4294967296"):
         gather({}, tmp_path / "run.yaml", [], "iris")
+
+
+@pytest.mark.parametrize("text", ["{{$.inputs.parameters['seed']}}", "{{$}}", "{{inputs.parameters.x}}", "{{{{", "{ {"])
+def test_placeholders_of_kubeflow_in_a_users_text_stay_text(text: str) -> None:
+    from kfp.local import placeholder_utils
+
+    settings = gather({}, None, ["decoding.stop=" + json.dumps([text])], "iris")
+    config = settings.parameters["config"]
+    inputs = {"inputs": {"parameterValues": {"config": config, "seed": 7}}, "outputs": {"outputFile": "out"}}
+    (arrived,) = placeholder_utils.replace_placeholders(
+        full_command=[config],
+        executor_input_dict=inputs,
+        pipeline_resource_name="run",
+        task_resource_name="task",
+        pipeline_root="root",
+        unique_pipeline_id="id",
+    )
+    assert json.loads(arrived)["decoding"]["stop"] == [text]
+    assert "{{" not in config
+
+
+def test_a_task_with_a_placeholder_in_its_name_is_refused() -> None:
+    settings = gather({}, default_task="{{$}}:task")
+    with pytest.raises(ConfigError, match="begins a placeholder of Kubeflow"):
+        _ = settings.parameters
