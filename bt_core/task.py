@@ -16,7 +16,7 @@ from typing import Any, Literal, get_origin
 from bt_core.config import Section, load_config_file, validated
 from bt_core.errors import ConfigError, TaskError
 from bt_core.records import Row
-from bt_core.user_code import add_user_folders
+from bt_core.user_code import add_user_folders, keeping_variables
 
 #: The package where a bare task name is looked up first.
 BUILTIN_PACKAGE = "bt_tasks"
@@ -186,7 +186,8 @@ def module_of(reference: str) -> str:
 def _imported(reference: str) -> Any:
     module_name, attribute = module_of(reference), reference.partition(":")[2]
     try:
-        module = importlib.import_module(module_name)
+        with keeping_variables("MLFLOW_"):
+            module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
             hint = "use a built-in name (`bt tasks`) or `package.module:attribute`, from the folder that holds it"

@@ -7,7 +7,8 @@ folder, and what it starts, it starts with `python -P`. Only then `add_user_fold
 import os
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -43,6 +44,22 @@ def add_user_folders() -> None:
     # Taken out, since a program that the user's code starts may have another folder.
     folders = os.environ.pop(TASK_PATH_VARIABLE, str(Path.cwd())).split(os.pathsep)
     sys.path[:] = dict.fromkeys([*folders, *sys.path])
+
+
+@contextmanager
+def keeping_variables(prefix: str) -> Iterator[None]:
+    """Undo in the end what the block does to environment variables of this prefix.
+
+    MLflow's `set_experiment` and `set_tracking_uri`, which a user's module may call, set the variables that say where
+    our tasks record.
+    """
+    before = {name: value for name, value in os.environ.items() if name.startswith(prefix)}
+    try:
+        yield
+    finally:
+        for name in [name for name in os.environ if name.startswith(prefix) and name not in before]:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 class OurPackages(MetaPathFinder):

@@ -63,3 +63,28 @@ def test_the_folders_of_the_caller_are_found_elsewhere_too(tmp_path: Path, monke
 def test_what_the_users_code_starts_does_not_inherit_the_folders(tmp_path: Path) -> None:
     code = f"import os; print({TASK_PATH_VARIABLE!r} in os.environ, 'PYTHONSAFEPATH' in os.environ)"
     assert _python(tmp_path, code, **{TASK_PATH_VARIABLE: str(tmp_path)}) == "False False"
+
+
+TASK = """
+import mlflow
+
+from tests.core import toy
+
+mlflow.set_tracking_uri("sqlite:///elsewhere.db")
+mlflow.set_experiment("my-dspy-work")
+task = toy.task
+"""
+
+
+def test_what_a_users_module_does_to_mlflow_does_not_change_where_tasks_record(tmp_path: Path) -> None:
+    (tmp_path / "triage.py").write_text(TASK)
+    code = (
+        "import os, mlflow; from bt_core.task import load_task; load_task('triage:task');"
+        " print(sorted((k, v) for k, v in os.environ.items() if k in ('MLFLOW_TRACKING_URI', 'MLFLOW_EXPERIMENT_ID')),"
+        " mlflow.get_tracking_uri())"
+    )
+    root = str(Path(__file__).parents[3])
+    variables = {"MLFLOW_TRACKING_URI": "sqlite:///ours.db", TASK_PATH_VARIABLE: os.pathsep.join([str(tmp_path), root])}
+    assert _python(tmp_path, code, **variables).splitlines()[-1] == (
+        "[('MLFLOW_TRACKING_URI', 'sqlite:///ours.db')] sqlite:///elsewhere.db"
+    )
