@@ -9,7 +9,7 @@ from typing import Any
 
 from bt_core.config import Rows
 from bt_core.errors import DataError, first_line
-from bt_core.json_text import DEEPEST, BrokenJson, parse_json
+from bt_core.json_text import DEEPEST, BrokenJson, bounded_bytes, parse_json
 from bt_core.records import Row, read_jsonl
 from bt_core.splits import check_disjoint, divide, require_rows, shuffled
 from bt_core.storage import is_remote, local_copy
@@ -21,7 +21,7 @@ SPLITS = ("train", "val", "test")
 VAL_NAMES = ("validation", "valid", "dev")
 #: Suffixes of data files that we read, and of those that the `datasets` library reads, with its names for them.
 LINES = (".jsonl", ".ndjson")
-KINDS = {".csv": "csv", ".parquet": "parquet", ".json": "json"}
+KINDS = {".csv": "csv", ".parquet": "parquet"}
 #: Marks the id of a data set that the `datasets` library loads.
 HUB = "hub:"
 #: Levels of a file of ours that may lie around a value of a row.
@@ -77,6 +77,8 @@ def read_rows(path: Path) -> list[Row]:
         return read_jsonl(path)
     if not path.is_file():
         raise DataError(f"The data file {path} does not exist: check the path.")
+    if path.suffix == ".json":
+        return _read_json(path)
     if path.suffix not in KINDS:
         raise DataError(f"{path} is no data file known here: give .jsonl, .csv, .parquet or .json.")
     from datasets import Dataset
@@ -90,6 +92,23 @@ def read_rows(path: Path) -> list[Row]:
     except Exception as error:  # datasets wraps the errors of several parsers
         reason = first_line(error.__cause__ or error)
         raise DataError(f"{path} cannot be read as {KINDS[path.suffix]} ({reason}): correct the file.") from None
+
+
+def _read_json(path: Path) -> list[Row]:
+    """The rows of a list of objects, or of one object after the other. (pandas' reader crashes on deep nesting.)"""
+    try:
+        value = parse_json(bounded_bytes(path))
+    except BrokenJson as error:
+        if error.reason.startswith("Extra data"):
+            return read_jsonl(path)
+        where = f"{path}, line {error.line}" if error.line else str(path)
+        raise DataError(f"{where}: broken JSON ({error.reason}); correct the file.") from None
+    rows = value if isinstance(value, list) else [value]
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            kind = type(row).__name__
+            raise DataError(f"{path}, item {number}: expected a JSON object, found {kind}; correct the file.")
+    return list(rows)
 
 
 def read_source(address: str) -> Source:
@@ -210,7 +229,7 @@ def _read_remote(address: str) -> Source:
 
 
 def _split_files(folder: Path, name: str) -> list[Path]:
-    return [path for path in sorted(folder.glob(f"{name}.*")) if path.suffix in (*LINES, *KINDS)]
+    return [path for path in sorted(folder.glob(f"{name}.*")) if path.suffix in (*LINES, ".json", *KINDS)]
 
 
 def _split_file(folder: Path, name: str) -> Path:
