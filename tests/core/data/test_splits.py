@@ -213,3 +213,26 @@ def test_the_built_in_tasks_bring_balanced_and_distinct_rows() -> None:
         share = Counter(row[task.stratify] for row in rows)
         assert len(share) == classes
         assert len(set(share.values())) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[" * 3000 + "]" * 3000, "nested more than 100 levels"),
+        ('[{"text": "' + "x" * 9 + '", "deep": ' + "[" * 5000, "nested more than 100 levels"),
+        ('{"text": "a"}\n{"text": ' + "[" * 5000, "line 2: broken JSON"),
+        ('[{"text": "\\ud83d"}]', "half a surrogate pair"),
+        ('[{"text": "a"}, 3]', "item 2: expected a JSON object, found int"),
+    ],
+)
+def test_a_hostile_json_file_is_a_sentence(text: str, sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.json").write_text(text)
+    with pytest.raises(DataError, match=sentence):
+        read_rows(tmp_path / "rows.json")
+
+
+def test_a_json_file_is_a_list_or_one_row_after_the_other(tmp_path: Path) -> None:
+    rows = [{"text": "2024-01-05", "n": 1}, {"text": "b", "n": 2.5}]
+    for text in (json.dumps(rows), "\n".join(map(json.dumps, rows))):
+        (tmp_path / "rows.json").write_text(text)
+        assert read_rows(tmp_path / "rows.json") == rows
