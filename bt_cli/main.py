@@ -1,7 +1,6 @@
 """The `bt` command itself: register the commands, and turn our errors into a sentence and an exit status."""
 
 import atexit
-import errno
 import gc
 import signal
 import sys
@@ -36,7 +35,7 @@ from bt_cli.commands.submit import submit
 from bt_cli.commands.sweep import sweep
 from bt_cli.commands.tasks import tasks
 from bt_cli.commands.upload import upload
-from bt_core.errors import BtError, UserError, WorldError
+from bt_core.errors import BtError, UserError, WorldError, disk_error
 from bt_core.trust.shown_text import visible
 
 app = typer.Typer(
@@ -50,8 +49,6 @@ app = typer.Typer(
 )
 #: The signals that end a command.
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-#: What a write to a full disk answers, or to one of which the user has used up his share.
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: Errors of the file system that the user mends by giving another path.
 _WRONG_PATHS = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 #: Every command, under the heading that it has in `bt --help`.
@@ -122,8 +119,8 @@ def main() -> None:
     except BtError as error:
         _leave(error)
     except OSError as error:
-        if error.filename is None and error.errno in _FULL:
-            _leave(WorldError(f"A file cannot be written ({error.strerror}): make room, then run the command again."))
+        if full := disk_error(error):
+            _leave(full)
         if error.filename is None:
             raise
         kind = UserError if isinstance(error, _WRONG_PATHS) else WorldError

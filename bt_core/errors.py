@@ -73,6 +73,15 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def disk_error(error: OSError) -> WorldError | None:
+    """The error about a disk that takes no more, by its file or quota, or nothing at all; None for another error."""
+    if error.errno not in _DISK:
+        return None
+    remedy = "use another disk" if error.errno == errno.EROFS else "make room"
+    where, reason = error.filename or "A file", error.strerror
+    return WorldError(f"{where} cannot be written ({reason}): {remedy}, then run the command again.")
+
+
 def warn(sentence: str) -> None:
     """Say on stderr what goes wrong without ending the run."""
     print(f"warning: {visible(sentence)}", file=sys.stderr, flush=True)
@@ -92,10 +101,10 @@ def one_sentence() -> Iterator[None]:
     except BtError as error:
         _end(error)
     except OSError as error:
-        if error.errno not in _DISK:
+        full = disk_error(error)
+        if full is None:
             raise
-        where = f"{error.filename} cannot be written" if error.filename else "A file cannot be written"
-        _end(WorldError(f"{where} ({error.strerror}): make room on the disk, or use another, and repeat the command."))
+        _end(full)
 
 
 def _end(error: BtError) -> NoReturn:

@@ -99,11 +99,12 @@ def stop_signal(error: BaseException) -> signal.Signals | None:
 @contextmanager
 def _scratch() -> Iterator[str]:
     """A temporary folder for the run. Those of runs that were killed with all their processes are removed."""
-    for left in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
-        if (left / CLAIM_FILE).exists() and not is_claimed(left):
-            shutil.rmtree(left, ignore_errors=True)
     # The run's guard has removed the folder in the end, unless that was killed.
     with tempfile.TemporaryDirectory(prefix=SCRATCH, ignore_cleanup_errors=True) as folder, claimed(Path(folder)):
+        if is_claimed(Path(folder)):  # else claims say nothing, on a file system without locks
+            for left in Path(folder).parent.glob(f"{SCRATCH}*"):
+                if (left / CLAIM_FILE).exists() and not is_claimed(left):
+                    shutil.rmtree(left, ignore_errors=True)
         yield folder
 
 

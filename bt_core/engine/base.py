@@ -7,7 +7,7 @@ between them, but the answer to a request must not depend on the rest of the bat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Generic, Literal, Protocol, TypeVar
 
 from bt_core.errors import EngineError
 from bt_core.records import Usage
@@ -64,6 +64,8 @@ class Request:
     walk: bool = False
 
 
+Answer = TypeVar("Answer")
+
 Ended = Literal["", "stop", "length", "nothing"]
 """Why an answer ended: by itself or at a stop string, at `max_tokens`, or before it began; empty: not known."""
 
@@ -97,10 +99,14 @@ class Completion:
         return self.error is None or not self.ended
 
 
-class PartlyAnswered(EngineError):
-    """The engine failed in the middle of a batch; `answers` are those that it gave before, None where it gave none."""
+class PartlyAnswered(EngineError, Generic[Answer]):
+    """What answers failed in the middle of a batch.
 
-    def __init__(self, sentence: str, answers: Sequence["Completion | None"]) -> None:
+    `answers` are those that it gave before, in the batch's order, None where it gave none: an engine's completions, or
+    what an engine gets from its backend.
+    """
+
+    def __init__(self, sentence: str, answers: Sequence[Answer | None]) -> None:
         super().__init__(sentence)
         self.answers = answers
 

@@ -1,5 +1,7 @@
 """The error tree: a sentence, an exit status, and the mark that carries both out of a task's process."""
 
+import errno
+
 import pytest
 
 from bt_core import errors
@@ -27,6 +29,32 @@ def test_one_sentence_marks_the_line_and_exits(error: BtError, status: int, caps
         raise error
     assert caught.value.code == status
     assert capsys.readouterr().err == f"bt-error {status}: Row 3 is wrong.\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left", "/data/rows"),
+            "/data/rows cannot be written (No space left): make room,",
+        ),
+        (OSError(errno.EFBIG, "File too large"), "A file cannot be written (File too large): make room,"),
+        (OSError(errno.EROFS, "Read-only", "/data"), "/data cannot be written (Read-only): use another disk,"),
+    ],
+    ids=["full", "quota", "read-only"],
+)
+def test_a_disk_that_takes_no_more_is_a_sentence(
+    error: OSError, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught, one_sentence():
+        raise error
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == f"bt-error 1: {sentence} then run the command again.\n"
+
+
+def test_another_error_of_a_file_is_a_bug() -> None:
+    with pytest.raises(FileNotFoundError), one_sentence():
+        raise FileNotFoundError(errno.ENOENT, "No such file", "/data")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from bt_core.config import EngineConfig
 from bt_core.engine.base import BaseEngine, Completion, Ended, PartlyAnswered, Request, usage_of
-from bt_core.engine.remote.endpoint import Broken, Endpoint, Refusal, lack
+from bt_core.engine.remote.endpoint import Choice, Endpoint, Refusal, lack
 from bt_core.errors import ConfigError
 from bt_core.json_text import BrokenJson, parse_json
 from bt_core.records import Usage
@@ -27,9 +27,8 @@ class _Message(BaseModel):
     content: str | None = None
 
 
-class _Choice(BaseModel):
+class _Choice(Choice):
     message: _Message
-    finish_reason: str | None = None
 
 
 class _Usage(BaseModel):
@@ -78,8 +77,8 @@ class ChatEngine(BaseEngine):
             self.endpoint.load(request.adapter)  # here, because the threads below would load it twice
         try:
             answers = dict(zip(distinct, self.endpoint.each(self._ask, distinct), strict=True))
-        except Broken as error:
-            given = dict(zip(distinct, error.results, strict=True))
+        except PartlyAnswered as error:
+            given = dict(zip(distinct, error.answers, strict=True))
             raise PartlyAnswered(str(error), [given[request] for request in requests]) from None
         completions = [answers[request] for request in requests]
         computed = sum(answers[request].prompt_tokens for request in distinct)
@@ -89,7 +88,7 @@ class ChatEngine(BaseEngine):
 
     def _ask(self, request: Request) -> Completion:
         try:
-            answer = self.endpoint.post("/chat/completions", self._body(request), _Answer, _lack)
+            answer = self.endpoint.post("/chat/completions", self._body(request), _Answer, lack)
         except Refusal as refusal:
             if refusal.status == 400 and any(words in refusal.reason for words in TOO_LONG):
                 return Completion("", error=refusal.reason)
@@ -120,10 +119,6 @@ class ChatEngine(BaseEngine):
                 "response_format": _one_of(request.labels),
             }
         return body | ({"stop": list(sampling.stop)} if sampling.stop else {})
-
-
-def _lack(answer: _Answer) -> str:
-    return lack([choice.finish_reason for choice in answer.choices])
 
 
 def _one_of(labels: Sequence[str]) -> dict[str, Any]:

@@ -12,13 +12,13 @@ import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import openai
 from pydantic import BaseModel, ValidationError
 
 from bt_core.config import EngineConfig
-from bt_core.engine.base import EngineAdapter
+from bt_core.engine.base import EngineAdapter, PartlyAnswered
 from bt_core.errors import ConfigError, EngineError
 from bt_core.json_text import BrokenJson, parse_json
 from bt_core.retries import Pauses, try_again
@@ -58,12 +58,17 @@ class Unusable(EngineError):
     """The endpoint answered with a good status, but not what was asked for."""
 
 
-class Broken(EngineError):
-    """Some calls of a batch failed; `results` are those of the others, in order, None where there is none."""
+class Choice(BaseModel):
+    """One answer of the endpoint, with the reason for which it ended."""
 
-    def __init__(self, sentence: str, results: Sequence[Any]) -> None:
-        super().__init__(sentence)
-        self.results = results
+    finish_reason: str | None = None
+
+
+class WithChoices(Protocol):
+    """An answer from any of the paths that answer prompts."""
+
+    @property
+    def choices(self) -> Sequence[Choice]: ...
 
 
 class ModelCard(BaseModel):
@@ -157,7 +162,7 @@ class Endpoint:
         """Call `work` with every item, `concurrency` at a time, and return the results in order.
 
         Raises:
-            Broken: at the first `EngineError`, once the calls that had begun are over.
+            PartlyAnswered: at the first `EngineError`, once the calls that had begun are over.
         """
         with ThreadPoolExecutor(max_workers=max(1, min(self.settings.concurrency, len(items)))) as pool:
             results = [pool.submit(work, item) for item in items]
@@ -165,7 +170,7 @@ class Endpoint:
                 return [result.result() for result in results]
             except EngineError as error:
                 pool.shutdown(cancel_futures=True)
-                raise Broken(str(error), [_result(result) for result in results]) from error
+                raise PartlyAnswered(str(error), [_result(result) for result in results]) from error
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
@@ -245,11 +250,12 @@ class Endpoint:
         return f"tried {count} times" if count > 1 else "tried once"
 
 
-def lack(reasons: Sequence[str | None]) -> str:
-    """What an answer with these finish reasons, one for each choice, lacks; for `Endpoint.post`."""
-    if not reasons:
+def lack(answer: WithChoices) -> str:
+    """What an answer lacks, for `Endpoint.post`; empty: it is whole."""
+    if not answer.choices:
         return "answers without an answer (`choices` is empty)"
-    return f"withholds an answer ({reasons[0]})" if reasons[0] in BROKEN_OFF else ""
+    reason = answer.choices[0].finish_reason
+    return f"withholds an answer ({reason})" if reason in BROKEN_OFF else ""
 
 
 def _result(call: "Future[U]") -> U | None:

@@ -8,9 +8,9 @@ from pydantic import BaseModel
 from bt_core.config import EngineConfig
 from bt_core.engine import base
 from bt_core.engine.adapter_check import check_base
-from bt_core.engine.remote.endpoint import Broken, Endpoint, lack
+from bt_core.engine.remote.endpoint import Choice, Endpoint, lack
 from bt_core.engine.remote.token_bodies import completions_body, token_name
-from bt_core.engine.tokens.token_engine import Ask, PartlyRun, Reply, TokenEngine
+from bt_core.engine.tokens.token_engine import Ask, Reply, TokenEngine
 from bt_core.engine.tokens.vocabulary import Vocabulary
 from bt_core.errors import EngineError
 from bt_core.models import BaseModel as Model
@@ -20,10 +20,9 @@ class _Logprobs(BaseModel):
     top_logprobs: list[dict[str, float]]
 
 
-class _Choice(BaseModel):
+class _Choice(Choice):
     token_ids: list[int] | None = None
     logprobs: _Logprobs | None = None
-    finish_reason: str | None = None
 
 
 class _Details(BaseModel):
@@ -62,10 +61,7 @@ class ServerEngine(TokenEngine):
     def run(self, asks: Sequence[Ask]) -> Sequence[Reply]:
         for adapter in dict.fromkeys(ask.adapter for ask in asks):
             self._load(adapter)  # here, because the threads below would load it twice
-        try:
-            return self.endpoint.each(self._ask, asks)
-        except Broken as error:
-            raise PartlyRun(str(error), error.results) from None
+        return self.endpoint.each(self._ask, asks)
 
     def _load(self, adapter: base.EngineAdapter | None) -> None:
         if adapter is not None:
@@ -74,7 +70,7 @@ class ServerEngine(TokenEngine):
 
     def _ask(self, ask: Ask) -> Reply:
         body = completions_body(self.endpoint.load(ask.adapter), ask, self.vocabulary.ends)
-        answer = self.endpoint.post("/completions", body, _Answer, _lack)
+        answer = self.endpoint.post("/completions", body, _Answer, lack)
         choice = answer.choices[0]
         details = answer.usage.prompt_tokens_details if answer.usage else None
         cached = (details.cached_tokens if details else None) or 0
@@ -88,7 +84,3 @@ class ServerEngine(TokenEngine):
             f"The endpoint {self.endpoint.settings.url} does not give {missing}: serve the model with vLLM 0.32 or"
             " newer, or set `engine.protocol` to chat."
         )
-
-
-def _lack(answer: _Answer) -> str:
-    return lack([choice.finish_reason for choice in answer.choices])

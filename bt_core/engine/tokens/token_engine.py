@@ -25,7 +25,6 @@ from bt_core.engine.tokens.closed_answers import label_completion
 from bt_core.engine.tokens.sampling import Stopper, generators
 from bt_core.engine.tokens.token_tree import TokenTree
 from bt_core.engine.tokens.vocabulary import Vocabulary
-from bt_core.errors import EngineError
 from bt_core.records import Usage
 
 Key = tuple[Request, Tokens]
@@ -57,14 +56,6 @@ class Reply:
     cached: int = 0
 
 
-class PartlyRun(EngineError):
-    """The backend failed in the middle of a batch; `replies` are those that it gave before, None for the others."""
-
-    def __init__(self, sentence: str, replies: Sequence[Reply | None]) -> None:
-        super().__init__(sentence)
-        self.replies = replies
-
-
 class TokenEngine(BaseEngine, ABC):
     """`bt_core.engine.base.Engine` over a backend that takes token ids and returns their log-probabilities."""
 
@@ -77,7 +68,7 @@ class TokenEngine(BaseEngine, ABC):
         """Run the sequences, and return the replies in their order.
 
         Raises:
-            PartlyRun: when the backend fails after it has given some of the replies.
+            PartlyAnswered: when the backend fails after it has given some of the replies.
             EngineError: when it fails in another way.
         """
 
@@ -93,8 +84,8 @@ class TokenEngine(BaseEngine, ABC):
         asks = [ask for job in jobs.values() for ask in job.asks]
         try:
             replies = self.run(asks) if asks else []
-        except PartlyRun as error:
-            given = _answers(jobs, error.replies)
+        except PartlyAnswered as error:
+            given = _answers(jobs, error.answers)
             raise PartlyAnswered(str(error), [given.get(key) for key in keys]) from None
         answers = _answers(jobs, replies)
         completions = [answers[key] for key in keys]
