@@ -17,6 +17,7 @@ from dspy.utils.callback import ACTIVE_CALL_ID, BaseCallback
 
 from bt_core.engine.base import Completion, Request
 from bt_core.errors import ProgramError
+from bt_core.lm.values import as_rendered, plain
 
 #: The attribute of a bound predictor that holds its name; copies of the predictor have it too.
 NAME = "bt_predictor"
@@ -32,6 +33,7 @@ class Exchange:
         started: when the call started, by `time.perf_counter`.
         answers: the requests to the engine, each with its completion.
         signature: names the predictor's fields.
+        inputs: field -> value, as JSON, when the call started: a program may change its objects later.
         prediction: what the predictor returned.
         error: what it raised; empty: nothing.
         seconds: wall time of the call.
@@ -42,6 +44,7 @@ class Exchange:
     started: float
     answers: list[tuple[Request, Completion]] = field(default_factory=list)
     signature: str = ""
+    inputs: dict[str, Any] = field(default_factory=dict)
     prediction: Any = None
     error: str = ""
     seconds: float = 0.0
@@ -94,12 +97,13 @@ class Recording(BaseCallback):
     def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         if not isinstance(instance, dspy.Predict):
             return
+        given = _given(instance, inputs.get("kwargs", {}))
         with self._lock:
             if not self._open and threading.get_ident() == self._thread:
                 self._wave += 1
             name = getattr(instance, NAME, "")
             fields = instance.signature.signature
-            self._open[call_id] = Exchange(name, self._wave, time.perf_counter(), signature=fields)
+            self._open[call_id] = Exchange(name, self._wave, time.perf_counter(), signature=fields, inputs=given)
 
     def on_module_end(self, call_id: str, outputs: Any | None, exception: Exception | None = None) -> None:
         with self._lock:
@@ -137,6 +141,15 @@ class Recording(BaseCallback):
             return paired
         order = sorted(range(len(paired)), key=lambda index: (waves[index], rank(paired[index][0])))
         return [paired[index] for index in order]
+
+
+def _given(predictor: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    signature = predictor.signature
+    values = {name: value for name, value in inputs.items() if name in signature.input_fields}
+    try:
+        return as_rendered(signature, values, lambda values: dspy.settings.adapter.format(signature, [], values))
+    except Exception:  # whatever a prompt format of the user's raises, the call itself will raise it again
+        return {name: plain(value) for name, value in values.items()}
 
 
 def _model(lm: Any) -> str:

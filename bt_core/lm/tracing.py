@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
+
+import dspy
 
 from bt_core.lm.modules import closed_values, predictors_of
 from bt_core.lm.recording import NAME, Exchange, Recording
-from bt_core.lm.values import plain
+from bt_core.lm.values import as_rendered, plain
 from bt_core.records import Call, canonical_json
 
 
@@ -47,8 +50,17 @@ def calls_of(module: Any, recording: Recording, steps: Sequence[Any]) -> tuple[C
         signature = predictors[name].signature
         if not signature.output_fields.keys() <= set(prediction.keys()):
             continue
-        call_inputs = {key: plain(value) for key, value in inputs.items() if key in signature.input_fields}
-        outputs = {key: plain(prediction[key]) for key in signature.output_fields}
+        given = exchange.inputs if exchange is not None else {}
+        call_inputs = {
+            key: given[key] if key in given else plain(value)
+            for key, value in inputs.items()
+            if key in signature.input_fields
+        }
+        outputs = as_rendered(
+            signature,
+            {key: prediction[key] for key in signature.output_fields},
+            partial(dspy.settings.adapter.format_assistant_message_content, signature),
+        )
         calls.append(Call(name, call_inputs, outputs, _logprobs(predictors[name], exchange)))
     return tuple(calls)
 

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bt_core.config import Config, resolve_config
+from bt_core.config import Config, LoraConfig, resolve_config
 from bt_core.data import collected_notes, load_splits
 from bt_core.engine.base import Engine
+from bt_core.engine.training.targets import check_names
 from bt_core.lm.columns import column_types
 from bt_core.lm.probe import sentences_about
 from bt_core.lm.runner import Runner
@@ -48,6 +49,10 @@ def prepare(
         data_seed = config.seed if config.data_seed is None else config.data_seed
         splits = load_splits(task, config.data, config.rows, data_seed, config.columns, column_types(task))
     model = resolve_model(config.model, start.program.model_revision if start else None)
+    if (
+        config.w.target_modules != LoraConfig().target_modules
+    ):  # the default is checked by `w`, which a run may not have
+        check_names(model, config.w.target_modules)
     vanilla = start.state(task, config, model) if start else _vanilla(task, config, model)
     folder = start.folder if start else program
     vanilla, usage = _with_label_priors(vanilla, task, config, engine, folder, splits["train"])

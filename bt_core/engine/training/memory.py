@@ -12,6 +12,7 @@ from typing import Any
 from bt_core.config import LoraConfig
 from bt_core.engine.model_memory import GB, parameters
 from bt_core.engine.training.job import MemoryPlan
+from bt_core.engine.training.targets import ALL_LINEAR
 from bt_core.models import BaseModel
 
 #: Bytes of a float32 number.
@@ -76,7 +77,7 @@ class Layers:
 
     def adapter_weights(self, rank: int, targets: Sequence[str]) -> int:
         """How many weights LoRA's A and B have on the named projections of all layers."""
-        return self.count * rank * sum(sum(self._sizes[name]) for name in targets if name in self._sizes)
+        return self.count * rank * sum(sum(self._sizes[name]) for name in self._adapted(targets))
 
     def token_bytes(self, number_bytes: int, targets: Sequence[str], rank: int, length: int) -> int:
         """The bytes that a layer keeps for one token, for the backward pass.
@@ -96,10 +97,17 @@ class Layers:
         attention = number_bytes * (4 * self.attention + length) + FLOAT * self.heads
         gated = number_bytes * 3 * self.intermediate
         inputs = {"q_proj": "a", "k_proj": "a", "v_proj": "a", "o_proj": "o", "gate_proj": "m", "up_proj": "m"}
-        shared = {inputs.get(name, name) for name in targets if name in self._sizes}
+        projections = self._adapted(targets)
+        shared = {inputs.get(name, name) for name in projections}
         widths = {"a": self.hidden, "o": 0, "m": self.hidden, "down_proj": self.intermediate}  # o: attention's output
-        adapted = number_bytes * (sum(widths[kind] for kind in shared) + rank * len(set(targets) & self._sizes.keys()))
+        adapted = number_bytes * (sum(widths[kind] for kind in shared) + rank * len(projections))
         return norms + attention + gated + adapted
+
+    def _adapted(self, targets: Sequence[str]) -> set[str]:
+        """The projections that the names mean; a name may be the end of a layer's path, or all of it."""
+        if tuple(targets) == (ALL_LINEAR,):
+            return set(self._sizes)
+        return {target.rpartition(".")[2] for target in targets} & self._sizes.keys()
 
     @property
     def _sizes(self) -> dict[str, tuple[int, int]]:

@@ -7,13 +7,11 @@ or it is padded on the left where that is cheaper. Logits are computed for compl
 import gc
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig as PeftLoraConfig
-from peft import get_peft_model
 from safetensors import SafetensorError
 from transformers import PrinterCallback, Trainer, set_seed
 
@@ -23,18 +21,16 @@ from bt_core.engine.local.transformers_engine import load_base
 from bt_core.engine.tokens.chat_template import ChatTemplate
 from bt_core.engine.training.checkpoints import CheckpointError, Checkpoints, exclusive, forget, latest
 from bt_core.engine.training.job import Curve, MemoryPlan, TrainingJob, memory_plans
+from bt_core.engine.training.layers import with_lora
 from bt_core.engine.training.memory import TrainingNeed, training_need
 from bt_core.engine.training.packing import IGNORED, Price, packs
 from bt_core.engine.training.processes import train_in_processes
 from bt_core.engine.training.quantized import load_quantized
 from bt_core.engine.training.rows import Collator, encode
 from bt_core.engine.training.trainer import CompletionTrainer, arguments, progress
-from bt_core.errors import ModelError, TrainingError, first_line, warn
+from bt_core.errors import TrainingError, warn
 from bt_core.models import BaseModel
 from bt_core.shared_files import share
-
-#: PEFT's word for all linear layers but that of the logits.
-ALL_LINEAR = "all-linear"
 
 
 def train_adapter(job: TrainingJob, folder: Path, checkpoints: Path | None = None) -> Curve:
@@ -103,7 +99,7 @@ def train_here(job: TrainingJob, plan: MemoryPlan, folder: Path, checkpoints: Pa
     template = ChatTemplate(job.base, tokenizer, model.generation_config.eos_token_id)
     # With dropout, all rows of a batch would lose the same activations of a prefix that occurs only once.
     price = Price.of(model.config) if not job.settings.dropout and packs(model) else None
-    adapted = _with_lora(model, job.settings)
+    adapted = with_lora(model, job.settings)
     data = [encode(template, row) for row in job.rows]
     val = [encode(template, row) for row in job.held_out]
     device = model.device.type
@@ -170,55 +166,6 @@ def _best_epoch(history: Sequence[dict[str, Any]], epochs: int) -> int:
         return epochs
     best = min(evaluations, key=lambda entry: float(entry["eval_loss"]))
     return round(float(best["epoch"]))
-
-
-def _with_lora(model: Any, settings: LoraConfig) -> Any:
-    is_all = settings.target_modules == (ALL_LINEAR,)
-    if not is_all:
-        _check_targets(model, settings.target_modules)
-    adapter = PeftLoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.alpha,
-        lora_dropout=settings.dropout,
-        target_modules=ALL_LINEAR if is_all else list(settings.target_modules),
-        task_type="CAUSAL_LM",
-    )
-    try:
-        return get_peft_model(model, adapter)
-    except ValueError as error:
-        raise ModelError(
-            f"`w.target_modules` {list(settings.target_modules)} do not fit the model"
-            f" ({first_line(error)}): name layers that it has."
-        ) from None
-
-
-def _check_targets(model: Any, targets: Sequence[str]) -> None:
-    """Refuse names that PEFT would leave out without a word, and the layer of logits, which the engine computes itself.
-
-    Raises:
-        ModelError: names them, and the layers that there are.
-    """
-    head = model.get_output_embeddings()
-    linear = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
-    is_head = {target for target in targets for name in _named(target, linear) if linear[name] is head}
-    nowhere = [target for target in targets if not any(_named(target, dict(model.named_modules())))]
-    wrong = sorted({*is_head, *nowhere})
-    if wrong:
-        there = sorted({name.rpartition(".")[2] for name, module in linear.items() if module is not head})
-        why = (
-            "is the layer of logits, which cannot have an adapter"
-            if wrong[0] in is_head
-            else "is no layer of the model"
-        )
-        raise ModelError(
-            f"`w.target_modules` names `{wrong[0]}`, which {why}: name some of {', '.join(there)}, or"
-            f" {ALL_LINEAR} alone."
-        )
-
-
-def _named(target: str, modules: Mapping[str, Any]) -> Iterator[str]:
-    """The modules that PEFT means by a name: those whose path is the name, or ends with it."""
-    return (name for name in modules if name == target or name.endswith(f".{target}"))
 
 
 def _save(adapted: Any, base: BaseModel, folder: Path) -> None:
