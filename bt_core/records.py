@@ -68,6 +68,8 @@ class Trace:
     attempt: int = 0
     #: The base model that ran the program; empty: not recorded.
     model: str = ""
+    #: What the metric said in words: predictor -> text; "": on the whole program's result.
+    feedback: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,6 @@ whose task is called `task`. The name of a YAML or JSON file stands for the task
 
 import importlib
 import importlib.util
-import inspect
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -219,31 +217,3 @@ def _checked(task: Any, reference: str) -> Task:
             f" write `program={kind}`, or `program=lambda: {kind}(...)` where it takes arguments."
         )
     return task
-
-
-def metric_arity(metric: Callable[..., Any]) -> int:
-    """How many positional arguments the metric takes: 2, or 3 when it reads the trace."""
-    parameters = inspect.signature(metric).parameters.values()
-    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
-        return 3
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return min(3, len(positional))
-
-
-def checked_score(value: Any, example: str) -> float:
-    """The value that a metric returned as a float in [0, 1].
-
-    Raises:
-        TaskError: when it is None, not a number, NaN or outside [0, 1]; the sentence names the example.
-    """
-    value = getattr(value, "score", value)
-    ask = "let the metric return a number from 0 to 1"
-    if isinstance(value, bool):
-        return float(value)
-    try:
-        score = float(value)
-    except (TypeError, ValueError):
-        raise TaskError(f"The metric returned {value!r} on example {example}: {ask}.") from None
-    if math.isnan(score) or not 0.0 <= score <= 1.0:
-        raise TaskError(f"The metric returned {score} on example {example}, outside [0, 1]: {ask}.")
-    return score

@@ -31,6 +31,9 @@ class TraceLine(Part):
     error: str | None = Field(None, description="why the run failed")
     attempt: Count = Field(0, description="0: decoded as configured; later ones were sampled")
     model: str = Field("", description="the base model that made it; empty: not recorded")
+    feedback: dict[str, str] = Field(
+        {}, description="what the metric said: predictor -> text; under the empty name, on the program's whole result"
+    )
 
 
 def read_traces(path: Path) -> list[Trace]:

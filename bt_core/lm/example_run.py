@@ -1,6 +1,6 @@
 """One run of a bound module on one example: all that it asks is recorded, and every failure becomes data."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -12,10 +12,11 @@ from bt_core.errors import BtError, ProgramError, TaskError
 from bt_core.lm.modules import predictors_of
 from bt_core.lm.program_engine import ProgramEngine
 from bt_core.lm.recording import Recording
-from bt_core.lm.tracing import as_line, calls_of, run_program
+from bt_core.lm.tracing import as_line, run_program, traced_calls
 from bt_core.lm.values import fields_of
-from bt_core.records import Row, Trace, row_id
-from bt_core.task import Task, checked_score, metric_arity
+from bt_core.metrics.contract import checked_score, feedback_of, judges_predictors, metric_arity
+from bt_core.records import Call, Row, Trace, row_id
+from bt_core.task import Task
 
 Watch = Callable[[Row, Recording, Any], None]
 """Is called with an example, the recording of its run, and what the program returned."""
@@ -70,6 +71,7 @@ class ExampleRun:
         recorder: records the runs.
         bootstrapping: whether the metric gets the trace, so that it may be stricter.
         attempt: the number of the attempt, for the trace.
+        reflecting: whether a metric that judges single predictors is asked about each of them, too.
         watch: called after each run.
     """
 
@@ -78,11 +80,12 @@ class ExampleRun:
     recorder: Recorder
     bootstrapping: bool = False
     attempt: int = 0
+    reflecting: bool = False
     watch: Watch | None = None
 
     def __call__(self, module: Any, row: Row) -> Trace:
         name = row_id(row)
-        prediction, error, score = None, None, 0.0
+        prediction, error, score, feedback = None, None, 0.0, dict[str, str]()
         with self.recorder.recorded(module, self.adapter) as (recording, steps):
             try:
                 prediction = run_program(module, {key: row[key] for key in self.task.inputs})
@@ -92,24 +95,28 @@ class ExampleRun:
             except Exception as failure:  # the user's program may raise anything; that is data, not a fault
                 error = as_line(failure)
             self.recorder.raise_refusal(recording)
-            calls = calls_of(module, recording, steps)
+            calls = traced_calls(module, recording, steps)
         if prediction is not None:  # outside of the context above, whose LM is the one that is optimised
-            score, error = self._score(row, prediction, list(steps) if self.bootstrapping else None)
+            score, feedback, error = self._score(row, prediction, list(steps), calls)
         if self.watch is not None:
             self.watch(row, recording, prediction)
         fields = fields_of(prediction) if prediction is not None else {}
-        return Trace(name, score, calls, fields, error, self.attempt)
+        return Trace(name, score, tuple(call for _, call in calls), fields, error, self.attempt, feedback=feedback)
 
-    def _score(self, row: Row, prediction: Any, steps: list[Any] | None) -> tuple[float, str | None]:
-        """The metric's score, and the error where the metric raised."""
+    def _score(
+        self, row: Row, prediction: Any, steps: list[Any], calls: Sequence[tuple[Any, Call]]
+    ) -> tuple[float, dict[str, str], str | None]:
+        """The metric's score, its feedback, and the error where the metric raised."""
         example = dspy.Example(row).with_inputs(*self.task.inputs)
-        arguments = (example, prediction, steps)[: metric_arity(self.task.metric)]
+        arguments = (example, prediction, steps if self.bootstrapping else None)[: metric_arity(self.task.metric)]
         asked: list[str] = []
         error: str | None = None
+        feedback: dict[str, str] = {}
         judge = nullcontext() if dspy.settings.lm is not None else dspy.context(lm=_no_judge(asked))
         try:
             with judge:
                 value = self.task.metric(*arguments)
+                feedback = {"": feedback_of(value)} | self._on_predictors(example, prediction, steps, calls)
         except BtError:
             raise
         except Exception as failure:  # a metric that fails on an odd answer scores it 0, and the trace says so
@@ -119,7 +126,25 @@ class ExampleRun:
                 f"The metric of task `{self.task.name}` asks an LM and has none, since the one that is optimised must"
                 " not judge itself: call `dspy.configure(lm=...)` in the task's module."
             )
-        return checked_score(value, row_id(row)), error
+        said = {name: text for name, text in feedback.items() if text}
+        return checked_score(value, row_id(row)), said, error
+
+    def _on_predictors(
+        self, example: Any, prediction: Any, steps: list[Any], calls: Sequence[tuple[Any, Call]]
+    ) -> dict[str, str]:
+        """Predictor -> what the metric says about its last call; empty where it is not asked."""
+        if not (self.reflecting and judges_predictors(self.task.metric)):
+            return {}
+        metric = self.task.metric
+        try:
+            return {
+                call.predictor: feedback_of(metric(example, prediction, steps, call.predictor, [step]))
+                for step, call in calls
+            }
+        except BtError:
+            raise
+        except Exception:  # the score stands, and what was said about the whole
+            return {}
 
 
 class _NoJudge:

@@ -8,8 +8,9 @@ import dspy
 
 from bt_core.errors import TaskError
 from bt_core.lm.modules import fresh_program, frozen_modules, possible_values
+from bt_core.metrics.contract import checked_score, metric_arity
 from bt_core.records import Row
-from bt_core.task import Task, checked_score, metric_arity
+from bt_core.task import Task
 
 
 def closed_fields(task: Task) -> dict[str, tuple[Any, ...]]:

@@ -50,6 +50,7 @@ class Runner:
         label: str = "",
         bootstrapping: bool = False,
         attempt: int = 0,
+        reflecting: bool = False,
         watch: Watch | None = None,
     ) -> list[Trace]:
         """Run programs on examples, all in flight together, and score the results.
@@ -60,6 +61,7 @@ class Runner:
             label: shown beside the progress bar.
             bootstrapping: whether the metric gets the trace, so that it may be stricter.
             attempt: 0 decodes as configured; later attempts sample at `bootstrap.temperature`.
+            reflecting: whether a metric that judges single predictors is asked about each of them, too.
             watch: called with each example, the recording of its run, and what the program returned.
 
         Raises:
@@ -73,7 +75,7 @@ class Runner:
         seed = self.config.seed * 1_000 + attempt
         distinct = {id(program): program for program, _ in pairs}
         modules = {key: self._binding.module(program, decoding, seed) for key, program in distinct.items()}
-        run = ExampleRun(self.task, adapter_of(self.task), self._recorder, bootstrapping, attempt, watch)
+        run = ExampleRun(self.task, adapter_of(self.task), self._recorder, bootstrapping, attempt, reflecting, watch)
         return self._run_jobs([partial(run, modules[id(program)], row) for program, row in pairs], label)
 
     def calibrate(self, programs: Sequence[Program], rows: Sequence[Row], label: str = "") -> list[Program]:

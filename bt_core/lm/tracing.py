@@ -26,7 +26,14 @@ def as_line(failure: Exception) -> str:
 
 
 def calls_of(module: Any, recording: Recording, steps: Sequence[Any]) -> tuple[Call, ...]:
-    """DSPy's trace as calls by predictor name; closed answers come with the log-probabilities of their labels.
+    """The calls of `traced_calls` without DSPy's steps."""
+    return tuple(call for _, call in traced_calls(module, recording, steps))
+
+
+def traced_calls(module: Any, recording: Recording, steps: Sequence[Any]) -> list[tuple[Any, Call]]:
+    """DSPy's trace as calls by predictor name, each with its step of that trace.
+
+    Closed answers come with the log-probabilities of their labels.
 
     Calls that nothing could be learnt from are left out: calls of predictors made inside `forward`, which have no state
     to optimise, and calls under another signature than the program's.
@@ -43,7 +50,8 @@ def calls_of(module: Any, recording: Recording, steps: Sequence[Any]) -> tuple[C
         return position.get(getattr(step[0], NAME, ""), -1), canonical_json(plain(dict(step[1])))
 
     calls = []
-    for (predictor, inputs, prediction), exchange in recording.in_order(steps, rank):
+    for step, exchange in recording.in_order(steps, rank):
+        predictor, inputs, prediction = step
         name = getattr(predictor, NAME, "")
         if name not in predictors:
             continue
@@ -61,8 +69,8 @@ def calls_of(module: Any, recording: Recording, steps: Sequence[Any]) -> tuple[C
             {key: prediction[key] for key in signature.output_fields},
             partial(dspy.settings.adapter.format_assistant_message_content, signature),
         )
-        calls.append(Call(name, call_inputs, outputs, _logprobs(predictors[name], exchange)))
-    return tuple(calls)
+        calls.append((step, Call(name, call_inputs, outputs, _logprobs(predictors[name], exchange))))
+    return calls
 
 
 def _logprobs(predictor: Any, exchange: Exchange | None) -> dict[str, float] | None:

@@ -66,6 +66,15 @@ def exact(example: Any, prediction: Any) -> bool:
     return bool(prediction.colour == example.colour)
 
 
+def explaining(example: Any, prediction: Any, trace: Any = None, pred_name: Any = None, pred_trace: Any = None) -> Any:
+    """A metric with feedback, as DSPy's GEPA expects it."""
+    if pred_name is None:
+        return dspy.Prediction(score=exact(example, prediction), feedback="Blue is the colour of the sky.")
+    ((_predictor, inputs, _),) = pred_trace
+    assert inputs["thing"] in example.thing
+    return dspy.Prediction(score=0.0, feedback=f"Look at the thing, says the metric of {pred_name}.")
+
+
 def make(**parts: Any) -> Task:
     defaults: dict[str, Any] = {
         "name": "toy",
@@ -88,3 +97,4 @@ def always(score: Any) -> Callable[[Any, Any], Any]:
 task = make()
 twice = make(program=Twice)
 chat = make(adapter=None)
+explained = make(metric=explaining)

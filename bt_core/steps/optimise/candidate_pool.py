@@ -72,8 +72,13 @@ class CandidatePool:
         for program in baselines(self.stage):
             self.run(program, self.val)
 
-    def run(self, program: Program, rows: Sequence[Row]) -> list[Trace]:
+    def run(self, program: Program, rows: Sequence[Row], reflecting: bool = False) -> list[Trace]:
         """The candidate's traces on the rows; rows that it was run on before are not run again.
+
+        Args:
+            program: the candidate.
+            rows: the rows.
+            reflecting: whether the metric is asked for feedback on single predictors, too.
 
         Raises:
             BtError: when the engine failed or the metric returned no score in [0, 1].
@@ -85,7 +90,7 @@ class CandidatePool:
         missing = {row_id(row): row for row in rows if (key, row_id(row)) not in self._traces}
         if missing:
             label = f"{self.stage.name} candidate {len(self._programs) - 1}"
-            traces = self.session.runner.run(self._programs[key], list(missing.values()), label)
+            traces = self.session.runner.run(self._programs[key], list(missing.values()), label, reflecting=reflecting)
             self._traces.update(zip(((key, name) for name in missing), traces, strict=True))
         return [self._traces[key, row_id(row)] for row in rows]
 

@@ -16,7 +16,7 @@ from bt_core.config import Config
 from bt_core.engine.base import Engine
 from bt_core.lm.optimisers.instruction_writer import InstructionWriter, faults_pass, library
 from bt_core.program import Program
-from bt_core.records import Row, StageReport, Trace
+from bt_core.records import Row, StageReport, Trace, row_id
 from bt_core.steps.optimise.candidate_pool import CandidatePool, too_small
 from bt_core.steps.optimise.writer import open_writer
 from bt_core.steps.session import Session
@@ -116,13 +116,15 @@ class _Adapter:
 
     def __init__(self, pool: CandidatePool, start: Program) -> None:
         self.pool, self.start = pool, start
+        self._train = {row_id(row) for row in pool.train}
 
     def evaluate(
         self, batch: list[Row], candidate: dict[str, str], capture_traces: bool = False
     ) -> EvaluationBatch[tuple[Row, Trace], Any]:
         """Run a candidate on rows; a row that fails scores 0."""
         with faults_pass():
-            traces = self.pool.run(self._program(candidate), batch)
+            reflecting = all(row_id(row) in self._train for row in batch)  # the others are never reflected on
+            traces = self.pool.run(self._program(candidate), batch, reflecting)
         return EvaluationBatch(
             outputs=[trace.prediction for trace in traces],
             scores=[trace.score for trace in traces],
@@ -135,13 +137,13 @@ class _Adapter:
         eval_batch: EvaluationBatch[tuple[Row, Trace], Any],
         components_to_update: list[str],
     ) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-        """Predictor -> its calls, each with inputs, outputs, and feedback on the whole program's result."""
+        """Predictor -> its calls, each with inputs, outputs, and feedback."""
         return {
             name: [
                 {
                     "Inputs": call.inputs,
                     "Generated Outputs": call.outputs,
-                    "Feedback": self._feedback(row, trace),
+                    "Feedback": self._feedback(row, trace, name),
                 }
                 for row, trace in eval_batch.trajectories or ()
                 for call in trace.calls
@@ -158,7 +160,8 @@ class _Adapter:
         }
         return replace(self.start, predictors=states)
 
-    def _feedback(self, row: Row, trace: Trace) -> str:
+    def _feedback(self, row: Row, trace: Trace, predictor: str) -> str:
+        """The result of the whole program, and what the metric said about it, or about the predictor."""
         right = "; ".join(f"{name} = {row[name]}" for name in self.pool.stage.task.labels if name in row)
         predicted = "; ".join(f"{name} = {value}" for name, value in trace.prediction.items())
         parts = [
@@ -166,6 +169,7 @@ class _Adapter:
             f"It ended with {predicted}." if predicted else "",
             f"Right is {right}." if right and trace.score < 1.0 else "",
             f"It failed: {trace.error}" if trace.error else "",
+            trace.feedback.get(predictor) or trace.feedback.get("", ""),
         ]
         return " ".join(part for part in parts if part)
 

@@ -8,6 +8,7 @@ import pytest
 from bt_core.engine.base import Completion, Request
 from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.errors import ConfigError, EngineError, WorldError
+from bt_core.formats.traces import read_traces
 from bt_core.program import program_sha256, read_program
 from tests.core.conftest import Recorder
 from tests.core.flow import Flow
@@ -113,6 +114,19 @@ def test_a_teacher_can_write(begun: Flow, tiny_folder: Path, recorder: Recorder)
     assert flow.last.metrics["search/written"] > 0
     assert flow.last.usage.calls == len(recorder.requests) + flow.last.metrics["search/written"]
     assert made.lineage[-1].config["teacher"] == str(tiny_folder)
+
+
+def test_what_the_metric_says_reaches_the_writer(
+    tmp_path: Path, tiny_folder: Path, tiny_engine: TransformersEngine, recorder: Recorder
+) -> None:
+    flow = Flow.start(tmp_path, tiny_folder, "tests.core.toy:explained", tiny_engine, g=SETTINGS)
+    flow.bootstrap()
+    (trace, *_) = read_traces(tmp_path / "traces")
+    assert trace.feedback == {"": "Blue is the colour of the sky."}
+    flow.going_on("g", recorder).g()
+    asked = [request.messages[-1].content for request in recorder.requests if is_writing(request)]
+    assert any("Look at the thing, says the metric of" in text for text in asked)
+    assert not any("Blue is the colour of the sky." in text for text in asked), "the predictor's own comes first"
 
 
 class Failing(Recorder):
