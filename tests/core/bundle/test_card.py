@@ -43,7 +43,7 @@ def test_the_card_names_the_hubs_model_and_the_test_score(programs: tuple[Path, 
     assert card.data.base_model == "acme/tiny"
     assert "LoRA adapters on `acme/tiny`, revision `c0ffeec0ffee" in card.text
     assert "## What it scored\n\nTest score: 0.750.\n" in card.text
-    assert f"bt predict s3://data/{tmp_path.name} thing=..." in card.text
+    assert f"bt predict s3://data/{tmp_path.name} --task {TASK} thing=..." in card.text
     embedded = model_card(replace(state, model="smollm2-135m-instruct"), programs[0], "bundle")
     assert "on a 4-bit copy of `HuggingFaceTB/SmolLM2-135M-Instruct`, revision `12fd25f" in embedded
 

@@ -100,7 +100,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "text as number": (str | int, 5),
     "date as text": (date | str, "2024-01-05"),
     "no date": (date | None, None),
-    "time as text": (time, "10:00"),
+    "time as text": (time, "10:00:00"),
     "time": (time, time(10, 0)),
     "duration": (timedelta, timedelta(hours=1)),
     "datetime with zone": (datetime, NOON.replace(tzinfo=UTC)),
