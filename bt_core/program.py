@@ -199,7 +199,7 @@ def read_program(folder: Path, verify: bool = True) -> Program:
         program = _from_json(load(ProgramFile, bounded_bytes(inside(folder, PROGRAM_FILE))).model_dump())
     except OtherSchema as error:
         raise ProgramError(
-            f"{path} has schema version {error.version!r}, this release reads {SCHEMA_VERSION}:"
+            f"{path} has schema version {error.version}, this release reads {SCHEMA_VERSION}:"
             " use the release that wrote it."
         ) from None
     except Unreadable as error:

@@ -106,7 +106,7 @@ def _parsed(text: bytes, address: str) -> Manifest:
         file = load(ManifestFile, text)
     except OtherSchema as error:
         raise ProgramError(
-            f"{address} has schema version {error.version!r}, this release reads {SCHEMA_VERSION}: use the release that"
+            f"{address} has schema version {error.version}, this release reads {SCHEMA_VERSION}: use the release that"
             " wrote it."
         ) from None
     except Unreadable as error:

@@ -1,5 +1,6 @@
 """What the models of our JSON files have in common: strict keys and types, canonical text, mistakes as one sentence."""
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
@@ -42,11 +43,11 @@ class NoJson(Unreadable):
 
 
 class OtherSchema(Unreadable):
-    """A file of another schema version."""
+    """A file of another schema version; `version` is how a sentence shows it."""
 
     def __init__(self, version: Any) -> None:
-        super().__init__(f"it has schema {version!r}")
-        self.version = version
+        self.version = reprlib.repr(version)
+        super().__init__(f"it has schema {self.version}")
 
 
 class Part(BaseModel):
@@ -127,8 +128,7 @@ class Document(Part):
             raise DataError(f"{source} cannot be read ({error}): {cls.remedy}.") from None
         except OtherSchema as error:
             raise DataError(
-                f"{source} has schema {error.version!r}, which this version cannot read: make it again with this"
-                " version."
+                f"{source} has schema {error.version}, which this version cannot read: make it again with this version."
             ) from None
         except Unreadable as error:
             raise DataError(f"{source}: {error}; {cls.remedy}.") from None

@@ -78,7 +78,7 @@ def read_scores(path: Path) -> dict[str, RowScore]:
     """Read the score of each example: the final program's in the results of a run, the only one's in a sweep's.
 
     Raises:
-        DataError: when the file is missing or a line is neither; names the line and the keys.
+        DataError: when the file is missing or empty, or a line is neither; names the line and the keys.
     """
     scores: dict[str, RowScore] = {}
     for number, row in enumerate(read_jsonl(path), start=1):
@@ -88,6 +88,8 @@ def read_scores(path: Path) -> dict[str, RowScore]:
         else:
             scored = _parsed(row, ScoredRow, path, number)
             scores[scored.example] = RowScore(scored.score, scored.group)
+    if not scores:
+        raise DataError(f"{path} has no rows: name a results file that a run or a sweep wrote.")
     return scores
 
 

@@ -38,6 +38,7 @@ def _without(content: dict[str, Any], key: str) -> dict[str, Any]:
         ("[]", "sweep.json: the content is [] and should be an object; name a sweep.json that `bt sweep` wrote."),
         ({**CONTENT, "schema": 1}, "sweep.json has schema 1, which this version cannot read: make it again with this"),
         ({"schema": None}, "sweep.json has schema None, which this version cannot read"),
+        ({"schema": "x" * 999}, "sweep.json has schema 'xxxxxxxxxxxx...xxxxxxxxxxxxx', which this version cannot read"),
         (_without(CONTENT, "rows"), "sweep.json: `rows` is missing; name a sweep.json that `bt sweep` wrote."),
         ({**CONTENT, "colour": 1}, "sweep.json: `colour` is unknown; name"),
         (
@@ -51,7 +52,7 @@ def _without(content: dict[str, Any], key: str) -> dict[str, Any]:
         ),
         ({"schema": 2}, "sweep.json: `task` is missing, `description` is missing, `metric` is missing, `model` is"),
     ],
-    ids=["broken", "list", "schema", "no-schema", "missing", "unknown", "types", "keys", "many"],
+    ids=["broken", "list", "schema", "no-schema", "long-schema", "missing", "unknown", "types", "keys", "many"],
 )
 def test_what_is_no_sweep_is_refused_in_a_sentence(content: Any, sentence: str) -> None:
     text = content if isinstance(content, str) else json.dumps(content)

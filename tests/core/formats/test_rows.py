@@ -46,6 +46,13 @@ def test_the_score_is_that_of_the_shipped_program(row: ScoredRow | ComparedRow, 
     assert read_scores(tmp_path / "results.jsonl") == {"e": RowScore(score, None), "f": RowScore(score, "one")}
 
 
+def test_a_file_without_rows_has_no_scores(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    path.write_text("\n")
+    with pytest.raises(DataError, match="has no rows: name a results file that a run or a sweep wrote"):
+        read_scores(path)
+
+
 def test_rows_of_another_kind_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     write_results(path, [CHALLENGE])
