@@ -2,11 +2,9 @@
 
 import atexit
 import gc
-import signal
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
-from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
@@ -35,6 +33,7 @@ from bt_cli.commands.submit import submit
 from bt_cli.commands.sweep import sweep
 from bt_cli.commands.tasks import tasks
 from bt_cli.commands.upload import upload
+from bt_cli.stopping import ended_by_signals
 from bt_core.errors import BtError, UserError, WorldError, disk_error
 from bt_core.trust.shown_text import visible
 
@@ -47,8 +46,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-#: The signals that end a command.
-_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 #: Errors of the file system that the user mends by giving another path.
 _WRONG_PATHS = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 #: Every command, under the heading that it has in `bt --help`.
@@ -101,21 +98,12 @@ def _options(
     pass
 
 
-def _end(number: int, _: FrameType | None) -> None:
-    """End at the first signal, with all that the command has started; further ones must not disturb that."""
-    for other in _ENDING:
-        signal.signal(other, signal.SIG_IGN)
-    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
-
-
 def main() -> None:
     """Run `bt`. Our own errors end it with one sentence on stderr and exit status 2 (the user's error) or 1."""
-    for number in _ENDING:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` and shells leave it to us
-            signal.signal(number, _end)
     atexit.register(gc.freeze)  # spares Python a last search for garbage in all imported modules
     try:
-        app(prog_name="bt")
+        with ended_by_signals():
+            app(prog_name="bt")
     except BtError as error:
         _leave(error)
     except OSError as error:
