@@ -43,7 +43,12 @@ def _iris_walk(_: Path) -> Made:
 
 def _gsm8k(_: Path) -> Made:
     rows = [{"question": f"Ann has {n} apples and buys {n + 2} more. How many apples has she?"} for n in range(ROWS)]
-    return Made("gsm8k", rows, demos={"solve": ({"question": "What is 1 + 1?", "answer": "1 + 1 = 2. #### 2"},)})
+    return Made(
+        "gsm8k",
+        rows,
+        decoding={"max_tokens": 24},
+        demos={"solve": ({"question": "What is 1 + 1?", "answer": "1 + 1 = 2. #### 2"},)},
+    )
 
 
 def _gsm8k_sampled(_: Path) -> Made:
