@@ -1,15 +1,12 @@
-"""The folder of a run or a sweep: the names of its files, its default place, and the claim on it."""
+"""The folder of a run or a sweep: the names of its files, and its default place."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import count
 from pathlib import Path
 
 from bt_core.config import Config
-from bt_core.errors import ConfigError
-from bt_core.shared_files import CLAIM_FILE, claimed, is_claimed
 from bt_core.strategy import Strategy, strategy_slug
 
 #: The default folder of runs and of their tracking store.
@@ -43,9 +40,17 @@ class Folder:
         return self.path / "program"
 
     @property
+    def arguments(self) -> Path:
+        """What was to be run, by which the same command can go on."""
+        return self.path / "arguments.json"
+
+    @property
     def caches(self) -> Path:
         """LM answers and adapters of all runs in the same parent folder."""
         return self.path.parent / ".bt-cache"
+
+    def discard(self) -> None:
+        """Remove what an unfinished run has written, where the folder of such a command is removed or used again."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +66,21 @@ class RunFolder(Folder):
         """Description -> file, of the files that a person reads."""
         return {"result": self.result, "test examples": self.results, "pipeline": self.pipeline}
 
+    def discard(self) -> None:
+        for folder in (self.artifacts, self.program):
+            shutil.rmtree(folder, ignore_errors=True)
+        for file in (self.pipeline, self.arguments, self.results):
+            file.unlink(missing_ok=True)
+
+    def is_unfinished(self, arguments: str) -> bool:
+        """Whether a run of these arguments has begun here, and has no result."""
+        began = bool(arguments) and self.arguments.is_file() and not self.result.exists()
+        return began and self.arguments.read_bytes() == arguments.encode()
+
 
 @dataclass(frozen=True)
 class SweepFolder(Folder):
     """The files that `bt sweep` leaves behind; `results` and `program` are the winner's."""
-
-    @property
-    def arguments(self) -> Path:
-        """The arguments that the sweep was started with, by which it can go on."""
-        return self.path / "arguments.json"
 
     @property
     def extension(self) -> Path:
@@ -118,69 +129,3 @@ def default_extension_folder(first: Path) -> Path:
 def _named(task: str, what: str) -> Path:
     safe = "".join(letter if letter.isalnum() else "-" for letter in task)
     return RUNS / f"{safe}-{what}-{datetime.now():%Y%m%d-%H%M%S}"
-
-
-@contextmanager
-def new_folder(out: Path | None, default: Path) -> Iterator[RunFolder]:
-    """Make the folder of a run, and claim it for the block.
-
-    Args:
-        out: the folder that the user named; None: the default one, with a number behind its name where it is taken.
-        default: as `default_folder` gives it.
-
-    Raises:
-        ConfigError: when the folder is not empty, since a run never overwrites another one, or another process has
-            claimed it.
-    """
-    if out:
-        if not is_claimed(out):
-            _check_new(out)
-        out.mkdir(parents=True, exist_ok=True)
-    path = out or _made(default)
-    with claimed_folder(path, f"The --out folder {path} is in use by another process: name another one."):
-        _check_new(path)  # again, now that nobody else fills it
-        yield RunFolder(path.resolve())
-
-
-@contextmanager
-def claimed_folder(path: Path, refusal: str) -> Iterator[None]:
-    """Claim an existing folder for the block.
-
-    Raises:
-        ConfigError: the refusal, when another process has claimed it.
-    """
-    with claimed(path) as is_ours:
-        if not is_ours:
-            raise ConfigError(refusal)
-        yield
-
-
-def _made(default: Path) -> Path:
-    """A folder that this process alone has made: two runs may begin in one second."""
-    for number in count(1):
-        path = default if number == 1 else default.with_name(f"{default.name}-{number}")
-        with suppress(FileExistsError):
-            path.mkdir(parents=True)
-            return path
-    raise AssertionError("numbers do not end")
-
-
-def _check_new(path: Path) -> None:
-    first = first_entry(path)
-    if first is not None:
-        folder = RunFolder(path)
-        holds = "already holds a run" if folder.result.exists() or folder.pipeline.exists() else "is not empty"
-        raise ConfigError(f"The --out folder {path} {holds} ({first.name}): name another one, nothing was written.")
-
-
-def first_entry(path: Path) -> Path | None:
-    """Any entry of the folder but its claim; None where it has none or does not exist.
-
-    Raises:
-        ConfigError: when the path is a file, or Kubeflow would take a part of it for a placeholder.
-    """
-    if "{{$" in str(path.absolute()):
-        raise ConfigError("The --out folder's path holds `{{$`, which begins a placeholder of Kubeflow: name another.")
-    if path.exists() and not path.is_dir():
-        raise ConfigError(f"--out {path} is a file: name a folder that does not exist yet.")
-    return next((entry for entry in path.iterdir() if entry.name != CLAIM_FILE), None) if path.is_dir() else None

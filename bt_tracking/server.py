@@ -27,10 +27,10 @@ _PAUSES = Pauses(first=0.2, longest=0.2)
 def local_store(folder: Path) -> str:
     """The tracking URI of a store in a folder, which is created if it is missing. No server is needed to use it.
 
-    The database is `mlflow.db`, and the artifacts are in `artifacts/` beside it.
+    The database is `mlflow.db`, and MLflow makes `artifacts/` beside it for the first artifact.
     """
     folder = folder.absolute()
-    (folder / _ARTIFACTS).mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     return store_uri(folder / DATABASE)
 
 

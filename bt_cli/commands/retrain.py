@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
+from bt_cli.new_folder import new_folder
 from bt_cli.options import common as options
 from bt_cli.options.cluster import Profile
 from bt_cli.options.settings import RunSettings, gather
-from bt_cli.run_folder import default_folder, new_folder
+from bt_cli.run_folder import default_folder
 from bt_cli.view.console import print_json, stderr, stdout
 from bt_core.errors import ConfigError
 from bt_core.strategy import Strategy as Steps

@@ -1,10 +1,12 @@
 """`bt run`: compile a strategy and run the compiled pipeline file on this machine."""
 
+from bt_cli.new_folder import new_folder
 from bt_cli.options import common as options
 from bt_cli.options.settings import gather
-from bt_cli.run_folder import default_folder, new_folder
+from bt_cli.run_folder import default_folder
 from bt_cli.view.console import print_json, stdout
-from bt_core.strategy import parse_strategy
+from bt_core.records import canonical_json
+from bt_core.strategy import format_strategy, parse_strategy
 from bt_core.task import is_built_in
 
 
@@ -46,7 +48,9 @@ def run(
         from bt_core.bundle.made_task import not_named
 
         raise not_named(made_for, start)
-    with new_folder(out, default_folder(settings.config, steps)) as folder:
+    form = {"strategy": format_strategy(steps), "shards": shards or 0, "fuse": fuse}
+    wanted = canonical_json({**form, "parameters": settings.parameters})
+    with new_folder(out, default_folder(settings.config, steps), wanted) as folder:
         from bt_cli.local.run import execute, tracking_server
         from bt_cli.view.summary import print_summary
 

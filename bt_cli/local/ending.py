@@ -76,6 +76,8 @@ def ending(folder: Folder, environment: Mapping[str, str], go_on: str) -> Iterat
         print(f"bt: {end.stopped(number)}", file=sys.stderr, flush=True)
         raise SystemExit(128 + number) from None
     except Exception as error:
+        if isinstance(error, UserError) and not end.is_under_way:
+            folder.discard()
         # The first task checks what the user has given before MLflow knows of the run.
         if end.is_under_way or (end.stage and not isinstance(error, UserError)):
             end.record(error)

@@ -5,7 +5,7 @@ import shutil
 from typing import Any
 
 from bt_cli.local.ending import ending
-from bt_cli.local.run import GO_ON, new_run_id, run_pipeline, task_environment
+from bt_cli.local.run import new_run_id, run_pipeline, task_environment
 from bt_cli.options.settings import RunSettings
 from bt_cli.run_folder import RunFolder
 from bt_core.records import canonical_json
@@ -15,6 +15,9 @@ from bt_runner.events import LocalRun
 from bt_runner.worker import start_worker
 from bt_runtime.retraining import STOPPED
 from bt_tracking.serving import PROGRAM
+
+#: What to do after a signal.
+GO_ON = "the same command goes on from them in another folder"
 
 
 def execute_retrain(

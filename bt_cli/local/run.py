@@ -13,6 +13,7 @@ from bt_cli.options.settings import RunSettings
 from bt_cli.run_folder import Folder, RunFolder
 from bt_cli.view.console import stderr
 from bt_cli.view.progress import progress_on
+from bt_cli.view.summary import short
 from bt_core.engine.response_cache import CACHE_VARIABLE, cache_folder
 from bt_core.formats.run_result import RunResult
 from bt_core.strategy import Strategy, strategy_slug
@@ -28,8 +29,6 @@ from bt_tracking.settings import FOLDER_VARIABLE, absolute
 
 #: MLflow's own variable for its server.
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
-#: What to do after a signal.
-GO_ON = "the same command goes on from them in another folder"
 
 
 def execute(
@@ -57,7 +56,8 @@ def execute(
         BtError: the sentence of the task that failed.
     """
     environment = task_environment(folder, strategy_slug(strategy), new_run_id(folder), tracking_uri, cache)
-    with ending(folder, environment, GO_ON) as end, start_worker(environment) as worker:
+    go_on = f"the same command with --out {short(folder.path)} goes on from there"
+    with ending(folder, environment, go_on) as end, start_worker(environment) as worker:
         # Imported here, so that both processes import at the same time.
         from bt_pipelines.better_together import Options
         from bt_pipelines.compile import compile_strategy

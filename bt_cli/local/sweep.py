@@ -8,9 +8,10 @@ from pathlib import Path
 from bt_cli.local.ending import ending
 from bt_cli.local.run import new_run_id, run_pipeline, task_environment
 from bt_cli.local.sweep_claim import check_unclaimed, claimed
+from bt_cli.new_folder import claimed_folder, first_entry
 from bt_cli.options.sweep import SweepRequest
 from bt_cli.options.sweep_arguments import SweepArguments
-from bt_cli.run_folder import SweepFolder, claimed_folder, first_entry
+from bt_cli.run_folder import SweepFolder
 from bt_core.errors import ConfigError
 from bt_core.formats.sweep import Sweep
 from bt_core.records import canonical_json

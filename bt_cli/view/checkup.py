@@ -10,7 +10,7 @@ from bt_core.steps.check.report import CheckReport, LmCall, RowRun
 
 #: Colours of the roles in a prompt.
 _ROLES = {"system": "cyan", "user": "green", "assistant": "magenta"}
-_MARKS = {"mistake": ("✗", "bold red"), "warning": ("!", "bold yellow")}
+_MARKS = {"mistake": ("✗", "bold red"), "warning": ("!", "bold yellow"), "note": ("i", "cyan")}
 
 
 def print_checkup(console: Console, report: CheckReport) -> None:
@@ -61,7 +61,7 @@ def _findings(report: CheckReport) -> Table:
     for finding in report.findings:
         mark, style = _MARKS[finding.severity]
         table.add_row(Text(mark, style=style), Text(finding.sentence))
-    if not report.findings:
+    if all(finding.severity == "note" for finding in report.findings):
         table.add_row(Text("✓", style="bold green"), Text("none of the usual mistakes"))
     return table
 

@@ -8,10 +8,16 @@ from typing import Any
 from bt_core.config import Config
 from bt_core.engine.base import Engine
 from bt_core.records import Row, StageReport, Trace, read_jsonl, row_id, write_traces
+from bt_core.steps.label_classes import class_columns
 from bt_core.steps.session import Session
 from bt_core.steps.stage import Stage
 from bt_core.steps.teacher import teacher_session
 from bt_core.steps.trace_summary import answer_shares, failures, mean_score
+from bt_core.task import Task
+from bt_core.wording import counted
+
+#: How many labels a warning names.
+NAMED = 3
 
 
 def bootstrap(
@@ -27,9 +33,10 @@ def bootstrap(
         BtError: when an input is not usable or the engine failed.
     """
     session = teacher_session(Session(Stage.open(stage, "bootstrap", program, config), engine))
-    gathered = gather(session, read_jsonl(train))
+    rows = read_jsonl(train)
+    gathered = gather(session, rows)
     write_traces(traces, gathered)
-    return session.report(**summary(gathered, config))
+    return session.report(**summary(gathered, rows, session.stage.task, config))
 
 
 def gather(session: Session, rows: Sequence[Row]) -> list[Trace]:
@@ -52,8 +59,8 @@ def gather(session: Session, rows: Sequence[Row]) -> list[Trace]:
     return [replace(kept[row_id(row)], model=stage.program.model) for row in rows]
 
 
-def summary(traces: Sequence[Trace], config: Config) -> dict[str, Any]:
-    """What the report says of the traces."""
+def summary(traces: Sequence[Trace], rows: Sequence[Row], task: Task, config: Config) -> dict[str, Any]:
+    """What the report says of the traces, of which there is one for each row."""
     threshold = config.bootstrap.threshold
     passing = [trace for trace in traces if trace.score >= threshold]
     return {
@@ -63,7 +70,7 @@ def summary(traces: Sequence[Trace], config: Config) -> dict[str, Any]:
             "traces/total": float(len(traces)),
             "train/score": mean_score(traces),
         },
-        "warnings": (*failures(traces), *_one_sided(passing)),
+        "warnings": (*failures(traces), *_one_sided(passing), *_without_traces(passing, rows, task)),
         "note": f"{len(passing)} of {len(traces)} traces reach the threshold {threshold:g}.",
     }
 
@@ -76,3 +83,20 @@ def _one_sided(passing: list[Trace]) -> tuple[str, ...]:
         for name, shares in answer_shares(passing).items()
         if max(shares.values()) == 1.0 and len(passing) > 1
     )
+
+
+def _without_traces(passing: Sequence[Trace], rows: Sequence[Row], task: Task) -> tuple[str, ...]:
+    """A warning for each label column of which some classes have rows but no kept trace."""
+    kept = {trace.example for trace in passing}
+    sentences = []
+    for column, counts in class_columns(task, rows).items() if kept else ():
+        shown = {str(row[column]) for row in rows if row_id(row) in kept}
+        missing = [label for label in counts if label not in shown]
+        if missing:
+            named = ", ".join(map(repr, missing[:NAMED])) + (", ..." if len(missing) > NAMED else "")
+            lost = counted(sum(counts[label] for label in missing), "row")
+            sentences.append(
+                f"No trace was kept for {len(missing)} of the {len(counts)} labels in `{column}` ({named}; {lost}):"
+                " demos and fine-tuning show nothing of them; try `bootstrap.attempts` or a teacher."
+            )
+    return tuple(sentences)

@@ -79,9 +79,10 @@ def merge_bootstrap(
     Raises:
         DataError: when a row has no trace.
     """
-    gathered = merged(parts, read_jsonl(train))
+    task, rows = load_task(config.task, config.task_settings), read_jsonl(train)
+    gathered = merged(parts, rows)
     write_traces(traces, gathered)
-    return _report(stage, "bootstrap", reports, **summary(gathered, config))
+    return _report(stage, "bootstrap", reports, **summary(gathered, rows, task, config))
 
 
 def merge_evaluation(

@@ -15,12 +15,16 @@ def failures(traces: Sequence[Trace]) -> tuple[str, ...]:
     failed = [trace for trace in traces if trace.error]
     if not failed:
         return ()
-    reason = str(failed[0].error).splitlines()[0][:160]
+    error = str(failed[0].error)
+    reason = error.splitlines()[0][:160]
     remedy = ""
     if "AdapterParseError" in reason:
         remedy = (
-            "; a small model follows `adapter=LineAdapter` better, and a cut answer needs more `decoding.max_tokens`"
+            "; say in the instructions what form the answer has"
+            if "LineAdapter" in error
+            else "; a small model follows `adapter=LineAdapter` better"
         )
+        remedy += ", and a cut answer needs more `decoding.max_tokens`"
     first = f"the first ({failed[0].example}) by {reason}"
     return (f"{len(failed)} of {len(traces)} examples failed and scored 0, {first}{remedy}",)
 

@@ -203,9 +203,7 @@ class _Chain(dspy.Module):
                 },
             }
             name = part.name_among(outputs)
-            setattr(
-                self, name, module_of(dspy.make_signature(marked), part.instructions, part.reasoning, settings.format)
-            )
+            setattr(self, name, module_of(dspy.make_signature(marked), part.instructions, part.reasoning))
             self._order.append((name, tuple(inputs), tuple(outputs)))
 
     def forward(self, **given: Any) -> Any:

@@ -39,7 +39,7 @@ def prompt_format(name: Format) -> Callable[[], Any] | None:
     return LineAdapter if name == "lines" else None
 
 
-def module_of(signature: Any, instructions: str = "", reasoning: bool = False, form: Format = "chat") -> Any:
+def module_of(signature: Any, instructions: str = "", reasoning: bool = False) -> Any:
     """Make a predictor of a signature.
 
     Args:
@@ -47,18 +47,7 @@ def module_of(signature: Any, instructions: str = "", reasoning: bool = False, f
         instructions: what the LM is told to do; empty: the signature's own instructions, or DSPy's sentence that names
             the fields.
         reasoning: whether the LM reasons before it answers.
-        form: the format of the prompts. `lines` does not show how several answers are written, so that the
-            instructions say it.
     """
     whole = dspy.ensure_signature(signature)
-    text = instructions or whole.instructions
-    answers = [*(["reasoning"] if reasoning else []), *whole.output_fields]
-    if form == "lines" and len(answers) > 1:
-        text = "\n".join([text, "Reply in this form:", *(f"{line_label(name)}: ..." for name in answers)])
-    whole = whole.with_instructions(text)
+    whole = whole.with_instructions(instructions or whole.instructions)
     return dspy.ChainOfThought(whole) if reasoning else dspy.Predict(whole)
-
-
-def line_label(name: str) -> str:
-    """The text before the colon in a field's line."""
-    return name.replace("_", " ").capitalize()

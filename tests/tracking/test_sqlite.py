@@ -46,7 +46,7 @@ def test_processes_that_make_a_store_at_once_share_it(tmp_path: Path) -> None:
     assert [process.returncode for process in processes] == [0, 0, 0]
     found = {experiment.name for experiment in RetryingClient(TrackingSettings(uri)).search_experiments()}
     assert found == {*names, "Default"}
-    assert {path.name for path in (tmp_path / "store").iterdir()} == {"mlflow.db", "artifacts"}
+    assert {path.name for path in (tmp_path / "store").iterdir()} == {"mlflow.db"}
 
 
 def test_a_new_store_has_the_tables_that_mlflow_makes(tmp_path: Path) -> None:

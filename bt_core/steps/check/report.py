@@ -60,9 +60,13 @@ class RowRun:
     kept: tuple[str, ...] = ()
 
 
+#: What a finding may be: what would spoil a run, what may be wrong, and what is good to know.
+SEVERITIES = ("mistake", "warning", "note")
+
+
 @dataclass(frozen=True)
 class Finding:
-    """A sentence about the task. Its severity is `mistake` if it would spoil a run, and else `warning`."""
+    """A sentence about the task, and one of `SEVERITIES`."""
 
     severity: str
     sentence: str

@@ -1,38 +1,40 @@
-"""What is wrong with a task's metric, labels and rows; no LM is needed to find it."""
+"""What is wrong with a task's metric and with its rows; no LM is needed to find it."""
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bt_core.lm.probe import closed_fields, judge
-from bt_core.records import Row
+from bt_core.lm.probe import AnswerSpace, judge
+from bt_core.records import Row, canonical_json
 from bt_core.steps.check.report import Evidence, Finding
 from bt_core.task import Task
+from bt_core.wording import counted
 
-#: Rows on whose labels the metric is tried.
+#: Rows on whose labels the metric is tried, and other labels that each of them is tried with.
 JUDGED = 10
+#: With fewer rows than this in a split, a score says little: that of 20 rows is known to about 0.2.
+FEW_ROWS = 20
 
 
 def metric_findings(evidence: Evidence) -> Iterator[Finding]:
-    """Try the metric on the labels themselves: it must accept them, and tell them from wrong ones."""
+    """Try the metric on right answers: it must accept them, and tell them from the answers of other rows."""
     task, train = evidence.task, evidence.splits["train"]
     rows = list(train)[:JUDGED] if task.labels else []
-    right, wrong = [], []
-    for row in rows:
-        other = _row_with_other_labels(row, train, task)
-        try:
-            right.append(judge(task, row, _labels(row, task)))
-            wrong += [judge(task, row, _labels(other, task))] if other else []
-        except (AttributeError, KeyError) as error:
-            names = ", ".join(f"`{name}`" for name in task.labels)
-            reason = str(error).strip("\"'")
-            yield Finding("warning", f"The metric could not be tried on the labels {names} as an answer ({reason}).")
-            return
-        except Exception as error:  # a metric may raise anything
-            yield Finding("mistake", f"The metric raises on a row's own labels ({type(error).__name__}: {error}).")
-            return
-    yield from _score_findings(right, wrong, evidence.config.bootstrap.threshold)
+    space = AnswerSpace.of(task)
+    try:
+        best = [space.best(row) for row in rows]
+        others = [(row, space.best(row).answer) for row in _with_distinct_labels(train, task)] if rows else []
+        right = [found.score for found in best]
+        wrong = [judge(task, row, answer) for row in rows for other, answer in others if _differ(row, other, task)]
+    except (AttributeError, KeyError) as error:
+        names = ", ".join(f"`{name}`" for name in task.labels)
+        reason = str(error).strip("\"'")
+        yield Finding("warning", f"The metric could not be tried on the labels {names} as an answer ({reason}).")
+    except Exception as error:  # a metric may raise anything
+        yield Finding("mistake", f"The metric raises on a row's own labels ({type(error).__name__}: {error}).")
+    else:
+        yield from _score_findings(right, wrong, evidence.config.bootstrap.threshold)
 
 
 def _score_findings(right: Sequence[float], wrong: Sequence[float], threshold: float) -> Iterator[Finding]:
@@ -58,25 +60,6 @@ def _score_findings(right: Sequence[float], wrong: Sequence[float], threshold: f
         )
 
 
-def label_findings(evidence: Evidence) -> Iterator[Finding]:
-    """Labels that a closed answer can never equal, and labels that never change."""
-    rows = [row for name in ("train", "val") for row in evidence.splits[name]]
-    closed = closed_fields(evidence.task)
-    for column in evidence.task.labels:
-        values = [row[column] for row in rows]
-        unreachable = Counter(repr(value) for value in values if column in closed and value not in closed[column])
-        if unreachable:
-            examples = ", ".join(value for value, _ in unreachable.most_common(3))
-            options = ", ".join(map(repr, closed[column][:8]))
-            yield Finding(
-                "mistake",
-                f"{sum(unreachable.values())} of {len(values)} labels in `{column}` are not among the options of the"
-                f" field of that name ({examples}; the options are {options}): such a row can never be right.",
-            )
-        if len(values) > 1 and len({repr(value) for value in values}) == 1:
-            yield Finding("warning", f"Every row has the same label in `{column}`: {values[0]!r}.")
-
-
 def data_findings(evidence: Evidence) -> Iterator[Finding]:
     """What was read otherwise than the user may expect, such as files that were left unread."""
     for sentence in evidence.notes:
@@ -94,6 +77,12 @@ def split_findings(evidence: Evidence) -> Iterator[Finding]:
             )
         for key in keys:
             splits_of[key].add(name)
+        if contradicting := _contradicting(rows, keys, evidence.task):
+            yield Finding(
+                "warning",
+                f"{counted(contradicting, 'input')} of {name} have several answers when case, spaces and punctuation"
+                " are ignored: a program can hardly be right on all of these rows.",
+            )
     shared = [(key, names) for key, names in splits_of.items() if len(names) > 1]
     if shared:
         key, names = shared[0]
@@ -104,13 +93,56 @@ def split_findings(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def _labels(row: Row, task: Task) -> dict[str, Any]:
-    return {column: row[column] for column in task.labels}
+def _contradicting(rows: Sequence[Row], keys: Sequence[str], task: Task) -> int:
+    """How many inputs that differ in writing alone have several answers; equal ones are named when they are read."""
+    written: dict[str, set[str]] = defaultdict(set)
+    answers: dict[str, set[str]] = defaultdict(set)
+    for row, key in zip(rows, keys, strict=True):
+        written[key].add(canonical_json([row[column] for column in task.inputs]))
+        answers[key].add(canonical_json([row[column] for column in task.labels]))
+    return sum(len(answers[key]) > 1 and len(written[key]) > 1 for key in answers)
 
 
-def _row_with_other_labels(row: Row, rows: Sequence[Row], task: Task) -> Row | None:
-    """A row of which no label equals that of `row`."""
-    return next((other for other in rows if all(other[column] != row[column] for column in task.labels)), None)
+def size_findings(evidence: Evidence) -> Iterator[Finding]:
+    """Splits with so few rows that they choose or show little."""
+    rows = {name: len(split) for name, split in evidence.splits.items()}
+    least = evidence.config.w.min_traces
+    if rows["train"] < least:
+        yield Finding(
+            "warning",
+            f"Train has {counted(rows['train'], 'row')}, and `w` needs {least} traces that pass (`w.min_traces`): it"
+            " would leave the weights as they are; give more with --train-rows.",
+        )
+    if rows["val"] < FEW_ROWS:
+        yield Finding(
+            "warning",
+            f"Val has {counted(rows['val'], 'row')}, so that one row is {1 / rows['val']:.2f} of a score: steps would"
+            f" choose between programs mostly by chance; give at least {FEW_ROWS} (--val-rows).",
+        )
+    if rows["test"] < FEW_ROWS and not evidence.task.group:
+        yield Finding(
+            "warning",
+            f"Test has {counted(rows['test'], 'row')}, whose mean score is known only to about"
+            f" {_margin(rows['test']):.2f}: hardly any gain could be shown; give at least {FEW_ROWS} (--test-rows).",
+        )
+
+
+def _margin(rows: int) -> float:
+    """Half the width of the usual 95% interval of a share of one half, z * sqrt(p * (1 - p) / n)."""
+    return float(1.96 * 0.5 / rows**0.5)
+
+
+def _with_distinct_labels(rows: Sequence[Row], task: Task) -> list[Row]:
+    """The first row of each of the first labels."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        first.setdefault(canonical_json([row[column] for column in task.labels]), row)
+    return list(first.values())[: JUDGED + 1]
+
+
+def _differ(row: Row, other: Row, task: Task) -> bool:
+    """Whether no label of the two rows is equal."""
+    return all(other[column] != row[column] for column in task.labels)
 
 
 def _normalised(row: Mapping[str, Any], task: Task) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 
 from bt_core.lm.modules import frozen_modules
 from bt_core.lm.probe import sentences_about
-from bt_core.program import Field
 from bt_core.steps.check.report import Evidence, Finding, LmCall
 from bt_core.steps.trace_summary import failures
 
@@ -89,28 +88,3 @@ def _demo_findings(name: str, calls: Sequence[LmCall], evidence: Evidence) -> It
             f"With {demos} demonstrations of that length a prompt of `{name}` would need about {needed} tokens, and the"
             f" model's context holds {evidence.context_length}: lower `p.max_demos`.",
         )
-
-
-def prompt_findings(evidence: Evidence) -> Iterator[Finding]:
-    """Descriptions of fields that the prompt leaves out, and placeholders that it includes."""
-    prompts = {
-        call.predictor: "\n".join(message.content for message in call.prompt)
-        for run in evidence.runs
-        for call in run.asked
-    }
-    for name, prompt in prompts.items():
-        state = evidence.program.predictors.get(name)
-        for field in (*state.inputs, *state.outputs) if state else ():
-            if _is_placeholder(field) and field.description in prompt:
-                yield Finding("warning", f"The prompt of `{name}` holds the empty description {field.description}.")
-            elif field.description and not _is_placeholder(field) and field.description not in prompt:
-                yield Finding(
-                    "warning",
-                    f"The description of `{name}`'s field `{field.name}` is not in its prompt: this adapter writes"
-                    " none, so say it in the instructions.",
-                )
-
-
-def _is_placeholder(field: Field) -> bool:
-    """Whether the description is the one that DSPy gives to a field without any."""
-    return field.description == f"${{{field.name}}}"

@@ -39,8 +39,8 @@ class Paint(dspy.Module):
         return self.colour(thing=thing, gist=self.gist(thing=thing).gist)
 
 
-def rows() -> list[Row]:
-    return [{"thing": f"{COLOURS[n % 3]} thing number {n}", "colour": COLOURS[n % 3]} for n in range(18)]
+def rows(count: int = 18) -> list[Row]:
+    return [{"thing": f"{COLOURS[n % 3]} thing number {n}", "colour": COLOURS[n % 3]} for n in range(count)]
 
 
 def truthful(prompt: str, request: Request) -> str:
@@ -77,10 +77,10 @@ def said(report: CheckReport, severity: str = "mistake") -> str:
 
 
 def test_a_sound_task_has_no_mistake_and_shows_what_was_asked(checked: Check) -> None:
-    report = checked()
+    report = checked(data=rows(60), settings=sizes(20, 20, 20))
     assert not report.is_spoilt
     assert said(report, "warning") == "All 3 rows score 1; three rows show little, but look at them."
-    assert (report.predictors, report.rows) == (("gist", "colour"), {"train": 6, "val": 6, "test": 6})
+    assert (report.predictors, report.rows) == (("gist", "colour"), {"train": 20, "val": 20, "test": 20})
     assert len(report.runs) == 3
     run = report.runs[0]
     assert [one.predictor for one in run.asked] == ["gist", "colour"]
@@ -127,21 +127,39 @@ def test_metrics_that_judge_nothing_are_mistakes(metric: Any, sentence: str, che
     assert sentence in said(report)
 
 
-def test_a_metric_on_other_fields_than_the_labels_is_not_tried_on_them(checked: Check) -> None:
+class Shaded(Paint):
+    """Answers in a field that no predictor has."""
+
+    def forward(self, thing: str) -> Any:
+        return dspy.Prediction(shade=super().forward(thing).colour)
+
+
+def test_a_metric_on_fields_that_no_predictor_has_is_not_tried_on_them(checked: Check) -> None:
     found = [{"thing": row["thing"], "gold": row["colour"]} for row in rows()]
     report = checked(
+        program=Shaded,
         data=lambda: found,
         labels=("gold",),
         stratify="gold",
-        metric=lambda example, prediction: example.gold == prediction.colour,
+        metric=lambda example, prediction: example.gold == prediction.shade,
     )
     assert not report.is_spoilt
     assert "The metric could not be tried on the labels `gold`" in said(report, "warning")
 
 
+def test_the_only_label_stands_for_the_outputs_where_none_has_its_name(checked: Check) -> None:
+    found = [{"thing": row["thing"], "gold": row["colour"]} for row in rows(60)]
+    parts = {"data": found, "labels": ("gold",), "stratify": "gold", "settings": sizes(20, 20, 20)}
+    report = checked(metric=lambda example, prediction: example.gold == prediction.colour, **parts)
+    assert not report.is_spoilt
+    assert "could not be tried" not in said(report, "warning")
+    wrong = checked(metric=lambda example, prediction: example.gold.upper() == prediction.colour, **parts)
+    assert "The metric is 0 even for the rows' own labels: no answer can ever score." in said(wrong)
+
+
 def test_labels_outside_the_options_are_a_mistake(checked: Check) -> None:
     report = checked(data=lambda: [{**row, "colour": row["colour"].title()} for row in rows()])
-    assert "12 of 12 labels in `colour` are not among the options of the field of that name ('" in said(report)
+    assert "18 of 18 labels in `colour` are not among the options of the field of that name ('" in said(report)
     assert "the options are 'red', 'green', 'blue'): such a row can never be right." in said(report)
 
 
