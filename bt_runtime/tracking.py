@@ -159,7 +159,7 @@ def _register(
         config.task, program, run_id, parent=parent, metrics=scores, note=note, tags=tags
     )
     if shipped:
-        bt_tracking.register_prompts(config.task, _prompts(program, config), run_id, tags=tags)
+        bt_tracking.register_prompts(config.task, _prompts(program, config), run_id, parent=parent, tags=tags)
     return shipped.model if shipped else None
 
 

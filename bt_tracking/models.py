@@ -1,5 +1,6 @@
 """The shipped program in MLflow: a logged model with its test scores, and a version of the task's registered model."""
 
+import json
 import logging
 import tempfile
 import time
@@ -17,6 +18,7 @@ LOGGER = logging.getLogger(__name__)
 
 #: Type of the logged model, by which MLflow's search tells it from others.
 MODEL_TYPE = "program"
+_VERSIONS_TAG = "mlflow.modelVersions"
 _USE = """
 
 ```python
@@ -126,13 +128,14 @@ def _model_of(run: Any) -> str | None:
 def _version(client: RetryingClient, name: str, run_id: str, model: str, note: str, tags: Mapping[str, str]) -> int:
     create_unless_there(client.create_registered_model, name)
     known = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
-    version = (
-        known[0]
-        if known
-        else client.create_model_version(
+    if known:
+        version = known[0]
+    else:
+        version = client.create_model_version(
             name, f"models:/{model}", run_id, description=note, await_creation_for=0, model_id=model
         )
-    )
+    # By this tag, the page of the logged model links to the version.
+    client.set_logged_model_tags(model, {_VERSIONS_TAG: json.dumps([{"name": name, "version": str(version.version)}])})
     for key, value in tags.items():
         client.set_model_version_tag(name, version.version, key, value)
     return int(version.version)

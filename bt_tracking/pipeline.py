@@ -73,7 +73,7 @@ def start_parent(
         identity = {"task": config.task, "strategy": strategy} | seed
         content.log_tags(parent.client, parent.run, identity | {KIND_TAG: PARENT_STAGE} | local)
         # As parameters too, since MLflow's page that compares runs plots against parameters and shows no tag.
-        content.log_params(parent.client, parent.run, _config_params(config, one_seed) | identity)
+        content.log_params(parent.client, parent.run, identity | _config_params(config, one_seed))
         content.log_data_sets(parent.client, parent.run, datasets)
         content.log_note(parent.client, parent.run, note)
         save_views(parent.client, parent.run.info.experiment_id)

@@ -28,6 +28,7 @@ def register_prompts(
     prompts: Mapping[str, Sequence[Mapping[str, str]]],
     run_id: str | None,
     *,
+    parent: str | None = None,
     tags: Mapping[str, str] | None = None,
     retry_seconds: float | None = None,
 ) -> dict[str, int]:
@@ -40,6 +41,7 @@ def register_prompts(
         task: the task's name.
         prompts: predictor -> its messages (`role`, `content`), with `SLOT % name` where an input belongs.
         run_id: the MLflow run that made them, as `record` returned it; with None, nothing is registered.
+        parent: the pipeline run, whose page lists them too.
         tags: tags of each new version, such as strategy and seed.
         retry_seconds: how long to wait for a server that does not answer.
 
@@ -61,8 +63,9 @@ def register_prompts(
             template = fitted(prompt_template(messages))
             versions[name] = _prompt_version(client, name, template, {**(tags or {}), "run_id": run_id})
             _show_in_experiment(client, name, run.info.experiment_id)
-        linked = [{"name": name, "version": str(version)} for name, version in versions.items()]
-        client.set_tag(run_id, _LINKED_PROMPTS_TAG, json.dumps(linked))
+        linked = json.dumps([{"name": name, "version": str(version)} for name, version in versions.items()])
+        for owner in filter(None, (run_id, parent)):
+            client.set_tag(owner, _LINKED_PROMPTS_TAG, linked)
         return versions
 
 

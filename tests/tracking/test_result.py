@@ -1,5 +1,6 @@
 """What MLflow shows of a whole run: the shipped program's scores, what it took, and the program itself."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,22 @@ def test_the_parent_shows_the_shipped_program_and_what_the_run_took(
     assert parent.data.metrics["usage/wall_seconds"] == pytest.approx(seconds, abs=0.001)
 
 
+def test_the_prompts_have_the_inputs_as_variables_and_give_the_messages_that_are_sent(
+    tasks: Tasks, store: RetryingClient, family: Family
+) -> None:
+    evaluated(tasks)
+    (parent,), children = family(store)
+    linked = json.loads(parent.data.tags["mlflow.linkedPrompts"])
+    assert linked == json.loads(children["register"].data.tags["mlflow.linkedPrompts"])
+    assert [entry["name"] for entry in linked] == [f"bt-tests.core.toy-task-{name}" for name in ("shade", "paint")]
+    prompt = store.get_prompt_version("bt-tests.core.toy-task-paint", "latest")
+    assert prompt.variables == {"thing", "dark"}
+    experiment = parent.info.experiment_id
+    for trace in store.search_traces(locations=[experiment], run_id=parent.info.run_id):
+        (paint,) = [span for span in trace.data.spans if span.name == "paint"]
+        assert prompt.format(**paint.get_attribute("inputs")) == paint.inputs["messages"]
+
+
 def test_what_runs_are_compared_by_are_parameters(tasks: Tasks, store: RetryingClient, family: Family) -> None:
     evaluated(tasks)
     (parent,), children = family(store)
@@ -82,6 +99,8 @@ def test_the_shipped_program_is_a_model_that_answers_as_predict_does(
         assert scores[name] == evaluation.metrics[name]
     assert logged.tags["mlflow.note.content"].startswith("**On 4 sealed test rows")
     assert f"models:/{model}" in logged.tags["mlflow.note.content"]
+    versions = [{"name": "bt-tests.core.toy-task", "version": "1"}]
+    assert json.loads(logged.tags["mlflow.modelVersions"]) == versions
 
     from mlflow import pyfunc, set_registry_uri, set_tracking_uri
 
