@@ -9,7 +9,7 @@ class TrackingConfig(Section):
     """What MLflow gets besides runs, where its address is set (docs/mlflow.md)."""
 
     traces: int = Field(
-        100, ge=0, description="test rows that become MLflow traces at most, those whose score changed first; 0: none"
+        200, ge=0, description="test rows that become MLflow traces at most, those whose score changed first; 0: none"
     )
     kept_traces: int = Field(
         0, ge=0, description="traces to learn from that become MLflow traces at most, of each step; 0: none"
