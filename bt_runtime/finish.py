@@ -33,6 +33,7 @@ def finish(
     data: Mapping[str, Path] = NOTHING,
     behind: Sequence[StageReport] = (),
     record_result: Callable[[str | None], None] = lambda run_id: None,
+    program: Path | None = None,
 ) -> StageReport:
     """End a component whose outputs are on disk: show its metrics in Kubeflow and track the stage in MLflow.
 
@@ -44,6 +45,7 @@ def finish(
         data: split -> path of the rows that the stage used.
         behind: the reports of the stages that led to the program that this one worked on.
         record_result: records the result of the whole run; it takes the id of the stage's MLflow run.
+        program: of a bootstrap: the program directory that made the traces.
 
     Returns:
         The report with the id of the stage's MLflow run.
@@ -52,7 +54,7 @@ def finish(
         TrackingError: when MLflow fails and the stage needs it.
     """
     show(report.metrics, metrics)
-    return tracked(FinishedStage(report, artifacts, data), config, behind, record_result)
+    return tracked(FinishedStage(report, artifacts, data, program), config, behind, record_result)
 
 
 def finish_each(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from bt_core.program import is_same_program
 from bt_core.records import StageReport
@@ -10,7 +11,7 @@ from bt_core.steps.handover import best_program
 from bt_core.steps.shards import merge_bootstrap, merge_evaluation, run_shard
 from bt_runtime.finish import Metrics, finish_shard
 from bt_runtime.reports import read_reports
-from bt_runtime.strategy_tasks import conclude, finish_traces, results_file, traces_folder
+from bt_runtime.strategy_tasks import Outputs, conclude, finish_traces, results_file, traces_folder
 
 Shards = tuple[Sequence[str], Sequence[str]]
 """Path of the artifact with each shard's traces, and the shards' reports as text."""
@@ -51,7 +52,15 @@ def merge_train(shards: Shards, program: str, rows: str, stage: str, traces: str
 
 
 def merge_test(
-    vanilla: Shards, final: Shards, program: str, test: str, stage: str, results: str, shipped: str, metrics: Metrics
+    vanilla: Shards,
+    final: Shards,
+    program: str,
+    test: str,
+    stage: str,
+    results: str,
+    shipped: str,
+    html: str,
+    metrics: Metrics,
 ) -> str:
     """Compare both programs from the traces of all shards, and conclude the run as `run_evaluate` does.
 
@@ -61,8 +70,11 @@ def merge_test(
     sealed = SealedFolder(Path(test))
     answers = results_file(results)
     is_same = is_same_program(sealed.vanilla, best_program(Path(program)))
-    report = merge_evaluation(_read(vanilla), _read(final), is_same, sealed.test, sealed.config, stage, answers)
-    return conclude(report, program, sealed, results, shipped, metrics)
+    with TemporaryDirectory() as scratch:
+        traces = Path(scratch, "traces.jsonl")
+        outputs = sealed.test, sealed.config, stage, answers, traces
+        report = merge_evaluation(_read(vanilla), _read(final), is_same, *outputs)
+        return conclude(report, program, sealed, Outputs(results, shipped, html), metrics, traces)
 
 
 def _read(shards: Shards) -> tuple[list[Path], list[StageReport]]:

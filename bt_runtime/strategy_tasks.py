@@ -6,8 +6,10 @@ beside the program in `program` and `optimised` lies what later tasks need (`bt_
 
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from bt_core.config import Config
@@ -20,6 +22,8 @@ from bt_core.steps.select import select
 from bt_core.steps.stage import FinishedStage
 from bt_runtime.finish import Metrics, finish, finish_each, show
 from bt_runtime.reports import run_ids, write_report
+from bt_runtime.run_page import write_page
+from bt_runtime.traces import track_test_rows
 from bt_runtime.tracking import track_result, tracked
 
 Training = Callable[[Config], RemoteTraining | None]
@@ -74,7 +78,8 @@ def traces_folder(traces: str) -> TracesFolder:
 def finish_traces(report: StageReport, program: str, rows: RowsFolder, traces: TracesFolder, metrics: Metrics) -> str:
     """End a task that wrote traces. Returns the report as text."""
     behind = stage_reports(Path(program))
-    report = finish(report, rows.config, metrics, {"traces.jsonl": traces.traces}, {"train": rows.train}, behind)
+    files, splits = {"traces.jsonl": traces.traces}, {"train": rows.train}
+    report = finish(report, rows.config, metrics, files, splits, behind, program=Path(program))
     traces.write(report, rows)
     return write_report(report)
 
@@ -137,7 +142,7 @@ def run_chain(
     return write_report(*reports)
 
 
-def run_evaluate(program: str, test: str, stage: str, results: str, shipped: str, metrics: Metrics) -> str:
+def run_evaluate(program: str, test: str, stage: str, results: str, shipped: str, html: str, metrics: Metrics) -> str:
     """Score the vanilla and the best program on the sealed rows, and conclude the run.
 
     Args:
@@ -146,6 +151,7 @@ def run_evaluate(program: str, test: str, stage: str, results: str, shipped: str
         stage: label of the task.
         results: path of the folder to write, which gets `results.jsonl` and `result.json`.
         shipped: path of the program directory to write: the best program.
+        html: path of the page to write.
         metrics: the component's metrics output.
 
     Returns:
@@ -158,8 +164,20 @@ def run_evaluate(program: str, test: str, stage: str, results: str, shipped: str
 
     sealed = SealedFolder(Path(test))
     answers = results_file(results)
-    report = evaluate(sealed.vanilla, best_program(Path(program)), sealed.test, sealed.config, stage, answers)
-    return conclude(report, program, sealed, results, shipped, metrics)
+    best = best_program(Path(program))
+    with TemporaryDirectory() as scratch:
+        traces = Path(scratch, "traces.jsonl")
+        report = evaluate(sealed.vanilla, best, sealed.test, sealed.config, stage, answers, traces=traces)
+        return conclude(report, program, sealed, Outputs(results, shipped, html), metrics, traces)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Paths of what the last task of a strategy writes, as `run_evaluate` has them."""
+
+    results: str
+    shipped: str
+    html: str
 
 
 def results_file(results: str) -> Path:
@@ -170,19 +188,21 @@ def results_file(results: str) -> Path:
 
 
 def conclude(
-    report: StageReport, program: str, sealed: SealedFolder, results: str, shipped: str, metrics: Metrics
+    report: StageReport, program: str, sealed: SealedFolder, outputs: Outputs, metrics: Metrics, traces: Path
 ) -> str:
     """End the evaluation, ship the best program, sum up the run in result.json, and track the whole run's result.
 
     Args:
         report: that of the evaluation, whose `results.jsonl` is written.
-        program, results, shipped, metrics: as in `run_evaluate`.
+        program, metrics: as in `run_evaluate`.
         sealed: the sealed rows and the configuration.
+        outputs: paths of what the task writes.
+        traces: the best program's traces of the sealed rows.
 
     Returns:
         The reports of the evaluation and of the result as one text.
     """
-    last, folder, ship, config = Path(program), Path(results), Path(shipped), sealed.config
+    last, folder, ship, config = Path(program), Path(outputs.results), Path(outputs.shipped), sealed.config
     answers, result = folder / "results.jsonl", folder / "result.json"
     steps = stage_reports(last)
     show(report.metrics, metrics)
@@ -190,10 +210,14 @@ def conclude(
     steps.append(tracked(evaluated, config, steps, nested=True))
     copy_program(best_program(last), ship)
     summary = summarise(ship, steps, run_ids(steps), config, result)
+    page = Path(outputs.html)
+    write_page(result, answers, ship, config, page)
 
     def record_result(run_id: str | None) -> None:
-        track_result(summary, steps, config, ship, run_id)
+        owner = track_result(summary, steps, config, ship, page, run_id)
+        if owner:
+            track_test_rows(traces, answers, steps, config, ship, owner)
 
-    files = {"program": ship, "results.jsonl": answers, "result.json": result}
+    files = {"program": ship, "results.jsonl": answers, "result.json": result, "report.html": page}
     registered = tracked(FinishedStage(summary, files, {}), config, steps, record_result, nested=True)
     return write_report(steps[-1], registered)

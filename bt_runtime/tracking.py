@@ -11,11 +11,14 @@ from bt_core.config import Config, step_kinds
 from bt_core.errors import TrackingError
 from bt_core.formats.sweep import Sweep
 from bt_core.program import program_sha256, read_program
-from bt_core.records import StageReport
+from bt_core.records import StageReport, Usage
 from bt_core.steps.stage import FinishedStage
 from bt_core.steps.sweep.tree import labelled
 from bt_core.strategy import format_strategy
+from bt_core.task import load_task
 from bt_runtime.reports import RUN_ID
+from bt_runtime.traces import track_kept_traces
+from bt_tracking import TraceOwner
 from bt_tracking.retraining.ledger import ROLES_FILE, ledger_tags
 
 #: Environment variable of the pipeline's pods: the strategy, as `p-w-p`.
@@ -58,6 +61,9 @@ def tracked(
     try:
         run_id = track_stage(stage, config, behind, nested)
         record_result(run_id)
+        if run_id and stage.program:
+            files = stage.artifacts["traces.jsonl"], stage.data["train"]
+            track_kept_traces(*files, report, config, stage.program, run_id)
         return replace(report, params=report.params | {RUN_ID: run_id})
     except TrackingError as error:
         if report.kind in _NEEDED:
@@ -93,16 +99,32 @@ def _in_sweep(report: StageReport, config: Config, behind: Sequence[StageReport]
 
 
 def track_result(
-    report: StageReport, steps: Sequence[StageReport], config: Config, program: Path, run_id: str | None
-) -> None:
-    """Put the result on the pipeline run, and the shipped program and its prompts into MLflow's registries."""
+    report: StageReport, steps: Sequence[StageReport], config: Config, program: Path, page: Path, run_id: str | None
+) -> TraceOwner | None:
+    """Put the result on the pipeline run, and the shipped program and its prompts into MLflow's registries.
+
+    `val/score` is the shipped program's. The scores of all steps' programs, vanilla first, are a curve of their own,
+    since MLflow shows the last point of a curve as the run's value.
+
+    Returns:
+        What traces of the test rows belong to; None when tracking is off.
+    """
     optimised = [step.metrics for step in steps if step.kind in step_kinds()]
-    scores = [optimised[0]["val/score_before"], *(metrics["val/score"] for metrics in optimised)]  # vanilla first
-    test = {name: value for step in steps for name, value in step.metrics.items() if name.startswith("test/")}
+    curve = [optimised[0]["val/score_before"], *(metrics["val/score"] for metrics in optimised)]
+    metrics = {name: value for step in steps for name, value in step.metrics.items() if name.startswith("test/")}
+    metrics["val/score"] = optimised[-1]["select/best"]
+    metrics |= bt_tracking.cost_metrics(
+        sum((step.usage for step in steps), Usage()), sum(step.ended - step.started for step in steps)
+    )
     sha256 = {"program.sha256": program_sha256(program)}
-    bt_tracking.finish_parent(test, {"val/score": list(enumerate(scores))}, note=report.note, tags=sha256)
+    curves = {"val/score_by_step": list(enumerate(curve))}
+    files = {"report.html": page}
+    parent = bt_tracking.finish_parent(metrics, curves, note=report.note, tags=sha256, artifacts=files)
     strategy = format_strategy(tuple(step.kind for step in steps if step.kind in step_kinds()))
-    _register(config.task, program, run_id, {"strategy": strategy, "seed": str(config.seed)} | sha256)
+    tags = {"strategy": strategy, "seed": str(config.seed)} | sha256
+    model = _register(config, program, run_id, parent, metrics, report.note, tags)
+    owner = parent or run_id
+    return TraceOwner(owner, config.task, read_program(program).model, model) if owner else None
 
 
 def track_sweep(report: StageReport, config: Config, artifacts: Mapping[str, Path], run_id: str | None) -> None:
@@ -110,13 +132,43 @@ def track_sweep(report: StageReport, config: Config, artifacts: Mapping[str, Pat
     sweep = Sweep.read(artifacts["sweep.json"])
     tags = {"seed": ", ".join(map(str, sweep.seeds)), "verdict": sweep.verdict.label}
     files = {name: artifacts[name] for name in ("report.html", "sweep.json")}
-    bt_tracking.finish_parent(report.metrics, note=report.note, tags=tags, artifacts=files)
+    cost = {
+        "usage/calls": float(sweep.cost.lm_calls),
+        "usage/cached_calls": float(sweep.cost.cached_calls),
+        "usage/wall_seconds": sweep.cost.seconds,
+    }
+    parent = bt_tracking.finish_parent(report.metrics | cost, note=report.note, tags=tags, artifacts=files)
     winner = sweep.winner
     if winner:
         program_tags = {"strategy": winner.arm, "seed": str(winner.seed), "program.sha256": winner.program_sha256}
-        _register(config.task, artifacts["program"], run_id, program_tags)
+        _register(config, artifacts["program"], run_id, parent, report.metrics, sweep.shipped, program_tags)
 
 
-def _register(task: str, program: Path, run_id: str | None, tags: Mapping[str, str]) -> None:
-    bt_tracking.register_model(task, run_id, tags=tags, safe=program)
-    bt_tracking.register_prompts(read_program(program), run_id, tags=tags)
+def _register(
+    config: Config,
+    program: Path,
+    run_id: str | None,
+    parent: str | None,
+    metrics: Mapping[str, float],
+    note: str,
+    tags: Mapping[str, str],
+) -> str | None:
+    """Put the shipped program and its prompts into MLflow's registries; returns the id of the logged model."""
+    scores = {name: value for name, value in metrics.items() if name.startswith(("test/", "val/"))}
+    shipped = bt_tracking.register_model(
+        config.task, program, run_id, parent=parent, metrics=scores, note=note, tags=tags
+    )
+    if shipped:
+        bt_tracking.register_prompts(config.task, _prompts(program, config), run_id, parent=parent, tags=tags)
+    return shipped.model if shipped else None
+
+
+def _prompts(program: Path, config: Config) -> dict[str, list[dict[str, str]]]:
+    """The messages that each predictor of a program sends, with slots for its inputs."""
+    from bt_core.lm.exporting.state import Exported
+
+    exported = Exported(load_task(config.task, config.task_settings), read_program(program), config)
+    return {
+        name: [{"role": message.role, "content": message.content} for message in messages]
+        for name, messages in exported.example_prompts(bt_tracking.SLOT).items()
+    }

@@ -54,12 +54,13 @@ class RetryingClient:
     def __init__(self, settings: TrackingSettings) -> None:
         self.settings = settings
         self._seconds_left = settings.retry_seconds
-        self._client = self._retry(_new_client, settings.uri)
+        self._client = self.retried(_new_client, settings.uri)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        return functools.partial(self._retry, getattr(self._client, name))
+        return functools.partial(self.retried, getattr(self._client, name))
 
-    def _retry(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def retried(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """What a function that asks the same server returns, retried as the methods are."""
         budget, started = self._seconds_left, time.monotonic()
 
         def attempt() -> Any:

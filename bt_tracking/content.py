@@ -5,9 +5,11 @@ import logging
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bt_core.records import Usage
 from bt_tracking.connection import RetryingClient
 from bt_tracking.data import DataSet
 from bt_tracking.notes import NOTE_LIMIT, fit_note
@@ -40,6 +42,20 @@ def flatten(values: Mapping[str, Any], prefix: str) -> dict[str, str]:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
             flat[_key(key)] = _cut(text, _PARAM_LENGTH)
     return flat
+
+
+def cost_metrics(usage: Usage, seconds: float) -> dict[str, float]:
+    """What a stage or a run took, as metrics with a section of their own in the UI.
+
+    Args:
+        usage: of the engines.
+        seconds: wall time.
+    """
+    cost: dict[str, float] = {"usage/wall_seconds": round(max(0.0, seconds), 3)}
+    if usage != Usage():
+        values = asdict(usage)
+        cost |= {f"usage/{'engine_seconds' if name == 'seconds' else name}": value for name, value in values.items()}
+    return cost
 
 
 def log_params(client: RetryingClient, run: Any, params: Mapping[str, str]) -> None:

@@ -70,9 +70,10 @@ def start_parent(
         if local and (FOLDER_TAG not in parent.run.data.tags or parent.run.info.status != "RUNNING"):  # the first stage
             close_dead_runs(parent.client, parent.run.info.experiment_id)
         seed = {"seed": str(config.seed)} if one_seed else {}
-        tags = {"task": config.task, "strategy": strategy, KIND_TAG: PARENT_STAGE}
-        content.log_tags(parent.client, parent.run, tags | seed | local)
-        content.log_params(parent.client, parent.run, _config_params(config, one_seed))
+        identity = {"task": config.task, "strategy": strategy} | seed
+        content.log_tags(parent.client, parent.run, identity | {KIND_TAG: PARENT_STAGE} | local)
+        # As parameters too, since MLflow's page that compares runs plots against parameters and shows no tag.
+        content.log_params(parent.client, parent.run, identity | _config_params(config, one_seed))
         content.log_data_sets(parent.client, parent.run, datasets)
         content.log_note(parent.client, parent.run, note)
         save_views(parent.client, parent.run.info.experiment_id)

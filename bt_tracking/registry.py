@@ -1,14 +1,12 @@
-"""MLflow's registries: the prompts of a program, and the program as a model version."""
+"""MLflow's prompt registry: the prompts of a program. And the names of registry entries."""
 
 import json
 import logging
 import re
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
-from bt_core.program import PredictorState, Program
-from bt_core.records import canonical_json
 from bt_tracking.connection import RetryingClient, connect
 from bt_tracking.settings import TrackingSettings
 
@@ -17,23 +15,33 @@ LOGGER = logging.getLogger(__name__)
 _LINKED_PROMPTS_TAG = "mlflow.linkedPrompts"  # a run's page lists these
 _EXPERIMENTS_TAG = "_mlflow_experiment_ids"  # an experiment's Prompts tab lists by these
 _TEXT_LENGTH = 100_000  # MLflow's limit for a prompt
+#: What stands for an input in the messages of a prompt; `%s` is its name.
+SLOT = "@@bt:%s@@"
+_SLOT = re.compile(SLOT % r"(\w+)")
+#: What MLflow takes for a variable or for Jinja.
+_TAKEN = re.compile(r"\{\{|\{%|\{#")
 _NOT_IN_A_NAME = re.compile(r"[^\w\-.]+")
 
 
 def register_prompts(
-    program: Program,
+    task: str,
+    prompts: Mapping[str, Sequence[Mapping[str, str]]],
     run_id: str | None,
     *,
+    parent: str | None = None,
     tags: Mapping[str, str] | None = None,
     retry_seconds: float | None = None,
 ) -> dict[str, int]:
     """Register each predictor's prompt as `bt-<task>-<predictor>`, linked to the run.
 
-    A prompt whose text equals that of the latest version gets no new version.
+    A prompt is a chat whose variables are the predictor's inputs: `load_prompt(...).format(city="Nairobi")` returns the
+    messages that the program sends. A prompt that equals the latest version gets no new version.
 
     Args:
-        program: the program whose prompts are registered.
+        task: the task's name.
+        prompts: predictor -> its messages (`role`, `content`), with `SLOT % name` where an input belongs.
         run_id: the MLflow run that made them, as `record` returned it; with None, nothing is registered.
+        parent: the pipeline run, whose page lists them too.
         tags: tags of each new version, such as strategy and seed.
         retry_seconds: how long to wait for a server that does not answer.
 
@@ -45,63 +53,20 @@ def register_prompts(
     """
     settings = TrackingSettings.from_environment(retry_seconds)
     if settings is None or run_id is None:
-        LOGGER.info("Tracking is off: the prompts of %s are not registered.", program.task)
+        LOGGER.info("Tracking is off: the prompts of %s are not registered.", task)
         return {}
-    with connect(settings, f"the prompts of {program.task}") as client:
+    with connect(settings, f"the prompts of {task}") as client:
         run = client.get_run(run_id)
         versions = {}
-        for predictor, state in program.predictors.items():
-            name = registry_name(program.task, predictor)
-            text = prompt_text(state)[:_TEXT_LENGTH]
-            versions[name] = _prompt_version(client, name, text, {**(tags or {}), "run_id": run_id})
+        for predictor, messages in prompts.items():
+            name = registry_name(task, predictor)
+            template = fitted(prompt_template(messages))
+            versions[name] = _prompt_version(client, name, template, {**(tags or {}), "run_id": run_id})
             _show_in_experiment(client, name, run.info.experiment_id)
-        linked = [{"name": name, "version": str(version)} for name, version in versions.items()]
-        client.set_tag(run_id, _LINKED_PROMPTS_TAG, json.dumps(linked))
+        linked = json.dumps([{"name": name, "version": str(version)} for name, version in versions.items()])
+        for owner in filter(None, (run_id, parent)):
+            client.set_tag(owner, _LINKED_PROMPTS_TAG, linked)
         return versions
-
-
-def register_model(
-    task: str,
-    run_id: str | None,
-    *,
-    artifact: str = "program",
-    tags: Mapping[str, str] | None = None,
-    safe: Path | None = None,
-    retry_seconds: float | None = None,
-) -> int | None:
-    """Register a run's program directory as a version of the model `bt-<task>`.
-
-    The version's source is the unchanged program directory, with adapter files and base model id. Load it with
-    `bt_core.program.read_program` after `mlflow.artifacts.download_artifacts("models:/bt-<task>/<version>")`.
-    A run that has a version already keeps it.
-
-    Args:
-        task: the task's name.
-        run_id: the run that holds the program; with None, nothing is registered.
-        artifact: name of the program among the run's artifacts.
-        tags: tags of the version, such as strategy, seed, and the program's sha256.
-        safe: path of the program on disk, for the error's sentence.
-        retry_seconds: how long to wait for a server that does not answer.
-
-    Returns:
-        The version; None when tracking is off.
-
-    Raises:
-        TrackingError: when the server does not answer or refuses.
-    """
-    settings = TrackingSettings.from_environment(retry_seconds)
-    if settings is None or run_id is None:
-        LOGGER.info("Tracking is off: no model version of %s is registered.", task)
-        return None
-    name = registry_name(task)
-    with connect(settings, f"a version of the model {name}", safe) as client:
-        create_unless_there(client.create_registered_model, name)
-        known = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
-        source = f"runs:/{run_id}/{artifact}"
-        version = known[0] if known else client.create_model_version(name, source, run_id, await_creation_for=0)
-        for key, value in (tags or {}).items():
-            client.set_model_version_tag(name, version.version, key, value)
-        return int(version.version)
 
 
 def registry_name(task: str, predictor: str = "") -> str:
@@ -109,22 +74,41 @@ def registry_name(task: str, predictor: str = "") -> str:
     return "-".join(["bt", *(_NOT_IN_A_NAME.sub("-", part).strip("-") for part in (task, predictor) if part)])
 
 
-def prompt_text(state: PredictorState) -> str:
-    """The text of a predictor's prompt, to read and compare: instructions, fields, demonstrations."""
-    parts = [state.instructions]
-    for title, group in (("Inputs", state.inputs), ("Outputs", state.outputs)):
-        lines = [f"- {field.name} ({field.type}) {field.description}".rstrip() for field in group]
-        parts.append(f"**{title}**\n\n" + "\n".join(lines))
-    for number, demo in enumerate(state.demos, start=1):
-        parts.append(f"**Demonstration {number}**\n\n```json\n{canonical_json(demo)}```")
-    return "\n\n".join(parts)
+def prompt_template(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Messages with slots as a template of MLflow, in which `{{city}}` is a variable.
+
+    Texts with braces of their own, which MLflow would take for variables, are written in its other language, Jinja.
+    """
+    literals = [part for message in messages for part in _SLOT.split(message["content"])[::2]]
+    is_jinja = any(_TAKEN.search(literal) for literal in literals)
+    return [{"role": message["role"], "content": _content(message["content"], is_jinja)} for message in messages]
 
 
-def _prompt_version(client: RetryingClient, name: str, text: str, tags: Mapping[str, str]) -> int:
+def _content(text: str, is_jinja: bool) -> str:
+    parts = _SLOT.split(text)
+    literals = map(_escaped, parts[::2]) if is_jinja else parts[::2]
+    variables = [f"{{{{{name}}}}}" for name in parts[1::2]]
+    whole = "".join(part for pair in zip_longest(literals, variables, fillvalue="") for part in pair)
+    # The comment shows MLflow the language; the empty value keeps a line's end, which Jinja drops at the end of a text.
+    return f"{{% raw %}}{{% endraw %}}{whole}{{{{ '' }}}}" if is_jinja else whole
+
+
+def _escaped(literal: str) -> str:
+    return re.sub(r"\{[{%#]", lambda found: f"{{{{ '{found.group()}' }}}}", literal)
+
+
+def fitted(template: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The template, without its first demonstrations where MLflow would refuse it for its length."""
+    while len(json.dumps(template)) > _TEXT_LENGTH and len(template) > 2:
+        template = [template[0], *template[2:]]
+    return template
+
+
+def _prompt_version(client: RetryingClient, name: str, template: list[dict[str, str]], tags: Mapping[str, str]) -> int:
     latest = _latest_prompt(client, name)
-    if latest is not None and latest.template == text:
+    if latest is not None and latest.template == template:
         return int(latest.version)
-    return int(client.create_prompt_version(name, text, tags=dict(tags)).version)
+    return int(client.create_prompt_version(name, template, tags=dict(tags)).version)
 
 
 def _latest_prompt(client: RetryingClient, name: str) -> Any:

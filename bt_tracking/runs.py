@@ -13,7 +13,7 @@ KIND_TAG = "kind"
 #: The stage tag of a parent.
 PARENT_STAGE = "pipeline"
 #: Tags that stages take over from their pipeline run, so that they can be grouped by them.
-_INHERITED_TAGS = ("task", "strategy", "seed")
+_IDENTITY = ("task", "strategy", "seed")
 _POLLS, _POLL_SECONDS = 20, 0.1
 
 
@@ -84,7 +84,12 @@ def root_above(client: RetryingClient, run: Any) -> Any | None:
 
 def inherited_tags(parent: Any | None) -> dict[str, str]:
     """The tags that a run takes over from its pipeline run; none where there is no such run."""
-    return {name: parent.data.tags[name] for name in _INHERITED_TAGS if name in parent.data.tags} if parent else {}
+    return identity(parent.data.tags) if parent else {}
+
+
+def identity(tags: Mapping[str, str]) -> dict[str, str]:
+    """Those of the tags that say what a run is a run of: the task, the strategy and the seed."""
+    return {name: tags[name] for name in _IDENTITY if name in tags}
 
 
 def below(client: RetryingClient, run: Any) -> Iterator[Any]:

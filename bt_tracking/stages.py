@@ -3,19 +3,18 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from bt_core.program import PROGRAM_FILE, program_sha256, read_program
-from bt_core.records import StageReport, Usage
+from bt_core.records import StageReport
 from bt_tracking import content
 from bt_tracking.connection import RetryingClient, connect
 from bt_tracking.data import DataSet
 from bt_tracking.experiment import experiment_id
 from bt_tracking.notes import stage_note
 from bt_tracking.pipeline import parent_of
-from bt_tracking.runs import KIND_TAG, PARENT_TAG, RUN_ID_TAG, STAGE_TAG, find_or_create, inherited_tags
+from bt_tracking.runs import KIND_TAG, PARENT_TAG, RUN_ID_TAG, STAGE_TAG, find_or_create, identity, inherited_tags
 from bt_tracking.settings import TrackingSettings
 
 LOGGER = logging.getLogger(__name__)
@@ -36,7 +35,8 @@ def record(
     that run is filled instead of a new one, and keeps the name, times and status that the orchestrator gives it.
 
     Args:
-        report: the stage's report; parameters are logged under its kind (`w/learning_rate`).
+        report: the stage's report; parameters are logged under its kind (`w/learning_rate`), and task, strategy and
+            seed without one.
         artifacts: name in MLflow -> file or folder. The lineage of a program directory among them is added as tags.
         tags: further tags. They override those of the pipeline run (`task`, `strategy`, `seed`).
         datasets: the data sets that the stage used.
@@ -55,10 +55,11 @@ def record(
         LOGGER.info("MLFLOW_TRACKING_URI is not set: stage %s is not recorded.", report.stage)
         return None
     with connect(settings, f"stage {report.stage}", next(iter(artifacts.values()), None)) as client:
-        run = _stage_run(client, settings, report, {**_lineage_tags(artifacts), **(tags or {})}, nested)
+        run, all_tags = _stage_run(client, settings, report, {**_lineage_tags(artifacts), **(tags or {})}, nested)
         ended = content.milliseconds(report.ended or time.time())
-        content.log_params(client, run, content.flatten(report.params, report.kind))
-        content.log_metrics(client, run, {**report.metrics, **_cost(report)}, report.series, ended)
+        content.log_params(client, run, content.flatten(report.params, report.kind) | identity(all_tags))
+        cost = content.cost_metrics(report.usage, report.ended - report.started)
+        content.log_metrics(client, run, {**report.metrics, **cost}, report.series, ended)
         content.log_data_sets(client, run, datasets)
         content.log_artifacts(client, run, artifacts)
         content.log_note(client, run, stage_note(report))
@@ -69,19 +70,19 @@ def record(
 
 def _stage_run(
     client: RetryingClient, settings: TrackingSettings, report: StageReport, tags: Mapping[str, str], nested: bool
-) -> Any:
-    """The stage's run, with its tags set: the adopted run, an earlier attempt's, or a new one."""
+) -> tuple[Any, dict[str, str]]:
+    """The stage's run and the tags set on it: the adopted run, an earlier attempt's, or a new one."""
     started = report.started or time.time()
     adopted = client.get_run(settings.adopted_run) if settings.adopted_run else None
     parent = parent_of(client, settings, adopted, started)
     all_tags = {**inherited_tags(parent), KIND_TAG: report.kind, STAGE_TAG: report.stage, **tags}
     if adopted is not None and not nested:
         content.log_tags(client, adopted, all_tags)
-        return adopted
+        return adopted, all_tags
     parent = adopted or parent
     if parent is None or settings.pipeline_run is None:
         start = content.milliseconds(started)
-        return client.create_run(experiment_id(client, settings), start, all_tags, run_name=report.stage)
+        return client.create_run(experiment_id(client, settings), start, all_tags, run_name=report.stage), all_tags
     run = find_or_create(
         client,
         parent.info.experiment_id,
@@ -92,7 +93,7 @@ def _stage_run(
         tags={PARENT_TAG: parent.info.run_id},
     )
     content.log_tags(client, run, all_tags)
-    return run
+    return run, all_tags
 
 
 def _lineage_tags(artifacts: Mapping[str, Path]) -> dict[str, str]:
@@ -103,12 +104,3 @@ def _lineage_tags(artifacts: Mapping[str, Path]) -> dict[str, str]:
     program = read_program(folder, verify=False)
     tags = {"program.sha256": program_sha256(folder), "model": program.model, "model.revision": program.model_revision}
     return tags | ({"parent.sha256": program.lineage[-1].parent} if program.lineage else {})
-
-
-def _cost(report: StageReport) -> dict[str, float]:
-    """The stage's wall time and its engine's usage, as metrics with a section of their own in the UI."""
-    cost: dict[str, float] = {"usage/wall_seconds": round(max(0.0, report.ended - report.started), 3)}
-    if report.usage != Usage():
-        values = asdict(report.usage)
-        cost |= {f"usage/{'engine_seconds' if name == 'seconds' else name}": value for name, value in values.items()}
-    return cost

@@ -19,7 +19,7 @@ Data = Annotated[
     str | None,
     typer.Option(
         metavar="FOLDER",
-        help="A folder or s3://bucket/prefix of files whose names sort by age; or hub:ID@REVISION.",
+        help="A folder or s3://bucket/prefix of files whose names sort by age; hub:ID@REVISION, or mlflow:NAME.",
         show_default="the task's own",
         rich_help_panel=options.DATA,
     ),

@@ -98,7 +98,8 @@ Data = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="Rows as JSONL, CSV or Parquet: a file, a folder with train, val and test, s3://bucket/key, or hub:ID.",
+        help="Rows as JSONL, CSV or Parquet: a file, a folder with train, val and test, s3://bucket/key, hub:ID,"
+        " or mlflow:NAME.",
         show_default="the task's own",
         rich_help_panel=DATA,
     ),

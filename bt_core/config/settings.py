@@ -10,6 +10,7 @@ from bt_core.config.optimisers.lora_finetune import LORA_FINETUNE, LoraConfig
 from bt_core.config.optimisers.mipro_search import MIPRO_SEARCH, MiproConfig
 from bt_core.config.optimisers.prompt_search import PROMPT_SEARCH, SearchConfig
 from bt_core.config.section import Address, Section
+from bt_core.config.tracking import TrackingConfig
 from bt_core.config.trainjob import TrainJobConfig
 from bt_core.errors import ConfigError
 
@@ -95,8 +96,8 @@ class Config(Section):
     )
     data: Address = Field(
         "",
-        description="file or folder of rows, s3://bucket/key, s3://bucket/prefix/, or hub:ID[:CONFIG]; empty: the"
-        " task's own data",
+        description="file or folder of rows, s3://bucket/key, s3://bucket/prefix/, hub:ID[:CONFIG], or mlflow:NAME;"
+        " empty: the task's own data",
     )
     columns: dict[str, str] = Field({}, description="column of the task -> column of `data` that it is read from")
     task_settings: dict[str, Any] = Field({}, description="settings of the task itself (docs/tasks.md)")
@@ -112,6 +113,7 @@ class Config(Section):
     engine: EngineConfig = EngineConfig()
     teacher: TeacherConfig = TeacherConfig()
     retrain: RetrainConfig = RetrainConfig()
+    tracking: TrackingConfig = TrackingConfig()
     select: Literal["best", "last"] = Field(
         "best", description="the program that is shipped: the best by validation, or the last"
     )

@@ -1,7 +1,9 @@
 """Rows from an address: a file, a folder, an object store, or the Hugging Face hub."""
 
+import importlib
 import re
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from bt_core.data.files import read_rows
@@ -12,6 +14,8 @@ from bt_core.data.split_names import Source
 from bt_core.errors import DataError
 from bt_core.storage import is_remote, local_copy
 
+#: How addresses begin that a package above this one reads -> import path of its function from address to rows.
+READERS: Mapping[str, str] = {"mlflow:": "bt_tracking.evaluation_sets:read"}
 _OTHER_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 
 
@@ -22,7 +26,7 @@ def read_source(address: str) -> Source:
         address: a JSONL, CSV, TSV, Parquet or JSON file, also as `s3://bucket/key`; a folder, also as
             `s3://bucket/prefix/`, with `train` and `test` files, and with a `val` file unless val is to be taken from
             train; or `hub:ID` or `hub:ID:CONFIG`, each also with `@REVISION`, for a data set of the Hugging Face hub or
-            another folder that `datasets` loads.
+            another folder that `datasets` loads; or `mlflow:NAME` for an evaluation data set of MLflow.
 
     Returns:
         Rows, or rows by split: `validation`, `valid` and `dev` are `val`. Where a data set of the hub has no `test`
@@ -31,7 +35,13 @@ def read_source(address: str) -> Source:
     Raises:
         DataError: when the rows cannot be loaded or are malformed.
         WorldError: when S3 cannot be reached.
+        TrackingError: when MLflow cannot be reached.
     """
+    for beginning, reader in READERS.items():
+        if address.startswith(beginning):
+            module, _, function = reader.partition(":")
+            rows: Source = getattr(importlib.import_module(module), function)(address)
+            return rows
     if address.startswith(HUB):
         return read_hub(address)
     if is_remote(address):

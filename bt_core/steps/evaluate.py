@@ -12,7 +12,7 @@ from bt_core.config import Config
 from bt_core.engine.base import Engine
 from bt_core.formats.rows import Answer, ComparedRow, write_results
 from bt_core.program import is_same_program, read_program
-from bt_core.records import Row, StageReport, Trace, Usage, read_jsonl
+from bt_core.records import Row, StageReport, Trace, Usage, read_jsonl, write_traces
 from bt_core.statistics import Difference, paired_difference
 from bt_core.steps.session import Session
 from bt_core.steps.stage import Stage
@@ -29,6 +29,7 @@ def evaluate(
     stage: str,
     results: Path,
     engine: Engine | None = None,
+    traces: Path | None = None,
 ) -> StageReport:
     """Score both programs on the test split and write one row for each example.
 
@@ -39,6 +40,7 @@ def evaluate(
         program: directory of the program that would be shipped.
         test: JSONL, the sealed split.
         results: the JSONL file to write, a `ComparedRow` a line.
+        traces: the JSONL file to write with the second program's trace of each row; None: it is not written.
 
     Raises:
         BtError: when an input is not usable or the engine failed.
@@ -49,6 +51,8 @@ def evaluate(
     before = session.runner.run(session.stage.program, rows, f"{stage} vanilla")
     usage = session.usage
     after = before if is_same else session.runner_in(program).run(read_program(program), rows, f"{stage} final")
+    if traces is not None:
+        write_traces(traces, after)
     usages = {"vanilla": usage, "final": usage if is_same else session.usage - usage}
     return session.report(**compared(session.stage.task, rows, before, after, is_same, usages, config, results))
 

@@ -93,6 +93,7 @@ def merge_evaluation(
     config: Config,
     stage: str,
     results: Path,
+    traces: Path | None = None,
 ) -> StageReport:
     """Merge the shards of both programs into what `evaluate` would have written and reported.
 
@@ -100,6 +101,7 @@ def merge_evaluation(
         vanilla, final: each program's trace files, one for each shard, and the shards' reports.
         is_same: whether the two are the same program (`bt_core.program.is_same_program`). The traces of the vanilla one
             are then taken for both.
+        traces: the JSONL file to write with the final program's traces; None: it is not written.
 
     Raises:
         DataError: when a row has no trace.
@@ -107,6 +109,8 @@ def merge_evaluation(
     task, rows = load_task(config.task, config.task_settings), read_jsonl(test)
     before = merged(vanilla[0], rows)
     after = before if is_same else merged(final[0], rows)
+    if traces is not None:
+        write_traces(traces, after)
     usages = {"vanilla": _usage(vanilla[1]), "final": _usage(final[1])}
     comparison = compared(task, rows, before, after, is_same, usages, config, results)
     return _report(stage, "evaluate", [*vanilla[1], *final[1]], **comparison)

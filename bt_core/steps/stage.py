@@ -89,8 +89,10 @@ class FinishedStage:
         report: what the stage function returned.
         artifacts: name in MLflow -> path of what the stage wrote.
         data: split -> path of the rows that the stage used.
+        program: of a bootstrap: the program directory that made the traces.
     """
 
     report: StageReport
     artifacts: Mapping[str, Path]
     data: Mapping[str, Path]
+    program: Path | None = None

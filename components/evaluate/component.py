@@ -12,6 +12,7 @@ def evaluate(
     stage: str,
     results: dsl.Output[dsl.Dataset],
     shipped: dsl.Output[dsl.Model],
+    html: dsl.Output[dsl.HTML],
     metrics: dsl.Output[dsl.Metrics],
 ) -> str:
     """Score both programs on the sealed test split, once, and register the best program in MLflow."""
@@ -19,4 +20,5 @@ def evaluate(
     from bt_runtime.strategy_tasks import run_evaluate
 
     with one_sentence():
-        return run_evaluate(program.path, test.path, stage, results.path, shipped.path, metrics)
+        outputs = results.path, shipped.path, html.path
+        return run_evaluate(program.path, test.path, stage, *outputs, metrics)

@@ -16,6 +16,7 @@ def merge_evaluation(
     stage: str,
     results: dsl.Output[dsl.Dataset],
     shipped: dsl.Output[dsl.Model],
+    html: dsl.Output[dsl.HTML],
     metrics: dsl.Output[dsl.Metrics],
 ) -> str:
     """Compare both programs on the sealed test split, and register the best program in MLflow."""
@@ -25,4 +26,5 @@ def merge_evaluation(
     with one_sentence():
         before = [part.path for part in vanilla], vanilla_reports
         after = [part.path for part in final], final_reports
-        return merge_test(before, after, program.path, test.path, stage, results.path, shipped.path, metrics)
+        outputs = results.path, shipped.path, html.path
+        return merge_test(before, after, program.path, test.path, stage, *outputs, metrics)

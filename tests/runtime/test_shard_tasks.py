@@ -89,8 +89,8 @@ def test_a_shard_of_the_evaluation_runs_the_best_program(tasks: Tasks, monkeypat
     assert ran == [tasks.folder / "2.w", tasks.folder / "2.w" / "best"]
 
 
-def _outputs(tasks: Tasks, name: str) -> tuple[str, str]:
-    return tasks.path(f"{name}.results"), tasks.path(f"{name}.shipped")
+def _outputs(tasks: Tasks, name: str) -> tuple[str, str, str]:
+    return tasks.path(f"{name}.results"), tasks.path(f"{name}.shipped"), tasks.path(f"{name}.html")
 
 
 def _told(reports: list[StageReport]) -> list[StageReport]:

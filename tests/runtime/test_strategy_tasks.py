@@ -33,7 +33,7 @@ def tasks(tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def evaluated(tasks: Tasks, program: str) -> tuple[StageReport, StageReport]:
     """The reports of the last task, which writes the artifacts `results` and `shipped`."""
-    outputs = tasks.path("results"), tasks.path("shipped")
+    outputs = tasks.path("results"), tasks.path("shipped"), tasks.path("html")
     text = run_evaluate(tasks.path(program), tasks.path("test"), "evaluate", *outputs, tasks.metrics("evaluate"))
     evaluation, result = read_reports([text])
     return evaluation, result

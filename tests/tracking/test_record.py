@@ -22,7 +22,7 @@ def test_nothing_is_recorded_without_a_tracking_uri(report: StageReport, program
     assert bt_tracking.start_parent(config, "p") is None
     assert bt_tracking.finish_parent({"test/final": 1.0}) is None
     assert bt_tracking.fail_parent("It broke.") is None
-    assert bt_tracking.register_model("continents", None) is None
+    assert bt_tracking.register_model("continents", program_folder, None) is None
 
 
 def test_a_stage_carries_its_report(store: RetryingClient, report: StageReport, family: Family) -> None:

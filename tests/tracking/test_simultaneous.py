@@ -16,6 +16,7 @@ PROCESSES, ROUNDS = 4, 12
 #: What a stage records: a process's own runs, in experiments, with data sets and of models that all processes share.
 RECORD = """
 import os, sys
+from pathlib import Path
 import bt_tracking
 from bt_core.config import Config
 from bt_core.records import StageReport
@@ -23,7 +24,7 @@ from bt_tracking import content
 from bt_tracking.connection import RetryingClient, connect
 from bt_tracking.settings import TrackingSettings
 
-config, number = Config(task="iris"), sys.argv[1]
+config, number, program = Config(task="iris"), sys.argv[1], Path(sys.argv[2])
 print("ready", flush=True)
 for line in sys.stdin:
     turn = line.strip()
@@ -31,7 +32,7 @@ for line in sys.stdin:
     sets = [bt_tracking.DataSet(f"set {n}", use, f"{turn}.{n}", 5) for n, use in enumerate(("train", "val", "test"))]
     bt_tracking.start_parent(config, "p", datasets=sets)
     run = bt_tracking.record(StageReport("1.p", "p", metrics={"val/score": 0.5}), {}, datasets=sets)
-    version = bt_tracking.register_model(f"task {turn}", run, tags={"seed": "0"})
+    version = bt_tracking.register_model(f"task {turn}", program, run, tags={"seed": "0"}).version
     with connect(TrackingSettings.from_environment(), "an alias") as client:
         client.set_registered_model_alias(f"bt-task-{turn}", "champion", str(version))
         client.set_registered_model_tag(f"bt-task-{turn}", "term", "1")
@@ -41,13 +42,13 @@ for line in sys.stdin:
 
 
 @pytest.mark.slow
-def test_runs_that_record_at_once_are_all_recorded(tmp_path: Path) -> None:
+def test_runs_that_record_at_once_are_all_recorded(tmp_path: Path, program_folder: Path) -> None:
     uri = local_store(tmp_path / "store")
     RetryingClient(TrackingSettings(uri)).search_experiments()
     environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", RECORD, str(number)],
+            [sys.executable, "-c", RECORD, str(number), str(program_folder)],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -36,12 +36,16 @@ class Exported:
         """Write DSPy's state, which `program.load` reads: instructions, demonstrations and fields."""
         self._module.save(path)
 
-    def example_prompts(self) -> dict[str, tuple[Message, ...]]:
-        """Each predictor's messages for inputs that stand for themselves, such as `{city}`."""
+    def example_prompts(self, placeholder: str = "{%s}") -> dict[str, tuple[Message, ...]]:
+        """Each predictor's messages for inputs that stand for themselves, such as `{city}`.
+
+        Args:
+            placeholder: what stands for an input; `%s` is its name.
+        """
         adapter = adapter_of(self._task)
         prompts = {}
         for name, predictor in predictors_of(self._module).items():
-            inputs = {field: f"{{{field}}}" for field in predictor.signature.input_fields}
+            inputs = {field: placeholder % field for field in predictor.signature.input_fields}
             messages = adapter.format(predictor.signature, predictor.demos, inputs)
             prompts[name] = tuple(Message(message["role"], str(message["content"])) for message in messages)
         return prompts

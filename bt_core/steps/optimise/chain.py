@@ -60,7 +60,7 @@ def chain(
                 engine.close()
             traces, optimised = stages / f"{number}.bootstrap", stages / f"{number}.{name}"
             report = bootstrap(program, rows.train, config, traces.name, traces, engine)
-            yield FinishedStage(report, {"traces.jsonl": traces}, {"train": rows.train})
+            yield FinishedStage(report, {"traces.jsonl": traces}, {"train": rows.train}, program)
             engine.forget()
             inputs = program, traces, rows.train, rows.val, config, optimised.name, optimised, engine
             report = optimisers[name](*inputs)
