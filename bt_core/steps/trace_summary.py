@@ -13,6 +13,8 @@ from bt_core.lm.probe import AnswerSpace, closed_fields, judge
 from bt_core.records import Row, Trace
 from bt_core.task import Task
 
+#: The metrics of a stage with the scores of constant answers on the test rows.
+MAJORITY, SINGLE = "baseline/majority", "baseline/single_answer"
 #: Characters of the longest value that is the name of a class rather than a text.
 LONGEST_NAME = 60
 #: How many of the most frequent labels are tried as the one answer to all rows; nearly always the first one is best.
@@ -88,6 +90,12 @@ def majority(task: Task, learnt: Sequence[Row], judged: Sequence[Row]) -> Consta
     """
     frequent = _most_frequent(task, learnt, 1)
     return _scored(task, frequent[0], judged) if frequent else None
+
+
+def baselines(task: Task, learnt: Sequence[Row], judged: Sequence[Row]) -> dict[str, float]:
+    """Both constant answers' scores on the rows as metrics of a stage; empty where there are none."""
+    frequent, best = majority(task, learnt, judged), best_single(task, judged)
+    return {MAJORITY: frequent.score, SINGLE: max(frequent.score, best.score)} if frequent and best else {}
 
 
 def best_single(task: Task, judged: Sequence[Row]) -> ConstantAnswer | None:
