@@ -16,6 +16,7 @@ from bt_cli.view.progress import progress_on
 from bt_cli.view.summary import short
 from bt_core.engine.response_cache import CACHE_VARIABLE, cache_folder
 from bt_core.formats.run_result import RunResult
+from bt_core.progress import VARIABLE as PROGRESS_VARIABLE
 from bt_core.strategy import Strategy, strategy_slug
 from bt_core.yaml_text import first_document
 from bt_pipelines.workflow_size import task_starts
@@ -89,6 +90,7 @@ def task_environment(folder: Folder, slug: str, run_id: str, tracking_uri: str |
         "BT_RUN_ID": run_id,
         FOLDER_VARIABLE: str(folder.path),
         STRATEGY_VARIABLE: slug,
+        **({PROGRESS_VARIABLE: "1"} if stderr().is_terminal and PROGRESS_VARIABLE not in os.environ else {}),
         CACHE_VARIABLE: str((cache_folder() or folder.caches).resolve()) if cache else "",
     }
 

@@ -5,19 +5,23 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from bt_core.config import step_kinds
+from bt_core.progress import Position
 from bt_core.records import StageReport
 from bt_runner.events import Event, RunWarning, TaskEnded, TaskOutput, TaskStarted
 
 REFRESHES_PER_SECOND = 4
 #: Lines of the terminal that the table of tasks leaves free.
 MARGIN = 3
+#: Columns of the bar of a running task.
+BAR = 20
 
 
 class Progress(Protocol):
@@ -41,7 +45,7 @@ def progress_on(console: Console, total: int) -> Progress:
 
 
 class PlainProgress:
-    """A line whenever a task starts or ends."""
+    """A line whenever a task starts or ends, and those in which a task says how far it is."""
 
     def __init__(self, console: Console, total: int) -> None:
         self._console = console
@@ -56,6 +60,9 @@ class PlainProgress:
         if isinstance(event, TaskStarted):
             self._started += 1
             self._print(f"[{self._started}/{self._total}] {event.title} ...")
+        elif isinstance(event, TaskOutput):
+            if Position.read(event.line):
+                self._print(f"[{self._started}/{self._total}] {event.line.strip()}")
         elif isinstance(event, TaskEnded):
             self.is_under_way |= event.ok
             parts = f"{_state(event)} after {event.seconds:.1f} s", _figures(event)
@@ -80,15 +87,11 @@ class _Row:
     def seconds(self) -> float:
         return self.ended.seconds if self.ended else time.monotonic() - self.started
 
-    def cells(self, spinner: Spinner) -> tuple[Spinner | Text, Text, Text, Text]:
+    def cells(self, spinner: Spinner) -> tuple[Spinner | Text, Text, Text, RenderableType]:
         seconds = Text(f"{self.seconds:.1f} s", justify="right")
         if not self.ended:
-            return (
-                spinner,
-                Text(self.title),
-                seconds,
-                Text(self.last_line, style="dim", no_wrap=True, overflow="ellipsis"),
-            )
+            position = Position.read(self.last_line)
+            return spinner, Text(self.title), seconds, _bar(position) if position else _dim(self.last_line)
         mark = Text("✓", "green") if self.ended.ok else Text("✗", "red")
         return mark, Text(self.title), seconds, Text(_figures(self.ended) or _state(self.ended))
 
@@ -136,6 +139,19 @@ class LiveProgress:
         done = sum(row.ended is not None for row in rows)
         table.add_row("", Text(f"{done} of {self._total} tasks", style="dim"))
         return table
+
+
+def _bar(position: Position) -> Table:
+    """A bar, what it counts, and the time that is left."""
+    bar = ProgressBar(total=position.total, completed=position.done, width=BAR)
+    count = f"{position.unit} {position.done:,} of {position.total:,}"
+    table = Table.grid(padding=(0, 1))
+    table.add_row(bar, _dim(f"{position.label}: {count}, {position.seconds_left:,} s left"))
+    return table
+
+
+def _dim(text: str) -> Text:
+    return Text(text, style="dim", no_wrap=True, overflow="ellipsis")
 
 
 def _state(event: TaskEnded) -> str:

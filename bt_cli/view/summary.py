@@ -3,7 +3,7 @@
 import json
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,11 @@ def print_summary(
     console.print(_steps(result))
     if result.test:
         print_sentence(console, _verdict(result.test))
+    for sentence in _remarks(result):
+        print_sentence(console, Text(sentence))
     made_by = "no step: the vanilla program is the best" if result.shipped == "vanilla" else f"stage {result.shipped}"
-    facts = {"program": f"{short(folder.program)} (from {made_by})", "result": short(folder.result)}
+    demos = "".join(f", {count} demos in {name}" for name, count in result.demos.items() if count)
+    facts = {"program": f"{short(folder.program)} (from {made_by}{demos})", "result": short(folder.result)}
     if tracking_uri:
         facts["tracking"] = redact(tracking_uri)
     print_facts(console, facts)
@@ -76,6 +79,19 @@ def _verdict(test: Evaluation) -> Text:
     claim = Claim.of(test.difference)
     verdict.highlight_words([claim], f"bold {_STYLES[claim]}")
     return verdict
+
+
+def _remarks(result: RunResult) -> Iterator[str]:
+    """What helps to read the verdict: steps that changed nothing, and what constant answers score."""
+    idle = [f"`{step.stage}`" for step in result.steps if not step.changed]
+    if idle:
+        yield f"{' and '.join(idle)} changed nothing."
+    if result.baselines:
+        found = result.baselines
+        yield (
+            f"Always answering the most frequent label of train scores {found.majority:.3f} on the test rows; no single"
+            f" answer scores more than {found.single_answer:.3f}."
+        )
 
 
 def _next_commands(

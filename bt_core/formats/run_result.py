@@ -59,6 +59,13 @@ class Evaluation(Part):
     prompt_tokens_per_example: ProgramTokens = Field(description="mean prompt tokens of a test row")
 
 
+class Baselines(Part):
+    """What one answer to every test row would score, by the metric itself."""
+
+    majority: Score = Field(description="the most frequent label of the train split")
+    single_answer: Score = Field(description="the label that scores best on the test rows, which no other one exceeds")
+
+
 class Step(Part):
     """An optimisation step; its costs include those of the bootstrap before it."""
 
@@ -79,6 +86,7 @@ class Step(Part):
     traces_kept: Count = Field(description="bootstrapped traces that reached the threshold")
     traces_total: Count = Field(description="bootstrapped traces")
     warnings: tuple[str, ...] = Field(description="the step's warnings")
+    changed: bool = Field(True, description="false: the step's program is the one that it began with")
 
 
 class RunResult(Document):
@@ -91,7 +99,11 @@ class RunResult(Document):
     seed: Seed = Field(description="seed of the run")
     steps: tuple[Step, ...] = Field(description="the optimisation steps, in order")
     test: Evaluation | None = Field(description="scores on the sealed test split; null without an evaluation")
+    baselines: Baselines | None = Field(
+        None, description="constant answers on the test rows; null where the labels are no classes"
+    )
     program: str = Field(description="directory of the shipped program")
+    demos: dict[str, Count] = Field({}, description="number of demos of each predictor of the shipped program")
     program_sha256: str = Field(description="identity of the shipped program")
     shipped: str = Field(description="label of the step that made the shipped program; `vanilla` if none did")
     seconds: float = Field(description="wall time, summed over all stages")

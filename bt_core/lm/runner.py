@@ -1,12 +1,9 @@
 """Running programs on many examples: all are in flight at once, and every run becomes a trace."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from bt_core.config import Config
 from bt_core.engine.base import Engine
@@ -20,6 +17,7 @@ from bt_core.lm.recording import Recording
 from bt_core.lm.tracing import as_line, calls_of, run_program
 from bt_core.lm.values import fields_of
 from bt_core.program import Program
+from bt_core.progress import Progress, labelled
 from bt_core.records import Row, Trace
 from bt_core.task import Task
 
@@ -58,7 +56,7 @@ class Runner:
         Args:
             pairs: a state of this task's program and an example each; the metric sees all columns of the example,
                 the program only its inputs.
-            label: shown beside the progress bar.
+            label: the name of this work in lines about its progress.
             bootstrapping: whether the metric gets the trace, so that it may be stricter.
             attempt: 0 decodes as configured; later attempts sample at `bootstrap.temperature`.
             reflecting: whether a metric that judges single predictors is asked about each of them, too.
@@ -133,10 +131,9 @@ class Runner:
         return mean_logprobs(self._run_jobs(jobs, label))
 
     def _run_jobs(self, jobs: Sequence[Callable[[], Trace]], label: str) -> list[Trace]:
-        with tqdm(
-            total=len(jobs), desc=label or "examples", unit="ex", file=sys.stdout, mininterval=2, ascii=True
-        ) as bar:
-            return self._batcher.run(jobs, bar.update)
+        label = label or "examples"
+        with labelled(label):
+            return self._batcher.run(jobs, Progress(label, "row", len(jobs)).add)
 
 
 def _shown(inputs: Mapping[str, Any]) -> str:

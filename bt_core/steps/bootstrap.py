@@ -8,11 +8,10 @@ from typing import Any
 from bt_core.config import Config
 from bt_core.engine.base import Engine
 from bt_core.records import Row, StageReport, Trace, read_jsonl, row_id, write_traces
-from bt_core.steps.label_classes import class_columns
 from bt_core.steps.session import Session
 from bt_core.steps.stage import Stage
 from bt_core.steps.teacher import teacher_session
-from bt_core.steps.trace_summary import answer_shares, failures, mean_score
+from bt_core.steps.trace_summary import answer_shares, class_columns, failures, mean_score
 from bt_core.task import Task
 from bt_core.wording import counted
 

@@ -16,6 +16,8 @@ from bt_core.formats.reports import load_report
 from bt_core.records import StageReport, dump_report
 
 BEST, REPORTS = "best", "reports.jsonl"
+#: The param of the report of a step whose program is the one that it began with.
+UNCHANGED = "unchanged"
 
 
 def best_program(folder: Path) -> Path:

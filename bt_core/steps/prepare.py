@@ -18,6 +18,7 @@ from bt_core.program import Program, program_sha256, write_program
 from bt_core.records import Row, StageReport, Usage, canonical_json, sha256_text, write_jsonl
 from bt_core.steps.engines import open_engine
 from bt_core.steps.start import Start
+from bt_core.steps.trace_summary import baselines
 from bt_core.task import Task, load_task
 from bt_core.trust.shown_text import markdown
 
@@ -68,7 +69,8 @@ def prepare(
         "prepare",
         "prepare",
         params=params | digests,
-        metrics={f"rows/{name}": float(len(rows)) for name, rows in splits.items()},
+        metrics={f"rows/{name}": float(len(rows)) for name, rows in splits.items()}
+        | baselines(task, splits["train"], splits["test"]),
         note=f"{markdown(task.description)}\n\n{len(vanilla.predictors)} predictors: {predictors}",
         warnings=(*notes, *sentences_about(task)),
         usage=usage,

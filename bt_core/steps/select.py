@@ -1,13 +1,13 @@
 """Select: keep the better of two programs by validation score, the earlier on ties. No model is loaded."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bt_core.config import Config
 from bt_core.errors import ProgramError
-from bt_core.program import Program, read_program
+from bt_core.program import Program, is_same_program, read_program
 from bt_core.records import StageReport
-from bt_core.steps.handover import best_program
+from bt_core.steps.handover import UNCHANGED, best_program
 
 
 @dataclass(frozen=True)
@@ -19,20 +19,29 @@ class Selection:
         incumbent: validation score of the best program before the step.
         challenger: validation score of the program that the step made.
         is_new: whether the challenger is the best now.
+        is_same: whether the challenger is the program that the step began with.
     """
 
     best: Path
     incumbent: float
     challenger: float
     is_new: bool
+    is_same: bool = field(default=False, compare=False)
 
     def told(self, report: StageReport) -> StageReport:
-        """The step's report with the selection in its metrics and at the end of its note."""
+        """The step's report with the selection in its metrics and at the end of its note.
+
+        A warning says of a step that it changed nothing, unless it was skipped, which its own warning says.
+        """
         metrics = {"select/best": self.challenger if self.is_new else self.incumbent, "select/new": float(self.is_new)}
         kept = "this step's program" if self.is_new else "the earlier program"
         sentence = f"Best so far is {kept}: {self.challenger:.3f} against {self.incumbent:.3f} on validation."
         note = "\n\n".join(filter(None, (report.note, sentence)))
-        return replace(report, metrics={**report.metrics, **metrics}, note=note)
+        warnings = report.warnings
+        if self.is_same and not report.metrics.get("w/skipped"):
+            warnings += (f"`{report.stage}` changed nothing: its program is the one that it began with.",)
+        params = report.params | ({UNCHANGED: True} if self.is_same else {})
+        return replace(report, params=params, metrics={**report.metrics, **metrics}, note=note, warnings=warnings)
 
 
 def select(program: Path, optimised: Path, config: Config) -> Selection:
@@ -51,7 +60,8 @@ def select(program: Path, optimised: Path, config: Config) -> Selection:
     best = best_program(program)
     incumbent, challenger = _scores(read_program(best), read_program(optimised), optimised)
     is_new = config.select == "last" or challenger > incumbent
-    return Selection(optimised if is_new else best, incumbent, challenger, is_new)
+    is_same = is_same_program(program, optimised)
+    return Selection(optimised if is_new else best, incumbent, challenger, is_new, is_same)
 
 
 def _scores(incumbent: Program, challenger: Program, folder: Path) -> tuple[float, float]:

@@ -62,6 +62,32 @@ def test_the_live_table_ends_with_every_task() -> None:
     assert under_way
 
 
+FAR = "1.p: row 120 of 350, 80 s left"
+
+
+def test_plain_lines_repeat_how_far_a_task_is() -> None:
+    file = io.StringIO()
+    display = PlainProgress(Console(file=file, width=120), 4)
+    display.tell(TaskStarted("1.p", "1.p prompt search"))
+    for line in ("a line of a library", FAR, "2.w adapter: step 3 of 9, loss 0.4213, 12 s left"):
+        display.tell(TaskOutput("1.p", line))
+    assert file.getvalue().splitlines()[1:] == [
+        f"[1/4] {FAR}",
+        "[1/4] 2.w adapter: step 3 of 9, loss 0.4213, 12 s left",
+    ]
+
+
+def test_the_live_table_shows_a_bar() -> None:
+    file = io.StringIO()
+    display = LiveProgress(Console(file=file, force_terminal=True, width=120, highlight=False), 4)
+    display.tell(TaskStarted("1.p", "1.p prompt search"))
+    display.tell(TaskOutput("1.p", FAR))
+    with display.show():
+        pass
+    assert "\u2501\u2501\u2501" in file.getvalue()
+    assert FAR in file.getvalue()
+
+
 def test_nothing_is_under_way_before_a_task_ended_well() -> None:
     display = progress_on(Console(file=io.StringIO()), 4)
     assert isinstance(display, PlainProgress)

@@ -48,6 +48,12 @@ RESULT = {
     "mlflow": {},
     "config": {},
 }
+#: Files of earlier releases lack these.
+MORE = {
+    "steps": [STEP | {"changed": False}],
+    "baselines": {"majority": 0.2, "single_answer": 0.25},
+    "demos": {"country": 3, "continent": 0},
+}
 ANSWER = Answer(score=0.0, prediction={}, error=None)
 
 
@@ -98,6 +104,19 @@ def test_a_step_shows_its_gain_and_its_cost(tmp_path: Path) -> None:
     line = next(line for line in _printed(tmp_path, 0.1, 0.2).splitlines() if "1.p" in line and "│" in line)
     cells = [cell.strip() for cell in line.strip("│").split("│")]
     assert cells == ["1.p", "0.250 -> 0.500", "26/60", "1,234", "56,789", "321", "61.0"]
+
+
+def test_what_helps_to_read_the_verdict_is_said_where_it_is_known(tmp_path: Path) -> None:
+    text = _printed(tmp_path, 0.1, 0.2, **MORE)
+    assert "`1.p` changed nothing." in text
+    assert (
+        "Always answering the most frequent label of train scores 0.200 on the test rows; no single answer scores more"
+        " than 0.250." in text
+    )
+    assert "(from stage 1.p, 3 demos in country)" in text
+    earlier = _printed(tmp_path, 0.1, 0.2)
+    assert "changed nothing" not in earlier
+    assert "Always answering" not in earlier
 
 
 def test_calls_from_the_cache_are_shown_where_there_were_any(tmp_path: Path) -> None:

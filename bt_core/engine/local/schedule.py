@@ -13,6 +13,7 @@ from bt_core.engine.local.grouping import Group, batches, evenly, parts, prefix_
 from bt_core.engine.local.memory import out_of_memory, release
 from bt_core.engine.local.pass_cost import broad, cheap
 from bt_core.engine.local.prefixes import PrefixCache
+from bt_core.progress import Progress, current_label
 
 Finish = Callable[[list[int], Batch], None]
 """Reads its results from a batch: (the rows' indices, the batch whose prompts were run)."""
@@ -65,8 +66,10 @@ class Scheduler:
         self.computed += self._prefixes.computed - before + sum(map(len, suffixes))
         prefixes = [computed.get(shared[group_of[index]]) for index in range(len(sequences))]
         work = _Work(suffixes, prefixes, extra, finish)
+        progress = Progress(current_label(), "prompt", len(sequences))
         for batch in batches([len(suffix) for suffix in suffixes], self.budget, extra):
             self._pass(batch, work)
+            progress.add(len(batch))
 
     def _groups(self, weights: str, sequences: Sequence[Tokens]) -> list[Group]:
         if not self.shares_prefixes:

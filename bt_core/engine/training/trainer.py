@@ -1,8 +1,6 @@
-"""transformers' Trainer, set up to learn completions: its loss, its arguments and its progress bar."""
+"""transformers' Trainer, set up to learn completions: its loss, its arguments and its progress."""
 
 import os
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -10,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 from transformers.trainer_pt_utils import LengthGroupedSampler
@@ -19,13 +16,14 @@ from bt_core.config import LoraConfig
 from bt_core.engine.training.checkpoints import writing
 from bt_core.engine.training.job import MemoryPlan
 from bt_core.engine.training.packing import IGNORED
+from bt_core.progress import Progress
 
 #: The variable by which Trainer says where progress is reported to, when its feature gate `TrainJobStatus` is on
 #: (kubeflow/trainer: `pkg/runtime/framework/plugins/trainjobstatus/trainjobstatus.go`). Transformers' callback reports.
 _KUBEFLOW = "KUBEFLOW_TRAINER_SERVER_URL"
 #: The variable by which Trainer's torch runtime numbers the nodes of a TrainJob.
 _NODE = "PET_NODE_RANK"
-#: Seconds between two lines about the progress.
+#: Seconds between two lines about the progress of a TrainJob.
 _LINE_SECONDS = 5.0
 
 
@@ -133,41 +131,23 @@ def _checkpointing(on: bool) -> dict[str, Any]:
 
 
 def progress(label: str) -> TrainerCallback:
-    """What shows how far the training is: a bar, or lines in a TrainJob, since Kubernetes logs only whole lines."""
-    return ProgressLines(label) if _NODE in os.environ else ProgressBar(label)
+    """What says how far the training is; more often in a TrainJob, whose log is all that is seen of it."""
+    return ProgressLines(label, _LINE_SECONDS if _NODE in os.environ else None)
 
 
 class ProgressLines(TrainerCallback):
-    """A line every few seconds: step, loss, and the time that is left."""
+    """Lines with step, loss, and the time that is left; in a TrainJob the first and the last step have one."""
 
-    def __init__(self, label: str) -> None:
-        self.label, self.began, self.first, self.told = label, 0.0, 0, 0.0
+    def __init__(self, label: str, seconds: float | None) -> None:
+        self.label, self.seconds = label, seconds
+        self.progress: Progress | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.began, self.first = time.monotonic(), state.global_step  # not 0 after a checkpoint
+        # Not from 0 after a checkpoint.
+        self.progress = Progress(self.label, "step", state.max_steps, state.global_step, self.seconds)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        if not logs or "loss" not in logs or not state.is_world_process_zero:
+        if not logs or "loss" not in logs or not state.is_world_process_zero or self.progress is None:
             return
-        now, step, last = time.monotonic(), state.global_step, state.max_steps
-        if now - self.told < _LINE_SECONDS and step < last:
-            return
-        self.told = now
-        left = (now - self.began) / (step - self.first) * (last - step)
-        print(f"{self.label}: step {step} of {last}, loss {logs['loss']:.4f}, {left:.0f} s left", flush=True)
-
-
-class ProgressBar(TrainerCallback):
-    """One progress bar in the style of the other steps."""
-
-    def __init__(self, label: str) -> None:
-        self.bar = tqdm(desc=label, unit="step", file=sys.stdout, mininterval=2, ascii=True)
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.bar.reset(state.max_steps)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.bar.update(1)
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.bar.close()
+        is_marked = self.seconds is not None and state.global_step in (1, state.max_steps)
+        self.progress.reach(state.global_step, f"loss {logs['loss']:.4f}", at_once=is_marked)

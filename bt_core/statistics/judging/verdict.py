@@ -1,5 +1,6 @@
 """The verdict on whether fine-tuning was worth it: one of four words, a sentence that says why, and its figures."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from bt_core.statistics.arms import VANILLA
@@ -10,6 +11,9 @@ from bt_core.wording import counted, p_phrase, with_interval
 
 #: The label of a sweep of one seed, whatever its programs score.
 ONE_SEED = "undecided between strategies: one seed"
+
+#: The label of an undecided sweep where the open comparison is one of a program with itself.
+NO_PLAN = "undecided: a strategy changed nothing"
 
 
 @dataclass(frozen=True)
@@ -27,19 +31,25 @@ class Verdict:
     needs: Needs = NOTHING
 
 
-def judge(table: Table, margin: float = DEFAULT_MARGIN, plan_alpha: float | None = None) -> Verdict:
+def judge(
+    table: Table,
+    margin: float = DEFAULT_MARGIN,
+    plan_alpha: float | None = None,
+    unchanged: Collection[str] = (),
+) -> Verdict:
     """Give the verdict on a sweep.
 
     Args:
         table: the comparison.
         margin: the largest gain that is not worth having; a difference whose interval ends below it is no gain.
         plan_alpha: the level at which more rows and seeds would be tested; None: that of the table.
+        unchanged: the arms whose programs are the vanilla one under every seed, which no further row tells from it.
 
     Raises:
         ConfigError: when `margin` is not between 0 and 1.
         DataError: when the sweep has no prompts-only arm or none with weights, or the two have no seed in common.
     """
-    return _Account(Comparisons.of(table, margin), plan_alpha or table.alpha).verdict()
+    return _Account(Comparisons.of(table, margin), plan_alpha or table.alpha, {VANILLA, *unchanged}).verdict()
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,8 @@ class _Account:
 
     compared: Comparisons
     plan_alpha: float
+    #: Vanilla, and the arms whose programs are the same as it.
+    same: Collection[str]
 
     def verdict(self) -> Verdict:
         compared = self.compared
@@ -57,7 +69,8 @@ class _Account:
             label, sentence, needed = compared.word.value, self._sentence(compared.word), NOTHING
         else:
             needed = self._needs()
-            label, sentence = f"undecided: {needed} would probably decide", self._undecided(needed)
+            label = f"undecided: {needed} would probably decide" if needed != NOTHING else NO_PLAN
+            sentence = self._undecided(needed)
         table = compared.table
         return Verdict(compared.word, label, sentence, compared.margin, table.alpha, compared.behind, needed)
 
@@ -83,13 +96,16 @@ class _Account:
         alpha = compared.table.alpha
         still_open = sum(claim.adjusted is None or claim.adjusted > alpha for claim in claims)
         level = self.plan_alpha / max(still_open, 1)
-        return needs(compared.behind, compared.margin, level, least_seeds=SEEDS_FOR_WEIGHTS)
+        decidable = [one for one in compared.behind if not {one.left, one.right} <= set(self.same)]
+        return needs(decidable, compared.margin, level, least_seeds=SEEDS_FOR_WEIGHTS) if decidable else NOTHING
 
     def _undecided(self, needed: Needs) -> str:
         compared = self.compared
         if compared.weights_lead and compared.seeds < SEEDS_FOR_WEIGHTS:
             few = counted(compared.seeds, "seed")
             return f"{self._pay()} {few} do not show that weights pay: {SEEDS_FOR_WEIGHTS} are needed."
+        if needed == NOTHING:
+            return f"{self._open()} The two are the same program under every seed, so that no further row decides."
         is_wide = needed.asks_for_seeds and compared.seeds >= SEEDS_FOR_WEIGHTS
         alone = " (the seeds differ too much to rely on rows alone)" if is_wide else ""
         return f"{self._open()} If the true figures are like these, {needed} would probably decide{alone}."

@@ -7,7 +7,7 @@ from typing import Any
 from bt_core.lm.probe import closed_fields, judge
 from bt_core.records import Row
 from bt_core.steps.check.report import Evidence, Finding
-from bt_core.steps.label_classes import class_columns, majority
+from bt_core.steps.trace_summary import class_columns, majority
 from bt_core.task import Task
 
 #: How many labels or options a sentence names.

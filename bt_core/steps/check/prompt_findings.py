@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from bt_core.lm.probe import outputs_of
 from bt_core.program import Field
 from bt_core.steps.check.report import Evidence, Finding, LmCall
-from bt_core.steps.label_classes import class_columns
+from bt_core.steps.trace_summary import class_columns
 
 #: A text field whose label has so few values, in so many rows each, could be a closed one.
 FEW_VALUES, ROWS_EACH = 20, 3

@@ -14,6 +14,7 @@ from bt_core.statistics import DEFAULT_MARGIN, VANILLA, Arm, Table, Word, compar
 from bt_core.statistics.clusters import GroupNames
 from bt_core.statistics.judging.looks import ONLY_LOOK, Look
 from bt_core.steps.folders import write_folder_config
+from bt_core.steps.handover import UNCHANGED
 from bt_core.steps.sweep.figures import arm_scores, node, origin, sweep_cost, vanilla_scores
 from bt_core.steps.sweep.folders import PROGRAM_URI, ComparedFolder, ScoredFolder
 from bt_core.steps.sweep.tree import SweepReports, SweepStage
@@ -84,6 +85,7 @@ def _figures(
     vanilla = tree.scored(tree.seeds[0], ())
     table = compare(Arm(VANILLA, False, dict.fromkeys(tree.seeds, vanilla.scores)), arms, look.level, groups)
     winner = _winner(tree, strategies)
+    unchanged = [format_strategy(strategy) for strategy in strategies if _changed_nothing(tree, strategy)]
     return SweepFigures(
         schema=SCHEMA,
         **origin(tree, config, command),
@@ -92,7 +94,7 @@ def _figures(
         margin=margin,
         vanilla=vanilla_scores(table.vanilla, vanilla),
         arms=tuple(arm_scores(tree, strategy, arm, table) for strategy, arm in zip(strategies, arms, strict=True)),
-        verdict=_with_look(_verdict(table, margin, look.last_level), look),
+        verdict=_with_look(_verdict(table, margin, look.last_level, unchanged), look),
         nodes=tuple(node(tree, stage) for stage in tree.steps),
         winner=WinnerName(arm=format_strategy(winner.prefix), seed=winner.seed) if winner else None,
         cost=sweep_cost(tree, strategies),
@@ -133,16 +135,23 @@ def _winner(tree: SweepReports, strategies: Sequence[Strategy]) -> SweepStage | 
     return SweepStage(max(tree.seeds, key=lambda seed: tree.validation(seed, best)), best)
 
 
-def _verdict(table: Table, margin: float, plan_alpha: float) -> VerdictText:
-    """The verdict; where a kind of arm is missing, no word but a sentence that says so."""
+def _changed_nothing(tree: SweepReports, strategy: Strategy) -> bool:
+    """Whether every step of a strategy left the program as it was, under every seed."""
+    steps = [report for seed in tree.seeds for report in tree.making(seed, strategy) if report.kind in step_kinds()]
+    return all(UNCHANGED in report.params for report in steps)
+
+
+def _verdict(table: Table, margin: float, plan_alpha: float, unchanged: Sequence[str]) -> VerdictText:
+    """The verdict, and the arms that changed nothing; where a kind of arm is missing, a sentence that says so."""
+    same = "".join(f" `{arm}` changed nothing: its program is the vanilla one." for arm in unchanged)
     try:
-        verdict = judge(table, margin, plan_alpha)
+        verdict = judge(table, margin, plan_alpha, unchanged)
     except DataError as error:
         return VerdictText(label=NO_VERDICT, word="", sentence=str(error), more_rows=(0, 0), more_seeds=(0, 0))
     return VerdictText(
         label=verdict.label,
         word=verdict.word.value,
-        sentence=verdict.sentence,
+        sentence=verdict.sentence + same,
         more_rows=verdict.needs.rows,
         more_seeds=verdict.needs.seeds,
     )

@@ -104,6 +104,19 @@ def test_what_keeps_a_verdict_open_once_an_arm_beats_vanilla() -> None:
     assert [(one.left, one.right) for one in found.figures] == [("w", "vanilla")]
 
 
+def test_no_plan_asks_for_rows_where_the_open_programs_are_the_same() -> None:
+    """On few rows equal scores leave a gain open, and more rows would rule it out, unless the programs are equal."""
+    vanilla = Arm("vanilla", False, rates("p", [0.4] * 3, 20).scores)
+    table = compare(vanilla, [rates("p", [0.4] * 3, 20), rates("p -> w", [0.4] * 3, 20)])
+    asked, told = judge(table), judge(table, unchanged=["p", "p -> w"])
+    assert asked.needs.rows[0] > 0
+    assert (told.word, told.needs) == (Word.UNDECIDED, Needs())
+    assert told.label == "undecided: a strategy changed nothing"
+    assert told.sentence.endswith("The two are the same program under every seed, so that no further row decides.")
+    one = judge(table, unchanged=["p"])
+    assert one.needs.rows[0] > 0, "that of `p -> w` can still be decided"
+
+
 def test_seeds_that_differ_much_call_for_more_seeds() -> None:
     found = verdict_of([0.6, 0.61, 0.6], [0.7, 0.4, 0.8])
     assert found.needs.seeds[0] > 0

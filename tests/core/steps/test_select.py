@@ -69,6 +69,22 @@ def test_the_best_program_passes_through_steps_that_are_worse(tmp_path: Path, ti
     assert best_program(tmp_path / "better") == tmp_path / "better"
 
 
+def test_a_step_that_changed_nothing_is_called_so(tmp_path: Path, tiny_folder: Path) -> None:
+    flow = Flow.start(tmp_path, tiny_folder, TOY)
+    _scored(tmp_path, "same", 0.5, 0.5)
+    told = flow.select("vanilla", "same").told(StageReport("1.p", "p"))
+    assert told.params == {"unchanged": True}
+    assert told.warnings == ("`1.p` changed nothing: its program is the one that it began with.",)
+    skipped = flow.select("vanilla", "same").told(
+        StageReport("1.w", "w", metrics={"w/skipped": 1.0}, warnings=("No.",))
+    )
+    assert skipped.warnings == ("No.",)
+    program = read_program(tmp_path / "same")
+    states = {name: replace(state, instructions="Else.") for name, state in program.predictors.items()}
+    write_program(replace(program, predictors=states), tmp_path / "other")
+    assert flow.select("vanilla", "other").told(StageReport("1.p", "p")).warnings == ()
+
+
 def test_with_the_setting_last_no_earlier_program_is_kept(tmp_path: Path, tiny_folder: Path) -> None:
     flow = Flow.start(tmp_path, tiny_folder, TOY, select="last")
     for program, made, after in (("vanilla", "one", 0.7), ("one", "two", 0.4)):
