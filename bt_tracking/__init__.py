@@ -7,14 +7,14 @@ set.
 from bt_tracking.content import cost_metrics
 from bt_tracking.data import DataSet
 from bt_tracking.ends import end_run
+from bt_tracking.entities.models import Shipped, register_model
+from bt_tracking.entities.traces import TracedCall, TracedRow, TraceOwner, record_traces
 from bt_tracking.experiment import comparison_url, open_experiment, run_url
-from bt_tracking.models import Shipped, register_model
 from bt_tracking.notes import metrics_table, table, usage_table
 from bt_tracking.outage import wait_patiently
 from bt_tracking.pipeline import fail_parent, finish_parent, run_name, start_parent
 from bt_tracking.registry import SLOT, register_prompts
 from bt_tracking.stages import record
-from bt_tracking.traces import TracedCall, TracedRow, TraceOwner, record_traces
 
 __all__ = [
     "SLOT",

@@ -15,7 +15,7 @@ from bt_core.errors import DataError
 from bt_core.storage import is_remote, local_copy
 
 #: How addresses begin that a package above this one reads -> import path of its function from address to rows.
-READERS: Mapping[str, str] = {"mlflow:": "bt_tracking.evaluation_sets:read"}
+READERS: Mapping[str, str] = {"mlflow:": "bt_tracking.entities.evaluation_sets:read"}
 _OTHER_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 
 

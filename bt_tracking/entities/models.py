@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from bt_tracking import content
 from bt_tracking.connection import RetryingClient, connect
 from bt_tracking.registry import create_unless_there, registry_name
-from bt_tracking.serving import save_model
 from bt_tracking.settings import TrackingSettings
 
 LOGGER = logging.getLogger(__name__)
@@ -87,6 +86,8 @@ def register_model(
 
 
 def _log_model(client: RetryingClient, run: Any, name: str, program: Path, tags: Mapping[str, str]) -> str:
+    from bt_tracking.serving import save_model  # slow to import
+
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "model")
         save_model(program, folder)

@@ -1,0 +1,1 @@
+"""What MLflow keeps besides runs: the logged model, traces, and evaluation data sets."""
