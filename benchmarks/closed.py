@@ -3,10 +3,13 @@
     python -m benchmarks.closed --train banking77_train.csv --test banking77_test.csv
 
 Both ways answer the same test rows of a task with many labels, with and without label priors, with several numbers of
-demonstrations, before and after a `w` that learns from labelled rows; and of a built-in task with few labels. A prior
-is that of the same prompt, weights and way of scoring. It is subtracted afterwards, from the log-probabilities that the
-engine gave, as the engine itself would do it. Rows are answered in blocks, and after each block the figures so far are
-written; with a cache of answers (`BT_RESPONSE_CACHE`) a benchmark that was stopped goes on where it was.
+demonstrations, before and after a `w` that learns from labelled rows; and of a built-in task with few labels.
+
+A prior is the mean log-probability of each label, by the same prompt, weights and way of scoring, over inputs whose
+labels are not looked at: here all other rows that were answered, so that no further rows need to be run. It is
+subtracted from the log-probabilities that the engine gave, as the engine itself does it. Rows are answered in blocks,
+and after each block the figures so far are written; with a cache of answers (`BT_RESPONSE_CACHE`) a benchmark that was
+stopped goes on where it was.
 """
 
 import argparse
@@ -18,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from benchmarks.harness.models import add_model_options, open_model
@@ -25,7 +29,6 @@ from benchmarks.harness.record import Table, finish, parser, quiet
 from bt_core.config import Config
 from bt_core.engine.base import Engine
 from bt_core.engine.tokens.token_tree import choose
-from bt_core.lm.calibration import mean_logprobs
 from bt_core.lm.probe import closed_fields
 from bt_core.lm.runner import Runner
 from bt_core.program import Program, read_program
@@ -40,7 +43,7 @@ from bt_core.task import DECLARED, Task, load_task
 WAYS = ("scored", "whole")
 FEW_LABELS = "continents"
 DEMOS = (0, 8, 16)
-BLOCK = 20
+BLOCK = 10
 
 
 @dataclass(frozen=True)
@@ -75,37 +78,24 @@ class Case:
     prepared: Prepared
     program: Program
     folder: Path
-    prior: Mapping[str, float] = field(default_factory=dict)
     logprobs: list[dict[str, float]] = field(default_factory=list)
-
-    def run(self, engine: Engine, rows: Sequence[Row]) -> list[Trace]:
-        """Run the program on rows."""
-        decoding = self.prepared.config.decoding.model_copy(update={"closed": self.way, "calibration": "none"})
-        config = self.prepared.config.model_copy(update={"decoding": decoding})
-        with quiet():
-            return Runner(self.prepared.task, config, engine, self.folder).run(self.program, rows)
-
-    def learn_prior(self, engine: Engine, rows: Sequence[Row]) -> None:
-        """Take the mean log-probabilities of the labels over unlabelled rows as the prior."""
-        priors = mean_logprobs(self.run(engine, rows))
-        self.prior = next(reversed(priors.values()))
 
     def answer(self, engine: Engine, rows: Sequence[Row]) -> None:
         """Answer further test rows; the last call of a run is the one that gives the answer."""
-        self.logprobs += [trace.calls[-1].label_logprobs or {} for trace in self.run(engine, rows)]
+        decoding = self.prepared.config.decoding.model_copy(update={"closed": self.way})
+        config = self.prepared.config.model_copy(update={"decoding": decoding})
+        with quiet():
+            traces = Runner(self.prepared.task, config, engine, self.folder).run(self.program, rows)
+        self.logprobs += [trace.calls[-1].label_logprobs or {} for trace in traces]
 
     def scores(self, is_calibrated: bool) -> list[float]:
         """Whether each answer so far is right, with or without the prior."""
         rows = self.prepared.rows("test")[: len(self.logprobs)]
-        return [
-            float(self._chosen(logprobs, is_calibrated) == str(row[self.prepared.answer]))
-            for logprobs, row in zip(self.logprobs, rows, strict=True)
-        ]
-
-    def _chosen(self, logprobs: Mapping[str, float], is_calibrated: bool) -> str:
-        labels = list(logprobs)
-        prior = [self.prior[label] for label in labels] if is_calibrated else []
-        return labels[choose([logprobs[label] for label in labels], prior)]
+        labels = list(self.logprobs[0])
+        table = np.array([[row[label] for label in labels] for row in self.logprobs])
+        priors = (table.sum(0) - table) / (len(table) - 1) if is_calibrated else 0.0 * table
+        chosen = [labels[choose(own, prior)] for own, prior in zip(table.tolist(), priors.tolist(), strict=True)]
+        return [float(label == str(row[self.prepared.answer])) for label, row in zip(chosen, rows, strict=True)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -117,8 +107,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder = Path(scratch)
         cases = [*_many(options, folder / "many"), *_few(options, folder / "few")]
         engine = open_engine(cases[0].program, cases[0].prepared.config)
-        for case in cases:
-            case.learn_prior(engine, case.prepared.rows("train")[: options.prior])
         for first in range(0, options.rows, BLOCK):
             for case in cases:
                 case.answer(engine, case.prepared.rows("test")[first : min(first + BLOCK, options.rows)])
@@ -136,12 +124,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     command.add_argument("--learn", type=int, default=300, help="rows that `w` learns from (default: %(default)s)")
     command.add_argument("--epochs", type=int, default=1, help="of `w` (default: %(default)s)")
     command.add_argument("--learning-rate", type=float, default=2e-4, help="of `w` (default: %(default)s)")
-    command.add_argument("--prior", type=int, default=20, help="unlabelled rows of a prior (default: %(default)s)")
     command.add_argument("--seed", type=int, default=0, help="draws rows and demonstrations (default: %(default)s)")
     command.add_argument("--threads", type=int, default=0, help="of torch; 0: as many as it takes by itself")
     options = command.parse_args(arguments)
     if options.quick:
-        options.rows, options.learn, options.prior = 4, 24, 2
+        options.rows, options.learn = 4, 24
     return options
 
 
@@ -171,7 +158,7 @@ def _many(options: argparse.Namespace, folder: Path) -> list[Case]:
 
 def _few(options: argparse.Namespace, folder: Path) -> list[Case]:
     """The cases of a built-in task with few labels."""
-    prepared = _prepared(options, folder, {"task": FEW_LABELS}, max(options.prior, 10))
+    prepared = _prepared(options, folder, {"task": FEW_LABELS}, BLOCK)
     vanilla = read_program(folder / "vanilla")
     name = f"{FEW_LABELS}, {prepared.label_count} labels"
     return [Case(name, way, prepared, vanilla, folder / "vanilla") for way in WAYS]
@@ -185,7 +172,6 @@ def _prepared(options: argparse.Namespace, folder: Path, task: Mapping[str, Any]
         "seed": options.seed,
         "rows": {"train": train, "val": 10, "test": options.rows},
         "engine": {"device": options.device, "dtype": options.dtype},
-        "decoding": {"calibration": "none"},
         "w": {"epochs": options.epochs, "learning_rate": options.learning_rate, "holdout": 0.0},
     }
     splits = (folder / f"{name}.jsonl" for name in ("train", "val", "test"))
@@ -237,7 +223,7 @@ def _write(options: argparse.Namespace, cases: Sequence[Case]) -> None:
         for name, tree, whole in _pairs(cases)
         for prior in (False, True)
     }
-    names = ("rows", "learn", "epochs", "learning_rate", "prior", "seed", "random_model")
+    names = ("rows", "learn", "epochs", "learning_rate", "seed", "random_model")
     result = {"comparisons": figures, "settings": {name: getattr(options, name) for name in names}}
     finish("closed", options, result, [_table(figures)], [])
 
