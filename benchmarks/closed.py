@@ -105,7 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        cases = [*_many(options, folder / "many"), *_few(options, folder / "few")]
+        made = [*_many(options, folder / "many"), *_few(options, folder / "few")]
+        cases = [case for case in made if any(text in case.name for text in options.only)]
         engine = open_engine(cases[0].program, cases[0].prepared.config)
         for first in range(0, options.rows, BLOCK):
             for case in cases:
@@ -126,6 +127,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     command.add_argument("--learning-rate", type=float, default=2e-4, help="of `w` (default: %(default)s)")
     command.add_argument("--seed", type=int, default=0, help="draws rows and demonstrations (default: %(default)s)")
     command.add_argument("--threads", type=int, default=0, help="of torch; 0: as many as it takes by itself")
+    command.add_argument("--only", nargs="+", default=[""], help="programs whose names have one of these texts in them")
     options = command.parse_args(arguments)
     if options.quick:
         options.rows, options.learn = 4, 24

@@ -35,9 +35,9 @@ class Decoding(Section):
     stop: tuple[str, ...] = Field((), description="strings that end a free answer")
     closed: Literal["scored", "whole", "greedy", "free"] = Field(
         "scored",
-        description="closed answers: `scored` takes the likeliest label, by its tokens' probabilities among those that"
-        " lead to a label; `whole` by the plain probabilities of all its tokens; `greedy` walks from token to token;"
-        " `free` is free text",
+        description="closed answers: `scored` takes the label that is likeliest over the branches of the labels' token"
+        " tree, where a token without an alternative costs nothing; `whole` the one whose tokens are likeliest in all"
+        " by the model's own probabilities; `greedy` walks the tree from token to token; `free` is free text",
     )
     calibration: Literal["none", "train", "content_free"] = Field(
         "none",
