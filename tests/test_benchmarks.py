@@ -20,7 +20,7 @@ from benchmarks.contestants.dspy_bridge import LineChatAdapter, Tuner
 from benchmarks.contestants.dspy_engines import BatchingEngine, PerRequestEngine
 from benchmarks.harness.grids import Source, grid
 from benchmarks.harness.models import random_model
-from benchmarks.harness.page import NAMES, PAGE, page
+from benchmarks.harness.page import BY_NAME, NAMES, PAGE, page
 from benchmarks.harness.record import Table, finish, in_turn, ratios, shown
 from benchmarks.limits import Shape, forward_flops, lora_flops
 from bt_core.config import resolve_config
@@ -94,6 +94,23 @@ def test_scaling(tmp_path: Path) -> None:
     assert default["suffix_tokens"]["median"] > 0
     assert default["prefix_tokens"]["median"] < default["prompt_tokens"]["median"]
     assert "Most are in" in found["notes"][0]
+
+
+def test_closed(tmp_path: Path) -> None:
+    intents = ("card lost", "card not working", "refund", "top up", "top up failed", "pin blocked")
+    files = {"--train": 30, "--test": 12}
+    for option, count in files.items():
+        rows = [f"{option[2:]} message {n},{intents[n % 6]}" for n in range(count)]
+        (tmp_path / f"{option[2:]}.csv").write_text("\n".join(["text,category", *rows]) + "\n")
+    data = [part for option in files for part in (option, str(tmp_path / f"{option[2:]}.csv"))]
+    found = measured("closed", tmp_path, *TINY, *data)
+    names = [f"6 labels, {demos} demos, {when}" for when in ("before `w`", "after `w`") for demos in (0, 8, 16)]
+    names.append("continents, 5 labels")
+    assert list(found["comparisons"]) == [f"{name}, {prior}" for name in names for prior in ("no prior", "prior")]
+    for one in found["comparisons"].values():
+        assert one["rows"] == 4
+        assert one["difference"]["mean"] == pytest.approx(one["whole"]["mean"] - one["scored"]["mean"])
+        assert one["test"] == "mcnemar"
 
 
 @pytest.mark.slow
@@ -217,7 +234,7 @@ def test_contestants_run_in_turn_and_pairs_give_the_ratios() -> None:
 def test_the_page_shows_the_results() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "run `python -m benchmarks --docs`"
     prose = PAGE.read_text(encoding="utf-8")
-    assert all(f"`{name}`" in prose for name in NAMES)
+    assert all(f"`{name}`" in prose for name in (*NAMES, *BY_NAME))
 
 
 def test_a_result_becomes_a_table(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 from benchmarks.harness.record import RESULTS, ROOT
 
-#: All benchmarks, in the order in which they run and are shown.
+#: The benchmarks that run where none is named, in the order in which they run and are shown.
 NAMES = ("limits", "engine", "train", "scaling", "orchestration", "vs_dspy")
+#: Those that run only by name, since they need data.
+BY_NAME = ("closed",)
 PAGE = ROOT / "docs" / "benchmarks.md"
 START, END = "<!-- results: written by `python -m benchmarks` -->\n", "<!-- end of results -->\n"
 
@@ -24,7 +26,7 @@ def page(results: Path = RESULTS) -> str:
 
 
 def _sections(results: Path) -> Iterator[str]:
-    files = [results / f"{name}.json" for name in NAMES if (results / f"{name}.json").is_file()]
+    files = [results / f"{name}.json" for name in (*NAMES, *BY_NAME) if (results / f"{name}.json").is_file()]
     if not files:
         yield "\nNo results yet.\n\n"
     for path in files:

@@ -28,15 +28,17 @@ class Rows(Section):
 
 
 class Decoding(Section):
-    """How the LM answers. Closed answers (`Literal`, bool) are decoded over the token tree of their labels."""
+    """How the LM answers. Closed answers (`Literal`, bool) are chosen among their labels."""
 
     temperature: float = Field(0.0, ge=0.0, le=2.0, description="0 is greedy")
     top_p: float = Field(1.0, gt=0.0, le=1.0, description="probability mass of nucleus sampling")
     max_tokens: int = Field(64, ge=1, description="most tokens of a free answer")
     stop: tuple[str, ...] = Field((), description="strings that end a free answer")
-    closed: Literal["scored", "greedy", "free"] = Field(
+    closed: Literal["scored", "whole", "greedy", "free"] = Field(
         "scored",
-        description="closed answers: best label by whole log-probability, by the greedy walk, or free text",
+        description="closed answers: `scored` takes the label that is likeliest over the branches of the labels' token"
+        " tree, where a token without an alternative costs nothing; `whole` the one whose tokens are likeliest in all"
+        " by the model's own probabilities; `greedy` walks the tree from token to token; `free` is free text",
     )
     calibration: Literal["none", "train", "content_free"] = Field(
         "none",

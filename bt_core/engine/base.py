@@ -52,8 +52,10 @@ class Request:
         labels: the possible answers; empty: the answer is free text.
         label_prior: subtracted from the labels' log-probabilities before the best label is taken or, at a temperature
             above 0, before one is drawn (contextual calibration, Zhao et al. 2021, arXiv 2102.09690).
-        walk: whether the label is decided token by token along the labels' token tree, instead of by the whole
+        walk: whether the label is decided token by token along the labels' token tree, instead of by the
             log-probability of each.
+        whole: whether a label's log-probability is the sum over all its tokens and the end token, each among the whole
+            vocabulary, instead of over the branches of the token tree, each among the tokens that lead to a label.
     """
 
     messages: tuple[Message, ...]
@@ -62,6 +64,7 @@ class Request:
     labels: tuple[str, ...] = ()
     label_prior: tuple[float, ...] = ()
     walk: bool = False
+    whole: bool = False
 
 
 Answer = TypeVar("Answer")

@@ -73,6 +73,8 @@ def request_key(identity: Mapping[str, Any], request: Request) -> str:
     sampling = replace(request.sampling, seed=0) if greedy else request.sampling
     adapter = request.adapter.sha256 if request.adapter else None
     record = asdict(replace(request, adapter=None, sampling=sampling)) | {"adapter": adapter}
+    if not request.whole:
+        del record["whole"]  # keys of earlier releases, whose requests did not have it, stay valid
     return sha256_text(canonical_json({"identity": identity, "request": record}))
 
 

@@ -81,6 +81,7 @@ class Binding:
             labels=labels,
             label_prior=prior,
             walk=decoding.closed == "greedy",
+            whole=decoding.closed == "whole",
         )
 
 

@@ -22,13 +22,19 @@ def teacher_session(session: Session) -> Session:
     if not teacher.model:
         return session
     config = stage.config.model_copy(update={"engine": teacher.engine})
+    if _is_chat(config) and config.decoding.closed == "whole":
+        # Such an endpoint scores no labels, it is only held to them; `whole` says how the student scores them.
+        config = config.model_copy(update={"decoding": config.decoding.model_copy(update={"closed": "scored"})})
     program = _without_weights(stage.program, config, teacher.model)
     return Session(replace(stage, program=program, config=config))
 
 
+def _is_chat(config: Config) -> bool:
+    return config.engine.kind == "server" and config.engine.protocol == "chat"
+
+
 def _without_weights(program: Program, config: Config, model: str) -> Program:
     """The program's prompts on another base model."""
-    is_remote = config.engine.kind == "server" and config.engine.protocol == "chat"
-    revision = "" if is_remote else resolve_model(model).revision
+    revision = "" if _is_chat(config) else resolve_model(model).revision
     states = {name: replace(state, adapter=None, label_prior=None) for name, state in program.predictors.items()}
     return replace(program, model=model, model_revision=revision, predictors=states)

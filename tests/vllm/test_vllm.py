@@ -132,7 +132,8 @@ def test_a_prompt_has_the_same_tokens(engine: TokenEngine, transformers_engine: 
 def test_labels_with_a_common_beginning_score_as_on_transformers(
     engine: TokenEngine, transformers_engine: TransformersEngine
 ) -> None:
-    asked = [request(thing, labels=("red", "dark red", "dark blue", "dark")) for thing in ("blood", "the sky")]
+    labels = ("red", "dark red", "dark blue", "dark")
+    asked = [request(thing, labels=labels, whole=whole) for thing in ("blood", "the sky") for whole in (False, True)]
     for one, other in zip(engine.generate(asked), transformers_engine.generate(asked), strict=True):
         assert one.label_logprobs == pytest.approx(other.label_logprobs, abs=1e-3)
         assert one.text == other.text

@@ -21,11 +21,15 @@ Finish = Callable[[list[int], Batch], None]
 
 @dataclass(frozen=True)
 class _Work:
-    """The arguments of one `Scheduler.run`, with each row split into its shared prefix and its suffix."""
+    """The arguments of one `Scheduler.run`, with each row split into its shared prefix and its suffix.
+
+    `tails` has the number of last positions of each row whose logits are needed.
+    """
 
     suffixes: Sequence[Tokens]
     prefixes: Sequence[Prefix | None]
     extra: int
+    tails: Sequence[int]
     finish: Finish
 
 
@@ -48,7 +52,14 @@ class Scheduler:
         """Drop the kept prefixes."""
         self._prefixes.clear()
 
-    def run(self, weights: str, sequences: Sequence[Tokens], extra: int, finish: Finish) -> None:
+    def run(
+        self,
+        weights: str,
+        sequences: Sequence[Tokens],
+        extra: int,
+        finish: Finish,
+        tails: Sequence[int] | None = None,
+    ) -> None:
         """Run every sequence and hand each batch to `finish`.
 
         Args:
@@ -56,8 +67,12 @@ class Scheduler:
             sequences: token ids, one sequence for each row.
             extra: how many tokens a row may still grow by in `finish`.
             finish: gets every row once; a row whose batch ran out of memory in it may come again.
+            tails: at how many positions of each row, from the end, logits are needed; None: at the last one.
         """
-        groups = self._groups(weights, sequences)
+        tails = tails or [1] * len(sequences)
+        # A prefix that is computed apart gives no logits, so it ends before the first position that needs them.
+        shareable = [sequence[: len(sequence) - tail + 1] for sequence, tail in zip(sequences, tails, strict=True)]
+        groups = self._groups(weights, shareable)
         group_of = {index: number for number, group in enumerate(groups) for index in group.members}
         suffixes = [sequence[groups[group_of[index]].prefix :] for index, sequence in enumerate(sequences)]
         before = self._prefixes.computed
@@ -65,7 +80,7 @@ class Scheduler:
         computed = self._prefixes.get(weights, filter(None, shared))
         self.computed += self._prefixes.computed - before + sum(map(len, suffixes))
         prefixes = [computed.get(shared[group_of[index]]) for index in range(len(sequences))]
-        work = _Work(suffixes, prefixes, extra, finish)
+work = _Work(suffixes, prefixes, extra, tails, finish)
         progress = Progress(current_label(), "prompt", len(sequences))
         for batch in batches([len(suffix) for suffix in suffixes], self.budget, extra):
             self._pass(batch, work)
@@ -109,7 +124,7 @@ class Scheduler:
 
     def _start(self, rows: Sequence[int], work: _Work) -> Batch:
         batch = Batch(self.model, [work.prefixes[row] for row in rows], self.pad)
-        batch.extend([work.suffixes[row] for row in rows])
+        batch.extend([work.suffixes[row] for row in rows], max(work.tails[row] for row in rows))
         return batch
 
 

@@ -39,6 +39,7 @@ from bt_core.engine.local.schedule import Finish, Scheduler
 from bt_core.engine.model_memory import check_memory, free_memory, memory_need
 from bt_core.engine.tokens.closed_answers import label_completion
 from bt_core.engine.tokens.sampling import Stopper, generators
+from bt_core.engine.tokens.token_tree import TokenTree, normalised
 from bt_core.engine.tokens.vocabulary import Vocabulary
 from bt_core.errors import EngineError, ModelError, first_line
 from bt_core.models import BaseModel
@@ -142,12 +143,12 @@ class TransformersEngine(BaseEngine):
                 answers[key] = Completion("", len(key[1]), error=misfit)
                 continue
             adapter = request.adapter.sha256 if request.adapter else ""
-            buckets.setdefault((adapter, request.labels, request.sampling), []).append(key)
+            buckets.setdefault((adapter, request.labels, request.sampling, request.whole), []).append(key)
         try:
             with torch.inference_mode():
-                for (_, labels, sampling), bucket in sorted(buckets.items(), key=lambda item: repr(item[0])):
+                for (_, labels, sampling, whole), bucket in sorted(buckets.items(), key=lambda item: repr(item[0])):
                     with self._adapter(bucket[0][0].adapter):
-                        run = self._score if labels else self._decode
+                        run = self._decode if not labels else self._score_whole if whole else self._score
                         computed = run([(distinct[key], key[1]) for key in bucket], sampling)
                         answers.update(zip(bucket, computed, strict=True))
         except EngineError as error:
@@ -205,15 +206,37 @@ class TransformersEngine(BaseEngine):
                 logits[index][path] = dict(zip(possible, at_path, strict=True))
 
         self._run(keys, sequences, 0, finish)
-        samplers = generators(sampling, [prompt for _, prompt in keys])
-        return [
-            label_completion(request, len(prompt), tree, logits[index], samplers[index])
-            for index, (request, prompt) in enumerate(keys)
-        ]
+        return _labelled(keys, sampling, tree, [tree.label_logprobs(at) for at in logits])
 
-    def _run(self, keys: Sequence[Key], sequences: Sequence[Tokens], extra: int, finish: Finish) -> None:
+    def _score_whole(self, keys: Sequence[Key], sampling: Sampling) -> list[Completion]:
+        tree = self.vocabulary.tree(keys[0][0].labels)
+        # One row for each prompt and label, which holds all tokens but the last: the end token needs no pass.
+        sequences = [prompt + label[:-1] for _, prompt in keys for label in tree.labels]
+        tails = [len(label) for _ in keys for label in tree.labels]
+        scores = [0.0] * len(sequences)
+
+        def finish(rows: list[int], batch: Batch) -> None:
+            for position, row in enumerate(rows):
+                label = torch.tensor(tree.labels[row % len(tree.labels)], device=batch.logits.device)
+                logits = batch.logits[position, -len(label) :]
+                chosen = logits.gather(1, label[:, None])[:, 0] - logits.logsumexp(1)
+                scores[row] = float(chosen.double().sum())
+
+        self._run(keys, sequences, 0, finish, tails)
+        each = len(tree.labels)
+        own = [normalised(scores[first : first + each]) for first in range(0, len(scores), each)]
+        return _labelled(keys, sampling, tree, own)
+
+    def _run(
+        self,
+        keys: Sequence[Key],
+        sequences: Sequence[Tokens],
+        extra: int,
+        finish: Finish,
+        tails: Sequence[int] | None = None,
+    ) -> None:
         adapter, before = keys[0][0].adapter, self._scheduler.computed
-        self._scheduler.run(adapter.sha256 if adapter else "", sequences, extra, finish)
+        self._scheduler.run(adapter.sha256 if adapter else "", sequences, extra, finish, tails)
         self.usage += Usage(computed_prompt_tokens=self._scheduler.computed - before)
 
     @contextmanager
@@ -245,3 +268,13 @@ class TransformersEngine(BaseEngine):
             ) from None
         self._peft.eval().requires_grad_(False)
         self._loaded.add(name)
+
+
+def _labelled(
+    keys: Sequence[Key], sampling: Sampling, tree: TokenTree, logprobs: Sequence[Sequence[float]]
+) -> list[Completion]:
+    samplers = generators(sampling, [prompt for _, prompt in keys])
+    return [
+        label_completion(request, len(prompt), tree, own, sampler)
+        for (request, prompt), own, sampler in zip(keys, logprobs, samplers, strict=True)
+    ]

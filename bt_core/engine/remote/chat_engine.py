@@ -73,6 +73,11 @@ class ChatEngine(BaseEngine):
                 "`decoding.calibration` needs the labels' log-probabilities, which the chat protocol does not give: set"
                 " it to none, or `engine.protocol` to tokens."
             )
+        if any(request.whole for request in distinct):
+            raise ConfigError(
+                "`decoding.closed=whole` needs the labels' log-probabilities, which the chat protocol does not give:"
+                " set it to scored, or `engine.protocol` to tokens."
+            )
         for request in distinct:
             self.endpoint.load(request.adapter)  # here, because the threads below would load it twice
         try:

@@ -1,11 +1,11 @@
-"""The answer to a request with labels, from the logits over their token tree; the same for every engine."""
+"""The answer to a request with labels, from the log-probabilities of the labels; the same for every engine."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import torch
 
-from bt_core.engine.base import Completion, Request, Tokens
+from bt_core.engine.base import Completion, Request
 from bt_core.engine.tokens.sampling import NO_NUMBERS, pick
 from bt_core.engine.tokens.token_tree import TokenTree, choose
 from bt_core.errors import EngineError
@@ -15,7 +15,7 @@ def label_completion(
     request: Request,
     prompt_tokens: int,
     tree: TokenTree,
-    logits: Mapping[Tokens, Mapping[int, float]],
+    logprobs: Sequence[float],
     generator: torch.Generator | None,
 ) -> Completion:
     """Choose the best label, or draw one where the request samples.
@@ -24,13 +24,12 @@ def label_completion(
         request: the request, with labels and perhaps their prior.
         prompt_tokens: how many tokens its prompt has.
         tree: the token tree of its labels.
-        logits: for each branch, the logits of its possible tokens; a constant added to all of a branch changes nothing.
+        logprobs: the log-probability of each label in nats, normalised over the labels.
         generator: draws the sample; None: the best label is taken.
 
     Raises:
-        EngineError: when the logits are not such that labels have probabilities.
+        EngineError: when a label has no probability, since the model's logits were not numbers.
     """
-    logprobs = tree.label_logprobs(logits)
     if not all(map(math.isfinite, logprobs)):
         raise EngineError(NO_NUMBERS)
     prior = request.label_prior or (0.0,) * len(request.labels)
@@ -39,4 +38,4 @@ def label_completion(
         best = pick(scores, request.sampling, generator)
     else:
         best = choose(logprobs, prior, tree.walk if request.walk else None)
-    return Completion(request.labels[best], prompt_tokens, 0, logprobs, ended="stop")
+    return Completion(request.labels[best], prompt_tokens, 0, tuple(logprobs), ended="stop")

@@ -1,8 +1,8 @@
 """What engines that take token ids have in common: from requests to sequences to run, and from replies to completions.
 
-For a closed answer, one sequence is run for each prompt and branch of the labels' token tree, to get the
-log-probabilities of the tokens that are possible there. These are the logits that the transformers engine reads, less a
-constant for each branch, so both engines give a label the same probability.
+For a closed answer, one sequence is run for each prompt and branch of the labels' token tree (each node, for whole
+scoring), to get the log-probabilities of the tokens that are possible there. At a branch these are the logits that the
+transformers engine reads, less a constant for each branch, so both engines give a label the same probability.
 """
 
 import time
@@ -134,15 +134,17 @@ class _Job:
         yield Ask(self.prompt, self.request.adapter, self.request.sampling)
 
     def _closed(self, tree: TokenTree) -> Iterator[Ask]:
-        for path, possible in tree.branches().items():
+        nodes = tree.nodes() if self.request.whole else tree.branches()
+        for path, possible in nodes.items():
             for first in range(0, len(possible), MAX_SCORED):
                 part = possible[first : first + MAX_SCORED]
                 yield Ask(self.prompt + path, self.request.adapter, self.request.sampling, part)
 
     def _label(self, tree: TokenTree, replies: Sequence[Reply]) -> Completion:
-        logprobs: dict[Tokens, dict[int, float]] = {}
+        steps: dict[Tokens, dict[int, float]] = {}
         for ask, reply in zip(self.asks, replies, strict=True):
-            branch = logprobs.setdefault(ask.tokens[len(self.prompt) :], {})
-            branch.update({token: reply.logprobs[token] for token in ask.scored})
+            node = steps.setdefault(ask.tokens[len(self.prompt) :], {})
+            node.update({token: reply.logprobs[token] for token in ask.scored})
+        logprobs = tree.whole_logprobs(steps) if self.request.whole else tree.label_logprobs(steps)
         (generator,) = generators(self.request.sampling, [self.prompt])
         return label_completion(self.request, len(self.prompt), tree, logprobs, generator)

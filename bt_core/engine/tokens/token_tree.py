@@ -1,8 +1,12 @@
 """Closed answers: the tree of the labels' tokens, and the labels' probabilities over it.
 
-At each node only the tokens that lead to a label are possible. A label's probability is the product of its tokens'
-probabilities among these, so the probabilities of all labels sum to 1. Nodes with one child decide nothing and need no
-forward pass: for most label sets, the logits after the prompt are enough.
+By default, at each node only the tokens that lead to a label are possible. A label's probability is the product of its
+tokens' probabilities among these, so the probabilities of all labels sum to 1. Nodes with one child decide nothing and
+need no forward pass: for most label sets, the logits after the prompt are enough.
+
+Whole scoring takes the model's own probabilities instead, of all tokens of a label and of the end token among the whole
+vocabulary, and normalises their products over the labels. A label then pays for each of its tokens, also for those that
+follow from the tokens before.
 """
 
 import math
@@ -30,13 +34,17 @@ class TokenTree:
             raise ValueError("two labels have the same tokens")
         return cls(closed)
 
-    def branches(self) -> dict[Tokens, Tokens]:
-        """The nodes where more than one token is possible: the path from the root -> the possible tokens."""
+    def nodes(self) -> dict[Tokens, Tokens]:
+        """All nodes where a token follows: the path from the root -> the possible tokens."""
         children: dict[Tokens, dict[int, None]] = {}
         for label in self.labels:
             for depth, token in enumerate(label):
                 children.setdefault(label[:depth], {})[token] = None
-        return {path: tuple(tokens) for path, tokens in children.items() if len(tokens) > 1}
+        return {path: tuple(tokens) for path, tokens in children.items()}
+
+    def branches(self) -> dict[Tokens, Tokens]:
+        """The nodes where more than one token is possible: the path from the root -> the possible tokens."""
+        return {path: tokens for path, tokens in self.nodes().items() if len(tokens) > 1}
 
     def label_logprobs(self, logits: Mapping[Tokens, Mapping[int, float]]) -> tuple[float, ...]:
         """The log-probability of each label, from the logits of the possible tokens at each branch."""
@@ -44,6 +52,12 @@ class TokenTree:
         return tuple(
             math.fsum(steps[label[:depth]][token] for depth, token in enumerate(label) if label[:depth] in steps)
             for label in self.labels
+        )
+
+    def whole_logprobs(self, logprobs: Mapping[Tokens, Mapping[int, float]]) -> tuple[float, ...]:
+        """The log-probability of each label among the labels, from those of the possible tokens at each node."""
+        return normalised(
+            [math.fsum(logprobs[label[:depth]][token] for depth, token in enumerate(label)) for label in self.labels]
         )
 
     def walk(self, logprobs: Sequence[float]) -> int:
@@ -59,6 +73,11 @@ class TokenTree:
             if len(alive) == 1:
                 break
         return alive[0]
+
+
+def normalised(scores: Sequence[float]) -> tuple[float, ...]:
+    """Log-probabilities that sum to 1, from scores up to a constant."""
+    return tuple(_log_softmax(dict(enumerate(scores))).values())
 
 
 def _log_softmax(logits: Mapping[int, float]) -> dict[int, float]:

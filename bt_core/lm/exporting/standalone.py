@@ -72,6 +72,7 @@ class Standalone:
                 labels=tuple(own["labels"]),
                 label_prior=tuple(own["label_prior"]),
                 walk=own["walk"],
+                whole=own["whole"],
             )
             predictor.demos = [dspy.Example(**typed(predictor.signature, demo)) for demo in predictor.demos]
             predictor.lm = self._lm(template)

@@ -72,6 +72,7 @@ def settings_of(templates: Mapping[str, Request], adapters: Mapping[str, str]) -
             "labels": list(template.labels),
             "label_prior": list(template.label_prior),
             "walk": template.walk,
+            "whole": template.whole,
         }
         for name, template in templates.items()
     }

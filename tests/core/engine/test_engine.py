@@ -126,6 +126,38 @@ def test_label_scores_are_those_of_the_plain_model(tiny_engine: TransformersEngi
     assert tiny_engine.generate([one])[0].label_logprobs == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("system", ["Name the colour.", SYSTEM], ids=["short", "with a shared prefix"])
+def test_whole_label_scores_are_those_of_the_plain_model(
+    tiny_engine: TransformersEngine, tiny_folder: Path, system: str
+) -> None:
+    reference = AutoModelForCausalLM.from_pretrained(tiny_folder, dtype=torch.float32)
+    asked = [request(thing, system, labels=LABELS, whole=True) for thing in THINGS]
+    tree = tiny_engine.vocabulary.tree(LABELS)
+    for one, answer in zip(asked, tiny_engine.generate(asked), strict=True):
+        prompt = tiny_engine.render(one)
+        sums = []
+        for label in tree.labels:
+            with torch.inference_mode():
+                logprobs = reference(torch.tensor([prompt + label])).logits[0].log_softmax(-1)
+            sums.append(sum(float(logprobs[len(prompt) + depth - 1, token]) for depth, token in enumerate(label)))
+        expected = torch.tensor(sums).log_softmax(0).tolist()
+        assert answer.label_logprobs == pytest.approx(expected, abs=1e-4)
+        assert answer.text == LABELS[max(range(len(LABELS)), key=expected.__getitem__)]
+
+
+def test_ways_of_scoring_do_not_mix_in_a_batch(tiny_engine: TransformersEngine, adapter: EngineAdapter) -> None:
+    asked = [
+        request(thing, labels=LABELS, whole=whole, adapter=tuned)
+        for thing in THINGS
+        for whole in (False, True)
+        for tuned in (None, adapter)
+    ]
+    together = tiny_engine.generate(asked)
+    apart = [tiny_engine.generate([one])[0] for one in asked]
+    assert [c.label_logprobs for c in together] == [pytest.approx(c.label_logprobs, abs=1e-4) for c in apart]
+    assert together[0].label_logprobs != pytest.approx(together[2].label_logprobs, abs=1e-2)
+
+
 def test_an_adapter_changes_answers_and_switching_it_off_restores_the_base(
     tiny_engine: TransformersEngine, adapter: EngineAdapter
 ) -> None:
@@ -141,6 +173,10 @@ def test_a_prior_moves_the_choice(tiny_engine: TransformersEngine) -> None:
     plain = tiny_engine.generate([request("sky", labels=LABELS)])[0]
     handicapped = tuple(5.0 if label == plain.text else 0.0 for label in LABELS)
     assert tiny_engine.generate([request("sky", labels=LABELS, label_prior=handicapped)])[0].text != plain.text
+    (whole,) = tiny_engine.generate([request("sky", labels=LABELS, whole=True)])
+    prior = tuple(value + (label == "green") for label, value in zip(LABELS, whole.label_logprobs, strict=True))
+    levelled = request("sky", labels=LABELS, whole=True, label_prior=prior)
+    assert tiny_engine.generate([levelled])[0].text == LABELS[0]
 
 
 def test_shared_prefixes_are_computed_once(tiny_engine: TransformersEngine) -> None:

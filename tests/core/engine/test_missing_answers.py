@@ -136,7 +136,10 @@ def test_a_log_probability_that_is_no_number_is_an_error(served: Served, tiny_mo
 def test_labels_without_probabilities_are_an_error(bad: float) -> None:
     tree = TokenTree.build([[1], [2]], 0)
     with pytest.raises(EngineError, match="probabilities are not numbers"):
-        label_completion(request("blood", labels=LABELS), 1, tree, {(): {1: bad, 2: 0.0}}, None)
+        label_completion(request("blood", labels=LABELS), 1, tree, tree.label_logprobs({(): {1: bad, 2: 0.0}}), None)
+    steps = {(): {1: bad, 2: 0.0}, (1,): {0: 0.0}, (2,): {0: 0.0}}
+    with pytest.raises(EngineError, match="probabilities are not numbers"):
+        label_completion(request("blood", labels=LABELS), 1, tree, tree.whole_logprobs(steps), None)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

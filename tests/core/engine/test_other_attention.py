@@ -41,9 +41,10 @@ def engine(request: Any, embedded_model: BaseModel, tmp_path_factory: pytest.Tem
     return TransformersEngine(resolve_model(str(folder)), EngineConfig(device="cpu"))
 
 
-def test_label_scores_do_not_depend_on_the_batch(engine: TransformersEngine) -> None:
-    labels = ("red", "green", "blue")
-    asked = [Request((Message("user", f"Thing: {thing}"),), labels=labels) for thing in THINGS]
+@pytest.mark.parametrize("whole", [False, True])
+def test_label_scores_do_not_depend_on_the_batch(engine: TransformersEngine, whole: bool) -> None:
+    labels = ("red", "green", "dark blue")
+    asked = [Request((Message("user", f"Thing: {thing}"),), labels=labels, whole=whole) for thing in THINGS]
     alone = [engine.generate([one])[0].label_logprobs for one in asked]
     assert [answer.label_logprobs for answer in engine.generate(asked)] == [
         pytest.approx(one, abs=1e-5) for one in alone

@@ -39,6 +39,7 @@ OTHERS = {
     "free": replace(ASKED, labels=(), label_prior=()),
     "prior": replace(ASKED, label_prior=(-0.5, -1.4)),
     "walk": replace(ASKED, walk=True),
+    "whole": replace(ASKED, whole=True),
     "max_tokens": replace(ASKED, sampling=Sampling(max_tokens=8)),
     "stop": replace(ASKED, sampling=Sampling(stop=("\n",))),
     "temperature": replace(ASKED, sampling=Sampling(temperature=0.5)),
@@ -49,6 +50,10 @@ OTHERS = {
 def test_every_part_that_decides_an_answer_has_a_key_of_its_own() -> None:
     keys = {name: request_key(IDENTITY, request) for name, request in OTHERS.items()}
     assert len({*keys.values(), request_key(IDENTITY, ASKED)}) == len(OTHERS) + 1
+
+
+def test_a_request_without_the_newest_parts_has_the_key_of_earlier_releases() -> None:
+    assert request_key({"schema": 3}, ASKED) == "f8285c60dcf1e8e60a6e93a5b6c711e83f778fcd02bf7b64ba498da79988c360"
 
 
 def test_every_part_of_the_base_has_a_key_of_its_own() -> None:

@@ -80,6 +80,8 @@ def test_answers_are_those_of_the_engine_in_this_process(
         for thing in THINGS
         for plain in (
             request(thing, labels=LABELS),
+            request(thing, labels=LABELS, whole=True),
+            request(thing, labels=LABELS, whole=True, label_prior=(0.5, -0.5, 0.0, 1.0)),
             request(thing, labels=LABELS, walk=True, label_prior=(0.5, -0.5, 0.0, 1.0)),
             request(thing, labels=LABELS, sampling=Sampling(temperature=1.0, seed=3)),
             request(thing, sampling=Sampling(max_tokens=6)),
@@ -248,13 +250,16 @@ def test_chat_constrains_closed_answers(chat: Engine, served: Served, answered: 
 def test_chat_refuses_what_it_cannot_do(chat: Engine) -> None:
     with pytest.raises(ConfigError, match=r"`decoding.calibration` needs the labels' log-probabilities"):
         chat.generate([request("sky", labels=LABELS, label_prior=(0.1,) * 4)])
+    with pytest.raises(ConfigError, match=r"`decoding.closed=whole` needs the labels' log-probabilities"):
+        chat.generate([request("sky", labels=LABELS, whole=True)])
     (long,) = chat.generate([request("sky " * 600)])
     assert long.error is not None
     assert "maximum context length is 512" in long.error
 
 
+@pytest.mark.parametrize("closed", ["scored", "whole"])
 def test_a_teacher_makes_the_traces_and_is_named_in_them_and_in_the_lineage(
-    served: Served, tiny_folder: Path, tmp_path: Path
+    served: Served, tiny_folder: Path, tmp_path: Path, closed: str
 ) -> None:
     def answer(body: dict[str, object]) -> str:
         schema = body["response_format"]["json_schema"]["schema"]
@@ -263,7 +268,8 @@ def test_a_teacher_makes_the_traces_and_is_named_in_them_and_in_the_lineage(
     served.chat = answer
     engine = settings(served, protocol="chat").model_dump(mode="json")
     teacher = {"model": "clever", "engine": engine}
-    flow = Flow.start(tmp_path, tiny_folder, "tests.core.toy:task", teacher=teacher, p={"candidates": 1})
+    asked = {"teacher": teacher, "p": {"candidates": 1}, "decoding": {"closed": closed}}
+    flow = Flow.start(tmp_path, tiny_folder, "tests.core.toy:task", **asked)
     traces = flow.bootstrap()
     assert {trace.model for trace in traces} == {"clever"}
     assert {trace.prediction["colour"] for trace in traces} == {"blue"}

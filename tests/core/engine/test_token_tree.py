@@ -1,4 +1,4 @@
-"""Closed answers: probabilities over the token tree, priors, and the greedy walk."""
+"""Closed answers: probabilities over the token tree and of whole labels, priors, and the greedy walk."""
 
 import math
 
@@ -33,6 +33,36 @@ def test_probabilities_sum_to_one(labels: list[tuple[int, ...]], rng) -> None:
     logits = {path: {token: rng.uniform(-5, 5) for token in tokens} for path, tokens in tree.branches().items()}
     logprobs = tree.label_logprobs(logits)
     assert math.fsum(map(math.exp, logprobs)) == pytest.approx(1.0)
+
+
+def test_a_token_that_has_no_alternative_costs_only_in_whole_scoring() -> None:
+    # The model thinks more of token 1, but that it goes on with 3 and 4, as the only label there does, surprises it.
+    tree = TokenTree.build([(1, 3, 4), (2,)], END)
+    steps = {(): {1: 0.6, 2: 0.3}, (1,): {3: 0.1}, (1, 3): {4: 0.5}, (1, 3, 4): {END: 0.9}, (2,): {END: 0.9}}
+    logprobs = {path: {token: math.log(p) for token, p in at.items()} for path, at in steps.items()}
+    assert tree.nodes().keys() == steps.keys()
+    branches = {path: logprobs[path] for path in tree.branches()}
+    assert tree.label_logprobs(branches) == pytest.approx([math.log(2 / 3), math.log(1 / 3)])
+    whole = (0.6 * 0.1 * 0.5 * 0.9, 0.3 * 0.9)
+    assert tree.whole_logprobs(logprobs) == pytest.approx([math.log(p / sum(whole)) for p in whole])
+
+
+@given(LABELS, st.randoms(use_true_random=False))
+def test_whole_probabilities_sum_to_one(labels: list[tuple[int, ...]], rng) -> None:
+    tree = TokenTree.build(labels, END)
+    logprobs = {path: {token: rng.uniform(-40, 0) for token in tokens} for path, tokens in tree.nodes().items()}
+    assert math.fsum(map(math.exp, tree.whole_logprobs(logprobs))) == pytest.approx(1.0)
+
+
+@given(LABELS, st.randoms(use_true_random=False))
+def test_both_ways_are_the_same_where_only_labels_are_possible(labels: list[tuple[int, ...]], rng) -> None:
+    tree = TokenTree.build(labels, END)
+    steps = {}
+    for path, tokens in tree.nodes().items():
+        weights = [rng.uniform(0.1, 1.0) for _ in tokens]
+        steps[path] = {token: math.log(w / sum(weights)) for token, w in zip(tokens, weights, strict=True)}
+    branches = {path: steps[path] for path in tree.branches()}
+    assert tree.whole_logprobs(steps) == pytest.approx(tree.label_logprobs(branches))
 
 
 def test_the_walk_can_differ_from_the_best_whole_label() -> None:

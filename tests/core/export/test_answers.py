@@ -41,6 +41,13 @@ def _iris_walk(_: Path) -> Made:
     return Made("iris", made.rows, decoding={"closed": "greedy"}, demos=made.demos, priors=made.priors)
 
 
+def _iris_whole(_: Path) -> Made:
+    made = _iris(_)
+    return Made(
+        "iris", made.rows, decoding={"closed": "whole", "calibration": "train"}, demos=made.demos, priors=made.priors
+    )
+
+
 def _gsm8k(_: Path) -> Made:
     rows = [{"question": f"Ann has {n} apples and buys {n + 2} more. How many apples has she?"} for n in range(ROWS)]
     return Made(
@@ -64,7 +71,7 @@ def _hotpotqa(folder: Path) -> Made:
     return Made("hotpotqa", rows, settings={"corpus": str(corpus)}, decoding=decoding, without_adapter=["answer"])
 
 
-MADE = [_continents, _iris, _iris_walk, _gsm8k, _gsm8k_sampled, _hotpotqa]
+MADE = [_continents, _iris, _iris_walk, _iris_whole, _gsm8k, _gsm8k_sampled, _hotpotqa]
 
 
 @pytest.mark.parametrize("make", MADE, ids=lambda make: make.__name__.strip("_"))

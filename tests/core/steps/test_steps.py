@@ -240,6 +240,22 @@ def test_predict_uses_prompts_adapter_and_decoding_of_the_directory(
     }
 
 
+def test_whole_scoring_stays_with_the_program_and_its_prior(
+    tmp_path: Path, tiny_folder: Path, recorder: Recorder
+) -> None:
+    decoding = {"closed": "whole", "calibration": "train"}
+    Flow.start(tmp_path, tiny_folder, TOY, recorder, decoding=decoding, **FEW)
+    program = read_program(tmp_path / "vanilla")
+    assert program.decoding["closed"] == "whole"
+    assert any(state.label_prior for state in program.predictors.values())
+    assert recorder.requests
+    assert all(request.whole for request in recorder.requests if request.labels)
+    recorder.requests.clear()
+    predict(tmp_path / "vanilla", {"thing": "sky"}, {"task": TOY}, recorder)
+    assert any(request.label_prior for request in recorder.requests)
+    assert all(request.whole for request in recorder.requests if request.labels)
+
+
 @pytest.mark.parametrize(
     ("inputs", "sentence"),
     [
