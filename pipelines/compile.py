@@ -1,6 +1,6 @@
 """A strategy or a sweep as a pipeline file: the same bytes for the same strategies, options and versions."""
 
-import tempfile
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,10 +70,13 @@ def compile_retrain(
 
 def _compile(built: Any, path: Path, parameters: Mapping[str, Any] | None, for_cluster: bool) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="bt-compile-") as scratch:
-        compiled = Path(scratch, "pipeline.yaml")
-        compiler.Compiler().compile(built, str(compiled), pipeline_parameters=dict(parameters or {}))
-        text = compiled.read_text(encoding="utf-8")
+    # Beside the file, and not in a folder for temporary files, where it would stay if this process was killed.
+    draft = path.with_name(f".{path.stem}.{os.getpid()}.yaml")
+    try:
+        compiler.Compiler().compile(built, str(draft), pipeline_parameters=dict(parameters or {}))
+        text = draft.read_text(encoding="utf-8")
+    finally:
+        draft.unlink(missing_ok=True)
     if has_credentials(text):
         raise ConfigError(
             "An address in the settings or the profile holds a user name, a password or a key, which anyone could read "

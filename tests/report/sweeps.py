@@ -232,7 +232,7 @@ def _frame(seeds: tuple[int, ...]) -> dict[str, Any]:
         "seeds": list(seeds),
         "rows": {"train": 50, "val": 50, "test": 300},
         "command": "bt sweep --task continents --seeds 0,1,2 --data-seed 0",
-        "config": {"task": "continents", "w": {"epochs": 3, "rank": 8}, "versions": {"torch": "2.13.0"}},
+        "config": {"task": "continents", "w": {"epochs": 3, "rank": 8}},
         "winner": {
             "program_sha256": "6ec9285d2d9dee5e746a9f6ea53eff2a14928b1653e44e55c82eae22b39ad105",
             "lineage": [_step("1.p", 0.34, 0.66), _step("2.w", 0.66, 0.7), _step("3.p", 0.7, 0.82)],

@@ -80,7 +80,7 @@ class Scheduler:
         computed = self._prefixes.get(weights, filter(None, shared))
         self.computed += self._prefixes.computed - before + sum(map(len, suffixes))
         prefixes = [computed.get(shared[group_of[index]]) for index in range(len(sequences))]
-work = _Work(suffixes, prefixes, extra, tails, finish)
+        work = _Work(suffixes, prefixes, extra, tails, finish)
         progress = Progress(current_label(), "prompt", len(sequences))
         for batch in batches([len(suffix) for suffix in suffixes], self.budget, extra):
             self._pass(batch, work)
