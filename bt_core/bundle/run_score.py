@@ -6,7 +6,6 @@ from bt_core.errors import DataError
 from bt_core.formats.rows import read_scores
 from bt_core.formats.run_result import RunResult
 from bt_core.program import program_sha256
-from bt_core.statistics import proportion_interval
 from bt_core.wording import run_verdict, sealed
 
 #: The files that `bt run` writes beside the program directory.
@@ -42,6 +41,8 @@ def _score(program: Path, path: Path) -> str:
 
 def _own_interval(rows: Path) -> str:
     """The interval of a score that is a share of right answers; of graded scores only the difference has one."""
+    from bt_core.statistics import proportion_interval  # which loads NumPy; this module is loaded by every command
+
     if not rows.is_file():
         return ""
     scores = list(read_scores(rows).values())

@@ -50,27 +50,20 @@ def prepare(
         data_seed = config.seed if config.data_seed is None else config.data_seed
         splits = load_splits(task, config.data, config.rows, data_seed, config.columns, column_types(task))
     model = resolve_model(config.model, start.program.model_revision if start else None)
-    if (
-        config.w.target_modules != LoraConfig().target_modules
-    ):  # the default is checked by `w`, which a run may not have
-        check_names(model, config.w.target_modules)
+    _check_targets(config, model)
     vanilla = start.state(task, config, model) if start else _vanilla(task, config, model)
     folder = start.folder if start else program
     vanilla, usage = _with_label_priors(vanilla, task, config, engine, folder, splits["train"])
     write_program(vanilla, program, start.adapters if start else None)
     for name, path in (("train", train), ("val", val), ("test", test)):
         write_jsonl(path, splits[name])
-    params = {"task": config.task, "seed": config.seed, "model": model.id, "model_revision": model.revision}
-    if start:
-        params |= {"start": start.address, "start_sha256": program_sha256(start.folder)}
-    digests = {f"data/{name}": sha256_text(canonical_json(rows))[:16] for name, rows in splits.items()}
+    sizes = {f"rows/{name}": float(len(rows)) for name, rows in splits.items()}
     predictors = markdown(", ".join(vanilla.predictors))
     report = StageReport(
         "prepare",
         "prepare",
-        params=params | digests,
-        metrics={f"rows/{name}": float(len(rows)) for name, rows in splits.items()}
-        | baselines(task, splits["train"], splits["test"]),
+        params=_facts(config, model, start, splits),
+        metrics=sizes | baselines(task, splits["train"], splits["test"]),
         note=f"{markdown(task.description)}\n\n{len(vanilla.predictors)} predictors: {predictors}",
         warnings=(*notes, *sentences_about(task)),
         usage=usage,
@@ -91,6 +84,22 @@ def _resolved(overrides: Mapping[str, Any]) -> tuple[Start | None, Task, Config]
     settings = resolve_config(made_with, overrides).task_settings
     task = start.task(settings, overrides) if start else load_task(first.task, settings)
     return start, task, resolve_config(task.config, made_with, overrides)
+
+
+def _check_targets(config: Config, model: BaseModel) -> None:
+    """Refuse names of layers that the model does not have; the default is left to `w`, which a run may not have."""
+    if config.w.target_modules != LoraConfig().target_modules:
+        check_names(model, config.w.target_modules)
+
+
+def _facts(
+    config: Config, model: BaseModel, start: Start | None, splits: Mapping[str, Sequence[Row]]
+) -> dict[str, Any]:
+    """What the run is made of: task, seed, model, program to start from, and digests of the splits."""
+    facts = {"task": config.task, "seed": config.seed, "model": model.id, "model_revision": model.revision}
+    if start:
+        facts |= {"start": start.address, "start_sha256": program_sha256(start.folder)}
+    return facts | {f"data/{name}": sha256_text(canonical_json(rows))[:16] for name, rows in splits.items()}
 
 
 def _vanilla(task: Task, config: Config, model: BaseModel) -> Program:
