@@ -22,6 +22,7 @@ class Branch:
     name: str
     validation: float | None
     by_seed: Mapping[int, tuple[float, float]]  # before, after
+    traces: Mapping[int, tuple[int, int]]  # kept, all
     outcomes: Mapping[int, str]
     is_arm: bool
 
@@ -68,7 +69,7 @@ def branches(nodes: Sequence[Node], arms: Iterable[str]) -> list[Branch]:
     arm_paths = {_path(arm) for arm in arms}
     names = {_path(node.strategy): node.strategy for node in nodes}
     before = {node.seed: node.validation_before for node in nodes if len(_path(node.strategy)) == 1}
-    root = Branch((), "vanilla", _mean(before.values()), {}, {}, True)
+    root = Branch((), "vanilla", _mean(before.values()), {}, {}, {}, True)
     return [root, *(_branch(path, names[path], nodes, path in arm_paths) for path in sorted(names))]
 
 
@@ -79,8 +80,9 @@ def _path(strategy: str) -> Path:
 def _branch(path: Path, name: str, nodes: Sequence[Node], is_arm: bool) -> Branch:
     own = sorted((node for node in nodes if _path(node.strategy) == path), key=lambda node: node.seed)
     scores = {node.seed: (node.validation_before, node.validation) for node in own}
+    traces = {node.seed: (node.traces_kept, node.traces_total) for node in own}
     outcomes = {node.seed: node.outcome for node in own if node.outcome}
-    return Branch(path, name, _mean(after for _, after in scores.values()), scores, outcomes, is_arm)
+    return Branch(path, name, _mean(after for _, after in scores.values()), scores, traces, outcomes, is_arm)
 
 
 def _mean(values: Iterable[float]) -> float | None:

@@ -87,11 +87,7 @@ def _remarks(result: RunResult) -> Iterator[str]:
     if idle:
         yield f"{' and '.join(idle)} changed nothing."
     if result.baselines:
-        found = result.baselines
-        yield (
-            f"Always answering the most frequent label of train scores {found.majority:.3f} on the test rows; no single"
-            f" answer scores more than {found.single_answer:.3f}."
-        )
+        yield result.baselines.sentence
 
 
 def _next_commands(

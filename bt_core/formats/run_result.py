@@ -4,6 +4,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
+from bt_core.formats.baselines import Baselines
 from bt_core.formats.document import Amount, Count, Document, Gain, Part, Score, Seed, Share
 from bt_core.wording import Comparison
 
@@ -57,13 +58,6 @@ class Evaluation(Part):
     difference: Difference = Field(description="`final` (the second program) - `vanilla`")
     rows: Count = Field(description="number of test rows")
     prompt_tokens_per_example: ProgramTokens = Field(description="mean prompt tokens of a test row")
-
-
-class Baselines(Part):
-    """What one answer to every test row would score, by the metric itself."""
-
-    majority: Score = Field(description="the most frequent label of the train split")
-    single_answer: Score = Field(description="the label that scores best on the test rows, which no other one exceeds")
 
 
 class Step(Part):

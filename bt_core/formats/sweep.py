@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from bt_core.formats.arms import ArmScores, VanillaScores
+from bt_core.formats.baselines import Baselines
 from bt_core.formats.document import Count, Document, Part, Score, Seed, Share
 from bt_core.formats.winner import ChangedAnswers, Winner, WinnerName
 from bt_core.wording import counted, with_interval
@@ -104,6 +105,9 @@ class SweepFigures(Document):
     margin: Share = Field(description="the largest gain that is not worth having")
     vanilla: VanillaScores = Field(description="the program before any step")
     arms: tuple[ArmScores, ...] = Field(description="the strategies, in the order in which they were named")
+    baselines: Baselines | None = Field(
+        None, description="constant answers on the test rows; null where the labels are no classes"
+    )
     verdict: VerdictText = Field(description="whether fine-tuning was worth it")
     nodes: tuple[Node, ...] = Field(description="the steps of the prefix tree, under every seed")
     winner: WinnerName | None = Field(

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bt_core.config import Config, step_kinds
-from bt_core.formats.run_result import Baselines, Difference, Evaluation, ProgramTokens, RunResult, Step
+from bt_core.formats.run_result import Difference, Evaluation, ProgramTokens, RunResult, Step
 from bt_core.program import Program, program_sha256, read_program
 from bt_core.records import StageReport, Usage
 from bt_core.steps.handover import UNCHANGED
-from bt_core.steps.trace_summary import MAJORITY, SINGLE
+from bt_core.steps.trace_summary import baselines_of
 from bt_core.strategy import format_strategy
 from bt_core.wording import run_verdict
 
@@ -41,7 +41,7 @@ def summarise(
         seed=config.seed,
         steps=tuple(_step(report, reports) for report in reports if report.kind in step_kinds()),
         test=next((_evaluation(report) for report in reports if report.kind == "evaluate"), None),
-        baselines=_baselines(reports),
+        baselines=next(filter(None, map(baselines_of, reports)), None),
         program=str(program),
         demos={name: len(state.demos) for name, state in shipped.predictors.items()},
         program_sha256=program_sha256(program),
@@ -89,12 +89,6 @@ def _step(report: StageReport, reports: Sequence[StageReport]) -> Step:
         warnings=report.warnings,
         changed=UNCHANGED not in report.params,
     )
-
-
-def _baselines(reports: Sequence[StageReport]) -> Baselines | None:
-    """What the first stage has computed of constant answers."""
-    metrics = next((report.metrics for report in reports if MAJORITY in report.metrics), None)
-    return Baselines(majority=metrics[MAJORITY], single_answer=metrics[SINGLE]) if metrics else None
 
 
 def _evaluation(report: StageReport) -> Evaluation:

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bt_core.formats.baselines import Baselines
 from bt_core.lm.probe import AnswerSpace, closed_fields, judge
-from bt_core.records import Row, Trace
+from bt_core.records import Row, StageReport, Trace
 from bt_core.task import Task
 
 #: The metrics of a stage with the scores of constant answers on the test rows.
@@ -96,6 +97,12 @@ def baselines(task: Task, learnt: Sequence[Row], judged: Sequence[Row]) -> dict[
     """Both constant answers' scores on the rows as metrics of a stage; empty where there are none."""
     frequent, best = majority(task, learnt, judged), best_single(task, judged)
     return {MAJORITY: frequent.score, SINGLE: max(frequent.score, best.score)} if frequent and best else {}
+
+
+def baselines_of(report: StageReport) -> Baselines | None:
+    """What a stage has measured of constant answers; None where it has measured none."""
+    metrics = report.metrics
+    return Baselines(majority=metrics[MAJORITY], single_answer=metrics[SINGLE]) if MAJORITY in metrics else None
 
 
 def best_single(task: Task, judged: Sequence[Row]) -> ConstantAnswer | None:

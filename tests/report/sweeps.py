@@ -74,6 +74,7 @@ def ordinary(strategies: dict[str, float] = NINE, seeds: tuple[int, ...] = SEEDS
             "more_seeds": verdict.needs.seeds,
         },
         "nodes": _nodes(arms, seeds),
+        "baselines": {"majority": 0.2, "single_answer": 0.25},
     }
 
 

@@ -133,9 +133,19 @@ def test_every_seed_is_in_the_tables() -> None:
         by_seed = zip(arm["by_seed"].values(), arm["validation_by_seed"].values(), strict=True)
         assert seeds[arm["name"]] == [[round(test, 3), round(validation, 3)] for test, validation in by_seed]
         nodes = [node for node in sweep["nodes"] if node["strategy"] == arm["name"]]
-        assert tree[arm["name"]] == [
-            [round(node["validation"], 3), round(node["validation_before"], 3)] for node in nodes
-        ]
+        shown = ("validation", "validation_before", "traces_kept", "traces_total")
+        assert tree[arm["name"]] == [[round(float(node[name]), 3) for name in shown] for node in nodes]
+
+
+def test_what_constant_answers_score_stands_beside_the_scores() -> None:
+    sweep = ordinary()
+    said = "Always answering the most frequent label of train scores 0.200 on the test rows; no single answer scores"
+    assert said in str(read_page(_html(sweep)).by_id("baselines").text)
+    assert said in _markdown(sweep)
+    kept = next(node for node in sweep["nodes"])
+    assert f"{kept['traces_kept']} of {kept['traces_total']} traces kept" in _markdown(sweep)
+    without = sweep | {"baselines": None}
+    assert "Always answering" not in _html(without) + _markdown(without)
 
 
 @every_sweep

@@ -9,6 +9,7 @@ from bt_core.formats.sweep import Node, NodeUsage, SplitSizes, SweepCost
 from bt_core.records import StageReport
 from bt_core.statistics import Arm, ArmSummary, Contrast, Table
 from bt_core.steps.sweep.tree import Cost, SweepReports, SweepStage, position, skipped
+from bt_core.steps.trace_summary import baselines_of
 from bt_core.strategy import Strategy, format_strategy
 from bt_core.task import Task, load_task
 
@@ -26,6 +27,7 @@ def origin(tree: SweepReports, config: Config, command: str) -> dict[str, Any]:
         "data_seed": config.seed if config.data_seed is None else config.data_seed,
         "seeds": tuple(tree.seeds),
         "rows": SplitSizes(**{split: int(prepared.metrics[f"rows/{split}"]) for split in ("train", "val", "test")}),
+        "baselines": baselines_of(prepared),
         "command": command,
         "config": config.model_dump(mode="json"),
     }

@@ -341,3 +341,13 @@ def test_the_results_of_each_arm_have_a_file() -> None:
     scored = ScoredFolder(Path("scored"))
     names = {arm: scored.results(arm).name for arm in ("vanilla", "p", "p -> w -> p")}
     assert names == {"vanilla": "vanilla.jsonl", "p": "p.jsonl", "p -> w -> p": "p-w-p.jsonl"}
+
+
+def test_an_arm_whose_steps_changed_nothing_is_called_so(tmp_path: Path) -> None:
+    right = {"vanilla": 10, "p": 10, "w": 12, "p -> w": 12}
+    made = made_up(right, dict.fromkeys(ARMS, VALIDATION))
+    reports = [replace(one, params={**one.params, "unchanged": True}) if one.kind == "p" else one for one in made]
+    sentence = compared(tmp_path, reports)[0]["verdict"]["sentence"]
+    assert "`p` changed nothing: its program is the vanilla one." in sentence
+    assert sentence.count("changed nothing") == 1
+    assert "changed nothing" not in compared(tmp_path / "other", made)[0]["verdict"]["sentence"]
