@@ -132,8 +132,10 @@ def _version(client: RetryingClient, name: str, run_id: str, model: str, note: s
     if known:
         version = known[0]
     else:
+        # By its place: for `models:/...` a local store asks the address that a user's module may have set.
+        source = client.get_logged_model(model).artifact_location
         version = client.create_model_version(
-            name, f"models:/{model}", run_id, description=note, await_creation_for=0, model_id=model
+            name, source, run_id, description=note, await_creation_for=0, model_id=model
         )
     # By this tag, the page of the logged model links to the version.
     client.set_logged_model_tags(model, {_VERSIONS_TAG: json.dumps([{"name": name, "version": str(version.version)}])})

@@ -111,8 +111,9 @@ def test_a_program_is_a_model_version(
 
     version = remote.get_model_version(registry_name(task), "1")
     assert version.tags == {"strategy": "p -> w", "seed": "0"}
-    assert (version.run_id, version.source, version.description) == (run_id, f"models:/{first.model}", "**Better.**")
+    assert (version.run_id, version.description) == (run_id, "**Better.**")
     logged = remote.get_logged_model(first.model)
+    assert version.source == logged.artifact_location
     assert (logged.status, logged.source_run_id, logged.tags["strategy"]) == ("READY", run_id, "p -> w")
     assert {metric.key: metric.value for metric in logged.metrics} == {"test/final": 0.5, "test/difference_low": 0.25}
     for owner in (run_id, parent):

@@ -1,6 +1,7 @@
 """What MLflow shows of a whole run: the shipped program's scores, what it took, and the program itself."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from bt_core.steps.predict import predict
 from bt_runtime.reports import read_reports
 from bt_runtime.strategy_tasks import run_evaluate
 from bt_tracking.connection import RetryingClient
+from bt_tracking.settings import store_uri
 from tests.core import conftest as core
 from tests.core import toy
-from tests.runtime.steps import TASK, Tasks
+from tests.runtime.steps import ROWS, TASK, Tasks
+from tests.tracking.test_traces import seem_long, traces_of
 
 embedded_model, tiny_folder = core.embedded_model, core.tiny_folder
 
@@ -31,6 +34,7 @@ def tasks(tmp_path: Path, tiny_folder: Path, store: RetryingClient, monkeypatch:
     tasks.prepare(seed=3)
     tasks.step("p", 0.75, "1.p")
     tasks.step("w", 0.25, "2.w", "1.p")
+    seem_long(tasks.folder / "2.w")
     return tasks
 
 
@@ -69,8 +73,9 @@ def test_the_prompts_have_the_inputs_as_variables_and_give_the_messages_that_are
     assert [entry["name"] for entry in linked] == [f"bt-tests.core.toy-task-{name}" for name in ("shade", "paint")]
     prompt = store.get_prompt_version("bt-tests.core.toy-task-paint", "latest")
     assert prompt.variables == {"thing", "dark"}
-    experiment = parent.info.experiment_id
-    for trace in store.search_traces(locations=[experiment], run_id=parent.info.run_id):
+    traces = traces_of(store, run_id=parent.info.run_id)
+    assert len(traces) == ROWS["test"]
+    for trace in traces:
         (paint,) = [span for span in trace.data.spans if span.name == "paint"]
         assert prompt.format(**paint.get_attribute("inputs")) == paint.inputs["messages"]
 
@@ -111,9 +116,33 @@ def test_the_shipped_program_is_a_model_that_answers_as_predict_does(
     finally:
         set_tracking_uri(None)
         set_registry_uri(None)
+        os.environ.pop("MLFLOW_REGISTRY_URI", None)  # which MLflow sets and leaves
     rows = read_jsonl(tasks.folder / "test" / "test.jsonl")
     questions = [{name: row[name] for name in toy.task.inputs} for row in rows]
     answers = [predict(tasks.folder / "shipped", question, {"task": TASK}) for question in questions]
     for program in loaded:
         assert program.predict(questions) == answers
         assert program.predict(pandas.DataFrame(questions)) == answers
+
+
+def test_a_users_module_that_sets_another_address_changes_nothing(
+    tasks: Tasks, store: RetryingClient, family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import set_registry_uri, set_tracking_uri
+
+    elsewhere = tmp_path / "elsewhere" / "mlflow.db"
+    set_tracking_uri(store_uri(elsewhere))
+    set_registry_uri(store_uri(elsewhere))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.settings.uri)  # as `keeping_variables` does after a user's module
+    try:
+        evaluated(tasks)
+    finally:
+        set_tracking_uri(None)
+        set_registry_uri(None)
+        os.environ.pop("MLFLOW_REGISTRY_URI", None)  # which MLflow sets and leaves
+    (parent,), _ = family(store)
+    (output,) = parent.outputs.model_outputs
+    assert store.list_logged_model_artifacts(output.model_id, "data")
+    assert len(traces_of(store, run_id=parent.info.run_id)) == ROWS["test"]
+    assert store.get_prompt_version("bt-tests.core.toy-task-paint", "latest").variables == {"thing", "dark"}
+    assert not elsewhere.exists()
