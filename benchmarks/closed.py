@@ -176,9 +176,9 @@ def _prepared(options: argparse.Namespace, folder: Path, task: Mapping[str, Any]
         "engine": {"device": options.device, "dtype": options.dtype},
         "w": {"epochs": options.epochs, "learning_rate": options.learning_rate, "holdout": 0.0},
     }
-    train_rows, val_rows, test_rows = (folder / f"{name}.jsonl" for name in ("train", "val", "test"))
+    train_file, val_file, test_file = (folder / f"{name}.jsonl" for name in ("train", "val", "test"))
     with quiet():
-        config, _ = prepare(overrides, train_rows, val_rows, test_rows, folder / "vanilla")
+        config, _ = prepare(overrides, train_file, val_file, test_file, folder / "vanilla")
     return Prepared(folder, config, load_task(config.task, config.task_settings))
 
 
@@ -202,12 +202,12 @@ def _fine_tune(prepared: Prepared) -> None:
     (predictor,) = read_program(folder / "vanilla").predictors
     traces = []
     for row in prepared.rows("train"):
-        inputs, outputs = {name: row[name] for name in task.inputs}, {prepared.answer: row[prepared.answer]}
-        traces.append(Trace(row_id(row), 1.0, (Call(predictor, inputs, outputs),), outputs))
+        given, outputs = {name: row[name] for name in task.inputs}, {prepared.answer: row[prepared.answer]}
+        traces.append(Trace(row_id(row), 1.0, (Call(predictor, given, outputs),), outputs))
     write_traces(folder / "traces.jsonl", traces)
-    traces_file, train, val = (folder / name for name in ("traces.jsonl", "train.jsonl", "val.jsonl"))
+    train, val = folder / "train.jsonl", folder / "val.jsonl"
     with quiet():
-        lora_finetune(folder / "vanilla", traces_file, train, val, prepared.config, "1.w", folder / "w")
+        lora_finetune(folder / "vanilla", folder / "traces.jsonl", train, val, prepared.config, "1.w", folder / "w")
 
 
 def _pairs(cases: Sequence[Case]) -> Iterator[tuple[str, Case, Case]]:

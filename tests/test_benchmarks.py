@@ -98,7 +98,7 @@ def test_scaling(tmp_path: Path) -> None:
 
 def test_closed(tmp_path: Path) -> None:
     intents = ("card lost", "card not working", "refund", "top up", "top up failed", "pin blocked")
-    files = {"--train": 30, "--test": 12}
+    files = {"--train": 36, "--test": 12}
     for option, count in files.items():
         rows = [f"{option[2:]} message {n},{intents[n % 6]}" for n in range(count)]
         (tmp_path / f"{option[2:]}.csv").write_text("\n".join(["text,category", *rows]) + "\n")
