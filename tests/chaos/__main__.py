@@ -6,6 +6,7 @@
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from tests.chaos.kills import POLITE
 from tests.chaos.kinds import KINDS, trials
 from tests.chaos.place import Place
 from tests.chaos.trial import FAULTS, Trial
@@ -25,6 +27,9 @@ from tests.chaos.trial import FAULTS, Trial
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run trials until the time is over; returns the exit status."""
     options = _options(arguments)
+    for number in POLITE:  # `nohup`, and a shell that starts this in the background, leave them ignored, to `bt` too
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     console = Console(stderr=True, soft_wrap=True)
     console.print(f"The folder of all trials is {options.folder}.", markup=False)
     kinds = [kind for kind in KINDS if not options.only or kind.name in options.only.split(",")]

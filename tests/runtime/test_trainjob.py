@@ -110,14 +110,14 @@ def test_nodes_are_those_of_a_trainjob_and_change_nothing_where_there_is_one() -
 def test_a_failed_job_says_its_sentence(cluster: Cluster, tiny_model: BaseModel, tmp_path: Path) -> None:
     settings = TrainJobConfig(share=str(tmp_path / "share"))
     job = _job(tiny_model, target_modules=("nonsense",))
-    with pytest.raises(ModelError, match="do not fit the model"):
+    with pytest.raises(ModelError, match="names `nonsense`, which is no linear layer of the model"):
         TrainJobs(settings, client(cluster.url), seconds=1)(job, tmp_path / "adapter", "key")
     assert cluster.statuses == [0], "with another status, Kubernetes would begin it again"
 
 
 def test_a_failure_on_one_node_ends_the_others(cluster: Cluster, tiny_model: BaseModel, tmp_path: Path) -> None:
     job = _job(tiny_model, target_modules=("nonsense",), nodes=2)
-    with pytest.raises(ModelError, match="do not fit the model"):
+    with pytest.raises(ModelError, match="names `nonsense`, which is no linear layer of the model"):
         TrainJobs(TrainJobConfig(share=str(tmp_path)), client(cluster.url), seconds=1)(job, tmp_path / "adapter", "key")
     assert cluster.statuses == [0, 0]
 

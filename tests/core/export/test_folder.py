@@ -121,13 +121,23 @@ def test_the_page_has_the_commands_and_the_prompts(exported: Path) -> None:
 def test_the_requirements_are_what_is_imported(exported: Path) -> None:
     lines = (exported / "requirements.txt").read_text("utf-8").splitlines()
     names = {line.partition("==")[0].replace("_", "-").lower() for line in lines}
-    assert names == {"dspy", "httpx", "huggingface-hub", "peft", "pydantic", "pydantic-core", "torch", "transformers"}
+    assert names == {
+        "dspy",
+        "httpx",
+        "huggingface-hub",
+        "jinja2",
+        "peft",
+        "pydantic",
+        "pydantic-core",
+        "torch",
+        "transformers",
+    }
     assert all(re.fullmatch(r"[\w-]+==[\w.+]+", line) for line in lines)
 
 
 def test_dspys_own_format_travels_too(tiny_model: BaseModel, tmp_path: Path) -> None:
     program = finished(tmp_path, toy.chat, "tests.core.toy:chat", tiny_model)
-    export(program, tmp_path / "out", Wishes(BASE), MINE)
+    export(program, tmp_path / "out", Wishes(BASE), {"task": "tests.core.toy:chat"})
     assert "\nmake_adapter = chat_format\n" in (tmp_path / "out/program.py").read_text("utf-8")
     assert "`ChatAdapter` writes the messages" in (tmp_path / "out/README.md").read_text("utf-8")
 
