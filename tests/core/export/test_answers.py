@@ -38,7 +38,7 @@ def _iris(_: Path) -> Made:
 
 def _iris_walk(_: Path) -> Made:
     made = _iris(_)
-    return Made("iris", made.rows, decoding={"closed": "greedy"}, demos=made.demos, priors=made.priors)
+    return Made("iris", made.rows[::4], decoding={"closed": "greedy"}, demos=made.demos, priors=made.priors)
 
 
 def _iris_whole(_: Path) -> Made:
@@ -52,7 +52,7 @@ def _gsm8k(_: Path) -> Made:
     return Made(
         "gsm8k",
         rows,
-        decoding={"max_tokens": 24},
+        decoding={"max_tokens": 12},
         demos={"solve": ({"question": "What is 1 + 1?", "answer": "1 + 1 = 2. #### 2"},)},
     )
 

@@ -108,6 +108,8 @@ def test_a_model_that_may_not_be_read_is_not_called_missing(folder: Path) -> Non
     assert said.endswith(f"`chmod -R g+rwX {folder}`, or delete it.")
     for file in folder.glob("*.safetensors"):
         file.chmod(0o644)
+    for name in ("adapter_config.json", "adapter_model.safetensors"):  # beside a model's weights they are refused
+        (folder / name).unlink()
     with _stranger():
         assert len(resolve_model(str(folder)).revision) == 64
 
