@@ -27,7 +27,7 @@ class PlainEngine(TokenEngine):
         super().__init__(Vocabulary.load(base))
         on_gpu = torch.cuda.is_available()
         dtype = torch.bfloat16 if on_gpu and torch.cuda.is_bf16_supported() else torch.float32
-        self._model: Any = AutoModelForCausalLM.from_pretrained(base.path, dtype=dtype)
+        self._model: Any = AutoModelForCausalLM.from_pretrained(base.path, dtype=dtype, trust_remote_code=False)
         for folder in adapters:
             self._model.load_adapter(str(folder), adapter_name=folder.name)
         self._model.to("cuda" if on_gpu else "cpu").eval()

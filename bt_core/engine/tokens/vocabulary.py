@@ -37,8 +37,8 @@ class Vocabulary:
             ModelError: when they cannot be read, or the tokenizer lacks a chat template or an end token.
         """
         try:
-            tokenizer = AutoTokenizer.from_pretrained(model.path)
-            config = AutoConfig.from_pretrained(model.path)
+            tokenizer = AutoTokenizer.from_pretrained(model.path, trust_remote_code=False)
+            config = AutoConfig.from_pretrained(model.path, trust_remote_code=False)
             has_file = (model.path / "generation_config.json").is_file()
             # Without that file, transformers generates as the model's own configuration says.
             generation = (
