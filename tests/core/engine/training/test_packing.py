@@ -12,9 +12,10 @@ from bt_core.engine.base import Message, TrainingRow
 from bt_core.engine.local.transformers_engine import load_base
 from bt_core.engine.tokens.vocabulary import Vocabulary
 from bt_core.engine.training.job import TrainingJob
+from bt_core.engine.training.layers import with_lora
 from bt_core.engine.training.packing import IGNORED, Item, Price, pack, packs
 from bt_core.engine.training.rows import Collator, encode
-from bt_core.engine.training.train import _with_lora, train_adapter
+from bt_core.engine.training.train import train_adapter
 from bt_core.engine.training.trainer import CompletionTrainer
 from bt_core.models import BaseModel
 
@@ -59,7 +60,7 @@ def _loss_and_gradients(model: torch.nn.Module, batch: dict[str, Tensor]) -> tup
 
 def test_loss_and_gradients_are_those_of_the_padded_batch(tiny_model: BaseModel) -> None:
     torch.manual_seed(0)
-    model = _with_lora(load_base(tiny_model, CPU)[0], LoraConfig(rank=4))
+    model = with_lora(load_base(tiny_model, CPU)[0], LoraConfig(rank=4))
     for name, weight in model.named_parameters():
         if "lora_B" in name:  # zero at first, which would leave A without gradients
             torch.nn.init.normal_(weight, std=0.1)

@@ -15,9 +15,10 @@ from bt_core.engine.cache_keys import training_key
 from bt_core.engine.local.transformers_engine import load_base
 from bt_core.engine.training.checkpoints import ORDER_FILE, exclusive, latest
 from bt_core.engine.training.job import Curve, MemoryPlan, TrainingJob, dump_job, load_job, memory_plans
+from bt_core.engine.training.layers import with_lora
 from bt_core.engine.training.memory import FLOAT, TRAINED, training_need
 from bt_core.engine.training.rows import Collator
-from bt_core.engine.training.train import _with_lora, train_adapter
+from bt_core.engine.training.train import train_adapter
 from bt_core.errors import ConfigError
 from bt_core.models import BaseModel
 from bt_core.steps.check.cost import Measured, estimate
@@ -164,7 +165,7 @@ def test_four_bits_need_a_library_and_a_gpu(tiny_model: BaseModel, tmp_path: Pat
 def test_the_memory_estimate_is_the_memory_of_a_step(more: tuple[str, ...], tiny_model: BaseModel) -> None:
     settings = LoraConfig(rank=4, target_modules=(*LoraConfig().target_modules, *more))
     length, answer, many = 96, 5, 4
-    model = _with_lora(load_base(tiny_model, CPU)[0], settings).train()
+    model = with_lora(load_base(tiny_model, CPU)[0], settings).train()
     weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
     kept: dict[int, int] = {}
 
