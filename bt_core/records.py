@@ -128,8 +128,17 @@ def read_jsonl(path: Path) -> list[Row]:
     Raises:
         DataError: when the file is missing or not UTF-8, or a line is no JSON object; names the line.
     """
+    return rows_of_lines(path, read_lines(path))
+
+
+def rows_of_lines(path: Path, lines: Iterable[tuple[int, str]]) -> list[Row]:
+    """The objects on numbered lines of JSON.
+
+    Raises:
+        DataError: when a line is no JSON object; names the line of the file.
+    """
     rows: list[Row] = []
-    for number, line in read_lines(path):
+    for number, line in lines:
         try:
             row = parse_json(line)
         except BrokenJson as error:

@@ -7,7 +7,7 @@ from typing import Any
 from bt_core.data.text_files import read_text
 from bt_core.errors import DataError
 from bt_core.json_text import BrokenJson, parse_json
-from bt_core.records import Row
+from bt_core.records import Row, rows_of_lines
 
 
 def read_lines(path: Path) -> list[Row]:
@@ -37,20 +37,8 @@ def read_json(path: Path) -> list[Row]:
 
 
 def _rows_of_lines(path: Path, text: str) -> list[Row]:
-    rows = []
-    for number, line in enumerate(text.split("\n"), start=1):  # not splitlines: JSON may hold U+2028
-        if not line.strip():
-            continue
-        try:
-            row = parse_json(line)
-        except BrokenJson as error:
-            raise DataError(f"{path}, line {number}: {_reason(error)}; correct the line.") from None
-        if not isinstance(row, dict):
-            raise DataError(
-                f"{path}, line {number}: expected a JSON object, found {type(row).__name__}; correct the line."
-            )
-        rows.append(row)
-    return rows
+    lines = enumerate(text.split("\n"), start=1)  # not splitlines: JSON may hold U+2028
+    return rows_of_lines(path, [(number, line) for number, line in lines if line.strip()])
 
 
 def _rows(items: Sequence[Any], path: Path) -> list[Row]:

@@ -17,24 +17,8 @@ from bt_cli.view.console import print_sentence
 from bt_cli.view.summary import _argument, print_summary
 from bt_core.formats.rows import Answer, ComparedRow, write_results
 from bt_core.formats.run_result import RunResult
+from tests.run_step import STEP
 
-STEP = {
-    "stage": "1.p",
-    "kind": "p",
-    "validation_before": 0.25,
-    "validation": 0.5,
-    "seconds": 61.04,
-    "lm_calls": 1234,
-    "cached_calls": 0,
-    "prompt_tokens": 56789,
-    "computed_prompt_tokens": 5678,
-    "completion_tokens": 321,
-    "train_tokens": 0,
-    "train_cached": False,
-    "traces_kept": 26,
-    "traces_total": 60,
-    "warnings": [],
-}
 RESULT = {
     "task": "continents",
     "strategy": "p",

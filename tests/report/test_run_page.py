@@ -12,25 +12,9 @@ from bt_report import render_run
 from bt_runtime.run_page import changed_rows
 from tests.report.page import Element, read_page
 from tests.report.sweeps import INJECTION
+from tests.run_step import STEP
 
 DIFFERENCE = {"mean": 0.2, "ci95": [0.1, 0.3], "p_value": 0.004, "method": "mcnemar", "better": 12, "worse": 2}
-STEP = {
-    "stage": "1.p",
-    "kind": "p",
-    "validation_before": 0.25,
-    "validation": 0.5,
-    "seconds": 61.04,
-    "lm_calls": 1234,
-    "cached_calls": 0,
-    "prompt_tokens": 56789,
-    "computed_prompt_tokens": 5678,
-    "completion_tokens": 321,
-    "train_tokens": 0,
-    "train_cached": False,
-    "traces_kept": 26,
-    "traces_total": 60,
-    "warnings": [],
-}
 
 
 def _result(text: str = "locate:task", **difference: Any) -> RunResult:

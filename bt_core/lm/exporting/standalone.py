@@ -15,6 +15,7 @@ from dspy.lm15 import Request as DspyRequest
 from dspy.lm15 import Response as DspyResponse
 
 from bt_core.engine.base import Engine, EngineAdapter, Request, Sampling
+from bt_core.errors import ProgramError
 from bt_core.lm.dspy_call import InCoroutines, messages_of, response_to, sampling_of
 from bt_core.lm.tracing import run_program
 from bt_core.lm.values import fields_of, typed
@@ -41,7 +42,7 @@ class Asking:
         return response_to(request, completion)
 
     def stream(self, request: DspyRequest) -> NoReturn:
-        raise NotImplementedError("answers are not streamed")
+        raise ProgramError("The program streams, which an exported program cannot: call its modules plainly.")
 
     def close(self) -> None:
         """Do nothing: the engine holds nothing."""

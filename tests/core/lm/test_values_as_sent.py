@@ -43,8 +43,7 @@ class Hidden(pydantic.BaseModel):
     shown: int = 1
     hidden: str = pydantic.Field("secret", exclude=True)
 
-    @pydantic.computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated property
-    @property
+    @pydantic.computed_field
     def twice(self) -> int:
         return self.shown * 2
 

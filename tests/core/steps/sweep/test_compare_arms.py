@@ -16,7 +16,7 @@ from bt_core.statistics import VANILLA
 from bt_core.statistics.judging.looks import Look
 from bt_core.steps.sweep.compare_arms import compare_arms
 from bt_core.steps.sweep.folders import PROGRAM_URI, ComparedFolder, ScoredFolder
-from bt_core.steps.sweep.tree import SweepStage, labelled
+from bt_core.steps.sweep.tree import SweepStage
 from bt_core.strategy import Strategy, parse_strategy, prefix_tree
 
 SEEDS = (3, 8, 9)
@@ -311,36 +311,6 @@ def test_a_missing_report_is_named(tmp_path: Path) -> None:
 def test_a_margin_outside_0_to_1_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="The margin is 1"):
         compared(tmp_path, made_up(RIGHT, VALIDATED), margin=1.5)
-
-
-@pytest.mark.parametrize("label", ["s0.p", "s12.p.w.score", "s0.score", "s3.bootstrap", "s1.w.w.bootstrap"])
-def test_labels_are_read_back(label: str) -> None:
-    assert SweepStage.of(label).label == label
-
-
-def test_a_stage_of_a_single_run_gets_its_position_in_the_tree() -> None:
-    kinds = ("prepare", "bootstrap", "p", "bootstrap", "w", "score")
-    reports = [StageReport(f"own label {kind}", kind, metrics={"n": float(n)}) for n, kind in enumerate(kinds)]
-    placed = labelled(4, reports)
-    labels = ["s4.prepare", "s4.bootstrap", "s4.p", "s4.p.bootstrap", "s4.p.w", "s4.p.w.score"]
-    assert placed == [replace(report, stage=label) for report, label in zip(reports, labels, strict=True)]
-    assert labelled(0, []) == []
-    assert [report.stage for report in labelled(0, [reports[0], reports[-1]])] == ["s0.prepare", "s0.score"]
-
-
-def test_the_scores_of_a_seed_hold_each_stage_once(tmp_path: Path) -> None:
-    """Arms share their first steps, and each arm brings the reports of all steps behind it."""
-    scored = ScoredFolder(tmp_path)
-    prepared, shared, last = (StageReport(f"s0.{name}", name, note=name) for name in ("prepare", "p", "w"))
-    scored.write(CONFIG, [prepared, shared, prepared, shared, last])
-    assert scored.reports == [prepared, shared, last]
-    assert scored.config == CONFIG
-
-
-def test_the_results_of_each_arm_have_a_file() -> None:
-    scored = ScoredFolder(Path("scored"))
-    names = {arm: scored.results(arm).name for arm in ("vanilla", "p", "p -> w -> p")}
-    assert names == {"vanilla": "vanilla.jsonl", "p": "p.jsonl", "p -> w -> p": "p-w-p.jsonl"}
 
 
 def test_an_arm_whose_steps_changed_nothing_is_called_so(tmp_path: Path) -> None:
