@@ -62,14 +62,19 @@ class RunFolder(Folder):
         return self.path / "result.json"
 
     @property
+    def html(self) -> Path:
+        """The page that shows the result."""
+        return self.path / "report.html"
+
+    @property
     def files(self) -> Mapping[str, Path]:
         """Description -> file, of the files that a person reads."""
-        return {"result": self.result, "test examples": self.results, "pipeline": self.pipeline}
+        return {"result": self.result, "page": self.html, "test examples": self.results, "pipeline": self.pipeline}
 
     def discard(self) -> None:
         for folder in (self.artifacts, self.program):
             shutil.rmtree(folder, ignore_errors=True)
-        for file in (self.pipeline, self.arguments, self.results):
+        for file in (self.pipeline, self.arguments, self.results, self.html):
             file.unlink(missing_ok=True)
 
     def is_unfinished(self, arguments: str) -> bool:

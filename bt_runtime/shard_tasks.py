@@ -11,7 +11,7 @@ from bt_core.steps.handover import best_program
 from bt_core.steps.shards import merge_bootstrap, merge_evaluation, run_shard
 from bt_runtime.finish import Metrics, finish_shard
 from bt_runtime.reports import read_reports
-from bt_runtime.strategy_tasks import Outputs, conclude, finish_traces, results_file, traces_folder
+from bt_runtime.strategy_tasks import Outputs, conclude, finish_traces, traces_folder
 
 Shards = tuple[Sequence[str], Sequence[str]]
 """Path of the artifact with each shard's traces, and the shards' reports as text."""
@@ -58,7 +58,6 @@ def merge_test(
     test: str,
     stage: str,
     results: str,
-    shipped: str,
     html: str,
     metrics: Metrics,
 ) -> str:
@@ -68,13 +67,13 @@ def merge_test(
         DataError: when a row has no trace.
     """
     sealed = SealedFolder(Path(test))
-    answers = results_file(results)
+    outputs = Outputs.start(results, html)
     is_same = is_same_program(sealed.vanilla, best_program(Path(program)))
     with TemporaryDirectory() as scratch:
         traces = Path(scratch, "traces.jsonl")
-        outputs = sealed.test, sealed.config, stage, answers, traces
-        report = merge_evaluation(_read(vanilla), _read(final), is_same, *outputs)
-        return conclude(report, program, sealed, Outputs(results, shipped, html), metrics, traces)
+        rows = sealed.test, sealed.config, stage, outputs.answers, traces
+        report = merge_evaluation(_read(vanilla), _read(final), is_same, *rows)
+        return conclude(report, program, sealed, outputs, metrics, traces)
 
 
 def _read(shards: Shards) -> tuple[list[Path], list[StageReport]]:

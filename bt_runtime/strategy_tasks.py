@@ -142,15 +142,14 @@ def run_chain(
     return write_report(*reports)
 
 
-def run_evaluate(program: str, test: str, stage: str, results: str, shipped: str, html: str, metrics: Metrics) -> str:
+def run_evaluate(program: str, test: str, stage: str, results: str, html: str, metrics: Metrics) -> str:
     """Score the vanilla and the best program on the sealed rows, and conclude the run.
 
     Args:
         program: path of the artifact that the last step wrote.
         test: path of the artifact with the sealed rows.
         stage: label of the task.
-        results: path of the folder to write, which gets `results.jsonl` and `result.json`.
-        shipped: path of the program directory to write: the best program.
+        results: path of the folder to write: the best program in `program`, and `results.jsonl` and `result.json`.
         html: path of the page to write.
         metrics: the component's metrics output.
 
@@ -163,28 +162,33 @@ def run_evaluate(program: str, test: str, stage: str, results: str, shipped: str
     from bt_core.steps.evaluate import evaluate
 
     sealed = SealedFolder(Path(test))
-    answers = results_file(results)
+    outputs = Outputs.start(results, html)
     best = best_program(Path(program))
     with TemporaryDirectory() as scratch:
         traces = Path(scratch, "traces.jsonl")
-        report = evaluate(sealed.vanilla, best, sealed.test, sealed.config, stage, answers, traces=traces)
-        return conclude(report, program, sealed, Outputs(results, shipped, html), metrics, traces)
+        report = evaluate(sealed.vanilla, best, sealed.test, sealed.config, stage, outputs.answers, traces=traces)
+        return conclude(report, program, sealed, outputs, metrics, traces)
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Paths of what the last task of a strategy writes, as `run_evaluate` has them."""
+    """What the last task of a strategy writes."""
 
-    results: str
-    shipped: str
-    html: str
+    answers: Path
+    result: Path
+    program: Path
+    page: Path
 
+    @classmethod
+    def start(cls, results: str, html: str) -> "Outputs":
+        """Make the folder of the results; both paths are those of `run_evaluate`.
 
-def results_file(results: str) -> Path:
-    """The file of the test results in the folder of the results, which is made."""
-    folder = Path(results)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / "results.jsonl"
+        The shipped program lies in that folder too, since an output of its own costs a quarter of a kilobyte of what
+        Kubeflow starts a task with.
+        """
+        folder = Path(results)
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(folder / "results.jsonl", folder / "result.json", folder / "program", Path(html))
 
 
 def conclude(
@@ -196,21 +200,20 @@ def conclude(
         report: that of the evaluation, whose `results.jsonl` is written.
         program, metrics: as in `run_evaluate`.
         sealed: the sealed rows and the configuration.
-        outputs: paths of what the task writes.
+        outputs: what the task writes.
         traces: the best program's traces of the sealed rows.
 
     Returns:
         The reports of the evaluation and of the result as one text.
     """
-    last, folder, ship, config = Path(program), Path(outputs.results), Path(outputs.shipped), sealed.config
-    answers, result = folder / "results.jsonl", folder / "result.json"
+    last, config = Path(program), sealed.config
+    answers, result, ship, page = outputs.answers, outputs.result, outputs.program, outputs.page
     steps = stage_reports(last)
     show(report.metrics, metrics)
     evaluated = FinishedStage(report, {"results.jsonl": answers}, {"test": sealed.test})
     steps.append(tracked(evaluated, config, steps, nested=True))
     copy_program(best_program(last), ship)
     summary = summarise(ship, steps, run_ids(steps), config, result)
-    page = Path(outputs.html)
     write_page(result, answers, ship, config, page)
 
     def record_result(run_id: str | None) -> None:

@@ -31,8 +31,7 @@ class Traces(NamedTuple):
 class Results(NamedTuple):
     """The outputs of `sharded_evaluation`, which are those of `evaluate`."""
 
-    results: dsl.Dataset
-    shipped: dsl.Model
+    results: dsl.Model
     Output: str
 
 

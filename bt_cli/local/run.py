@@ -140,7 +140,8 @@ def collect(done: LocalRun, folder: RunFolder) -> RunResult:
     """Copy the files that a person reads out of the tasks' outputs, and write result.json."""
     evaluated = done.tasks["evaluate"].artifacts
     shutil.copyfile(evaluated["results"] / folder.results.name, folder.results)
-    shutil.copytree(evaluated["shipped"], folder.program)
+    shutil.copytree(evaluated["results"] / folder.program.name, folder.program)
+    shutil.copyfile(evaluated["html"], folder.html)
     registered = RunResult.read(evaluated["results"] / folder.result.name)
     result = registered.model_copy(update={"program": str(folder.program)})
     result.write(folder.result)

@@ -10,8 +10,7 @@ def evaluate(
     program: dsl.Input[dsl.Model],
     test: dsl.Input[dsl.Dataset],
     stage: str,
-    results: dsl.Output[dsl.Dataset],
-    shipped: dsl.Output[dsl.Model],
+    results: dsl.Output[dsl.Model],
     html: dsl.Output[dsl.HTML],
     metrics: dsl.Output[dsl.Metrics],
 ) -> str:
@@ -20,5 +19,4 @@ def evaluate(
     from bt_runtime.strategy_tasks import run_evaluate
 
     with one_sentence():
-        outputs = results.path, shipped.path, html.path
-        return run_evaluate(program.path, test.path, stage, *outputs, metrics)
+        return run_evaluate(program.path, test.path, stage, results.path, html.path, metrics)

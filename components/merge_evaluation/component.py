@@ -14,8 +14,7 @@ def merge_evaluation(
     program: dsl.Input[dsl.Model],
     test: dsl.Input[dsl.Dataset],
     stage: str,
-    results: dsl.Output[dsl.Dataset],
-    shipped: dsl.Output[dsl.Model],
+    results: dsl.Output[dsl.Model],
     html: dsl.Output[dsl.HTML],
     metrics: dsl.Output[dsl.Metrics],
 ) -> str:
@@ -26,5 +25,4 @@ def merge_evaluation(
     with one_sentence():
         before = [part.path for part in vanilla], vanilla_reports
         after = [part.path for part in final], final_reports
-        outputs = results.path, shipped.path, html.path
-        return merge_test(before, after, program.path, test.path, stage, *outputs, metrics)
+        return merge_test(before, after, program.path, test.path, stage, results.path, html.path, metrics)

@@ -178,7 +178,7 @@ def test_every_stage_left_its_outputs(stack: Stack, done: LocalRun) -> None:
 def test_the_program_is_the_outcome_of_both_steps(done: LocalRun) -> None:
     tasks = done.tasks
     first, second = tasks["1.p"].artifacts["optimised"], tasks["2.w"].artifacts["optimised"]
-    shipped = tasks["evaluate"].artifacts["shipped"]
+    shipped = tasks["evaluate"].artifacts["results"] / "program"
     program = read_program(shipped, verify=True)
     assert program.adapters
     assert [(step.kind, step.parent) for step in program.lineage] == [
@@ -213,7 +213,7 @@ def test_mlflow_has_the_run_its_stages_and_the_adapter(stack: Stack, done: Local
 
 
 def test_the_program_is_published_and_used_from_there(stack: Stack, done: LocalRun) -> None:
-    program = done.tasks["evaluate"].artifacts["shipped"]
+    program = done.tasks["evaluate"].artifacts["results"] / "program"
     published = json.loads(stack.bt("bt", "publish", str(program), PROGRAM, "--json"))
     assert published["program_sha256"] == program_sha256(program)
     keys = {item["Key"] for item in stack.s3.client.list_objects_v2(Bucket="data", Prefix="programs/")["Contents"]}
@@ -243,7 +243,7 @@ def test_an_image_whose_working_directory_holds_the_users_folders(stack: Stack, 
     pipeline = compile_strategy(("p",), stack.folder / "folders.yaml", Options(image="folders-python:1"))
     parameters = {"task": "toy", "seed": 3, "model": str(stack.model), "config": json.dumps(SETTINGS)}
     run = stack.run(pipeline, "folders", parameters, environment={WHEEL_VARIABLE: ""})
-    assert read_program(run.tasks["evaluate"].artifacts["shipped"]).task == "toy"
+    assert read_program(run.tasks["evaluate"].artifacts["results"] / "program").task == "toy"
 
 
 def test_a_users_mistake_is_one_sentence(stack: Stack, pipeline: Path) -> None:

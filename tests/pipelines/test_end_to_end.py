@@ -104,7 +104,7 @@ class TestArms:
 
     def test_the_last_program_is_shipped_since_the_settings_say_so(self, arms: Arms) -> None:
         tasks = arms.long.tasks
-        shipped = program_sha256(tasks["evaluate"].artifacts["shipped"])
+        shipped = program_sha256(tasks["evaluate"].artifacts["results"] / "program")
         assert shipped == program_sha256(tasks["2.w"].artifacts["optimised"])
         assert shipped in json.dumps(arms.result)
 

@@ -147,7 +147,7 @@ class TestRuns:
 
     def test_the_program_is_that_of_a_run(self, runs: Runs, tmp_path: Path) -> None:
         result = collect(runs.fused, RunFolder(tmp_path))
-        assert _bytes(tmp_path / "program") == _bytes(runs.apart.tasks["evaluate"].artifacts["shipped"])
+        assert _bytes(tmp_path / "program") == _bytes(runs.apart.tasks["evaluate"].artifacts["results"] / "program")
         assert result.program == str(tmp_path / "program")
 
     def test_the_result_is_the_same_except_times_and_names(self, runs: Runs) -> None:

@@ -196,8 +196,9 @@ def test_a_stopped_run_continues_with_the_missing_shards(folder: Path, tiny_fold
 
 
 def _check_same(done: LocalRun, whole: LocalRun) -> None:
-    for label, output in (("1.p", "optimised"), ("evaluate", "shipped")):
-        made, wanted = (one.tasks[label].artifacts[output] for one in (done, whole))
+    for label, output in (("1.p", "optimised"), ("evaluate", "results/program")):
+        name, *inner = output.split("/")
+        made, wanted = (one.tasks[label].artifacts[name].joinpath(*inner) for one in (done, whole))
         assert program_sha256(made) == program_sha256(wanted)
         assert _bytes(made) == _bytes(wanted)
     results = [(one.tasks["evaluate"].artifacts["results"] / "results.jsonl").read_bytes() for one in (done, whole)]

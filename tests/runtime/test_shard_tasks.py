@@ -68,11 +68,11 @@ def test_an_evaluation_in_shards_ships_what_one_task_does(tasks: Tasks) -> None:
     pairs = shards(tasks, "program", "test", False), shards(tasks, "2.w", "test", False)
     merged = read_reports([merge_test(*pairs, *inputs, *_outputs(tasks, "merged"), tasks.metrics("merged test"))])
     assert _told(merged) == _told(whole)
-    assert files(tasks.path("merged.shipped")) == files(tasks.path("whole.shipped"))
-    assert files(tasks.path("merged.shipped"))["program.json"] == files(tasks.path("1.p"))["program.json"]
+    assert files(tasks.path("merged.results/program")) == files(tasks.path("whole.results/program"))
+    assert files(tasks.path("merged.results/program"))["program.json"] == files(tasks.path("1.p"))["program.json"]
     results = [files(tasks.path(f"{name}.results")) for name in ("whole", "merged")]
     assert results[0]["results.jsonl"] == results[1]["results.jsonl"]
-    assert results[0].keys() == results[1].keys() == {"results.jsonl", "result.json"}
+    assert results[0].keys() == results[1].keys() == {"results.jsonl", "result.json", "program/program.json"}
 
 
 def test_a_shard_of_the_evaluation_runs_the_best_program(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,8 +89,8 @@ def test_a_shard_of_the_evaluation_runs_the_best_program(tasks: Tasks, monkeypat
     assert ran == [tasks.folder / "2.w", tasks.folder / "2.w" / "best"]
 
 
-def _outputs(tasks: Tasks, name: str) -> tuple[str, str, str]:
-    return tasks.path(f"{name}.results"), tasks.path(f"{name}.shipped"), tasks.path(f"{name}.html")
+def _outputs(tasks: Tasks, name: str) -> tuple[str, str]:
+    return tasks.path(f"{name}.results"), tasks.path(f"{name}.html")
 
 
 def _told(reports: list[StageReport]) -> list[StageReport]:

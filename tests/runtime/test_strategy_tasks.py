@@ -32,8 +32,8 @@ def tasks(tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def evaluated(tasks: Tasks, program: str) -> tuple[StageReport, StageReport]:
-    """The reports of the last task, which writes the artifacts `results` and `shipped`."""
-    outputs = tasks.path("results"), tasks.path("shipped"), tasks.path("html")
+    """The reports of the last task, which writes the artifacts `results` and `html`."""
+    outputs = tasks.path("results"), tasks.path("html")
     text = run_evaluate(tasks.path(program), tasks.path("test"), "evaluate", *outputs, tasks.metrics("evaluate"))
     evaluation, result = read_reports([text])
     return evaluation, result
@@ -120,12 +120,12 @@ def test_the_best_program_is_shipped_alone(last: float, best: str, tasks: Tasks)
     tasks.step("p", 0.75, "1.p")
     tasks.step("w", last, "2.w", "1.p")
     evaluation, result = evaluated(tasks, "2.w")
-    assert files(tasks.path("shipped")) == {"program.json": files(tasks.path(best))["program.json"]}
+    assert files(tasks.path("results/program")) == {"program.json": files(tasks.path(best))["program.json"]}
     assert (evaluation.stage, result.stage) == ("evaluate", "register")
     assert (evaluation.params[RUN_ID], result.params[RUN_ID]) == (None, None)
     assert tasks.shown["evaluate"] == evaluation.metrics
 
-    assert files(tasks.path("results")).keys() == {"results.jsonl", "result.json"}
+    assert files(tasks.path("results")).keys() == {"results.jsonl", "result.json", "program/program.json"}
     assert len(read_jsonl(tasks.folder / "results" / "results.jsonl")) == ROWS["test"]
     summary = RunResult.read(tasks.folder / "results" / "result.json")
     assert (summary.strategy, summary.shipped, summary.mlflow) == ("p -> w", best, {})
@@ -144,7 +144,7 @@ def test_the_vanilla_program_is_shipped_where_no_step_was_better(tasks: Tasks) -
     evaluation, _ = evaluated(tasks, "1.p")
     assert evaluation.metrics["test/difference"] == 0.0
     vanilla = files(SealedFolder(tasks.folder / "test").vanilla)
-    assert files(tasks.path("shipped")) == files(tasks.folder / "1.p" / "best") == vanilla
+    assert files(tasks.path("results/program")) == files(tasks.folder / "1.p" / "best") == vanilla
     assert RunResult.read(tasks.folder / "results" / "result.json").shipped == "vanilla"
 
 

@@ -125,7 +125,7 @@ def test_a_run_goes_on_without_a_server_that_is_gone_for_good(
     assert list(found["mlflow"]) == ["prepare"]
     assert untracked(done) == LATER
     assert f"MLflow at {address} could not be reached for 0.2 s while recording " in done.log.read_text()
-    shipped = done.tasks["evaluate"].artifacts["shipped"]
+    shipped = done.tasks["evaluate"].artifacts["results"] / "program"
     assert found["program_sha256"] == program_sha256(shipped)
 
     monkeypatch.setenv("BT_RUN_ID", f"{os.environ['BT_RUN_ID']}-again")

@@ -40,7 +40,7 @@ def tasks(tmp_path: Path, tiny_folder: Path, store: RetryingClient, monkeypatch:
 
 def evaluated(tasks: Tasks) -> list[StageReport]:
     """The reports of the last task."""
-    outputs = tasks.path("results"), tasks.path("shipped"), tasks.path("html")
+    outputs = tasks.path("results"), tasks.path("html")
     return read_reports(
         [run_evaluate(tasks.path("2.w"), tasks.path("test"), "evaluate", *outputs, tasks.metrics("evaluate"))]
     )
@@ -119,7 +119,7 @@ def test_the_shipped_program_is_a_model_that_answers_as_predict_does(
         os.environ.pop("MLFLOW_REGISTRY_URI", None)  # which MLflow sets and leaves
     rows = read_jsonl(tasks.folder / "test" / "test.jsonl")
     questions = [{name: row[name] for name in toy.task.inputs} for row in rows]
-    answers = [predict(tasks.folder / "shipped", question, {"task": TASK}) for question in questions]
+    answers = [predict(tasks.folder / "results" / "program", question, {"task": TASK}) for question in questions]
     for program in loaded:
         assert program.predict(questions) == answers
         assert program.predict(pandas.DataFrame(questions)) == answers

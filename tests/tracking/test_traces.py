@@ -122,7 +122,7 @@ def evaluated(tasks: Tasks, **tracking: int) -> None:
     tasks.prepare(seed=3, tracking=tracking)
     tasks.step("p", 0.75, "1.p")
     seem_long(tasks.folder / "1.p")
-    outputs = tasks.path("results"), tasks.path("shipped"), tasks.path("html")
+    outputs = tasks.path("results"), tasks.path("html")
     run_evaluate(tasks.path("1.p"), tasks.path("test"), "evaluate", *outputs, tasks.metrics("evaluate"))
 
 
