@@ -47,7 +47,7 @@ class Task:
         inputs: the columns that the program is called with.
         labels: further columns, which the metric reads.
         data: the rows, or the rows of each split (`train`, `val`, `test`) where the splits are given; or a function
-            that returns either, so that they are read only where they are needed.
+            that returns either, so that they are read only where they are needed; or an address, as for `--data`.
         stratify: a column whose values every split has in the same proportions.
         group: a column that names the group of a row, such as its document or its user. A group is never divided
             between splits, and every interval and test counts groups, not rows, as independent (docs/statistics.md).
@@ -61,7 +61,7 @@ class Task:
     metric: Callable[..., Any]
     inputs: tuple[str, ...]
     labels: tuple[str, ...] = ()
-    data: Sequence[Row] | Mapping[str, Sequence[Row]] | Callable[[], Any] | None = None
+    data: Sequence[Row] | Mapping[str, Sequence[Row]] | Callable[[], Any] | str | Path | None = None
     stratify: str = ""
     group: str = ""
     adapter: Callable[[], Any] | None = None

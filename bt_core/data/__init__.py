@@ -11,7 +11,7 @@ from bt_core.data.files import SUFFIXES, read_rows
 from bt_core.data.fitting import fitted
 from bt_core.data.loading import Splits, load_splits
 from bt_core.data.notes import collected_notes, note
-from bt_core.data.own import own_rows
+from bt_core.data.own import own_address, own_rows
 from bt_core.data.sources import read_source
 from bt_core.data.split_names import SPLITS, Source
 
@@ -27,6 +27,7 @@ __all__ = [
     "is_ambiguous",
     "load_splits",
     "note",
+    "own_address",
     "own_rows",
     "read_rows",
     "read_source",

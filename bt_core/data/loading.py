@@ -7,7 +7,7 @@ from bt_core.config import Rows
 from bt_core.data.checking import check_rows, note_contradictions
 from bt_core.data.columns import NO_COLUMNS, with_columns
 from bt_core.data.fitting import NO_TYPES, fitted
-from bt_core.data.own import own_rows
+from bt_core.data.own import own_address, own_rows
 from bt_core.data.sources import read_source
 from bt_core.data.split_names import SPLITS
 from bt_core.errors import DataError
@@ -40,6 +40,7 @@ def load_splits(
         DataError: when rows are missing, malformed, in two splits, or too few.
         WorldError: when S3 cannot be reached.
     """
+    data = data or own_address(task)
     source = data or f"The data of task `{task.name}`"
     source_rows = with_columns(read_source(data), columns, data) if data else own_rows(task)
     sizes = rows.model_dump()

@@ -1,6 +1,7 @@
-"""The rows that a task brings: dictionaries, or what behaves as one, in a list or by split."""
+"""The rows that a task brings: dictionaries, or what behaves as one, in a list or by split; or their address."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from bt_core.data.library import plain_rows
@@ -8,6 +9,11 @@ from bt_core.data.split_names import Source, by_split
 from bt_core.errors import DataError
 from bt_core.records import Row
 from bt_core.task import Task
+
+
+def own_address(task: Task) -> str:
+    """The address that `Task.data` is, which is read as `--data` is; empty where it is rows or a function."""
+    return str(task.data) if isinstance(task.data, str | Path) else ""
 
 
 def own_rows(task: Task) -> Source:

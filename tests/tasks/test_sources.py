@@ -28,6 +28,17 @@ def test_columns_get_the_names_that_the_task_uses(write: Write) -> None:
     assert splits == load_splits(TASK, str(write("plain.jsonl", plain)), SIZES, 0)
 
 
+@pytest.mark.parametrize("form", [str, Path])
+def test_the_data_of_a_task_may_be_an_address(form: Callable[[Path], str | Path], write: Write) -> None:
+    path = write("rows.jsonl", FOREIGN)
+    task = toy.make(data=form(path))
+    assert load_splits(task, "", SIZES, 0, COLUMNS) == load_splits(TASK, str(path), SIZES, 0, COLUMNS)
+    with pytest.raises(DataError, match=r"rows\.jsonl, row 1: no column `label` \(for `colour`\)"):
+        load_splits(task, "", SIZES, 0, COLUMNS | {"colour": "label"})
+    other = write("other.jsonl", FOREIGN[::-1])
+    assert load_splits(task, str(other), SIZES, 0, COLUMNS) == load_splits(TASK, str(other), SIZES, 0, COLUMNS)
+
+
 def test_a_missing_column_is_refused(write: Write) -> None:
     path = write("rows.jsonl", FOREIGN)
     with pytest.raises(DataError, match=r"row 1: no column `label` \(for `colour`\) \(it has category, page, text\)"):

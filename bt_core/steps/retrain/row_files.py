@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from bt_core.config import Config
-from bt_core.data import SUFFIXES, check_json, fitted, own_rows, read_rows, read_source, with_columns
+from bt_core.data import SUFFIXES, check_json, fitted, own_address, own_rows, read_rows, read_source, with_columns
 from bt_core.errors import DataError
 from bt_core.lm.columns import column_types
 from bt_core.records import Row
@@ -26,9 +26,10 @@ def read_chunks(task: Task, config: Config) -> list[Chunk]:
         DataError: when there is no file, a file is malformed, or a row lacks a column. The sentence names file and row.
         WorldError: when S3 cannot be reached.
     """
-    source = config.data or f"the data of task `{task.name}`"
+    data = config.data or own_address(task)
+    source = data or f"the data of task `{task.name}`"
     types, chunks = column_types(task), []
-    for name, rows in _read(task, config.data):
+    for name, rows in _read(task, data):
         where = f"{source.rstrip('/')}/{name}" if name else source
         renamed = with_columns(rows, config.columns, where)
         assert not isinstance(renamed, Mapping)

@@ -51,13 +51,12 @@ def test_rows_may_have_any_of_these_forms(form: str) -> None:
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        ("rows.jsonl", r"is a str whose item 1 is a str, not a row: give a list of dictionaries"),
         ([["pen", "red"]], r"is a list whose item 1 is a list, not a row"),
         (7, r"is a int, not a list of rows"),
         ({"thing": ["pen"], "colour": ["red"]}, r"has no split train, val, test: give train, val and test, or plain"),
         ("frame", r"is a DataFrame whose item 1 is a str, not a row: give `frame\.to_dict\('records'\)`"),
     ],
-    ids=["an address", "lists", "a number", "columns", "a frame"],
+    ids=["lists", "a number", "columns", "a frame"],
 )
 def test_what_is_no_rows_is_refused(data: Any, sentence: str) -> None:
     if data == "frame":
