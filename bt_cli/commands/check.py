@@ -23,8 +23,9 @@ Strategies = Annotated[
 
 def check(
     task: Annotated[
-        str, typer.Argument(metavar="TASK", help="As --task of bt run, or the name of a package that has `task`.")
-    ],
+        str | None,
+        typer.Argument(metavar="TASK", help="As --task of bt run, or the name of a package that has `task`."),
+    ] = None,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
     strategies: Strategies = STRATEGIES,
@@ -34,6 +35,7 @@ def check(
     train_rows: options.TrainRows = None,
     val_rows: options.ValRows = None,
     test_rows: options.TestRows = None,
+    same_task: Annotated[str | None, typer.Option("--task", metavar="TASK", help="The same as the argument.")] = None,
 ) -> None:
     """Run a program on three rows and find the usual mistakes.
 
@@ -43,9 +45,11 @@ def check(
       bt check continents
       bt check triage:task --data tickets.jsonl --strategies "p -> w -> p"
     """
+    if (task is None) == (same_task is None):
+        raise ConfigError("`bt check` takes one task: name it, as in `bt check continents`, or by --task.")
     arms = [parse_strategy(text.strip()) for text in strategies.split(";") if text.strip()]
     rows = options.split_sizes(train_rows, val_rows, test_rows)
-    settings = gather({"task": task, "model": model, "data": data, **rows}, config, assignments)
+    settings = gather({"task": task or same_task, "model": model, "data": data, **rows}, config, assignments)
     report = _checked(settings.overrides, arms)
     if as_json:
         print_json({**asdict(report), "is_spoilt": report.is_spoilt})

@@ -44,6 +44,18 @@ def test_a_person_sees_prompts_answers_findings_and_costs(tickets: Path, tiny_fo
     assert "Traceback" not in done.stderr
 
 
+def test_the_task_may_be_named_as_other_commands_do_but_once(bt: Bt) -> None:
+    for arguments in ((), ("toy", "--task", "toy")):
+        done = bt("check", *arguments)
+        assert (done.status, done.err) == (
+            2,
+            "bt: `bt check` takes one task: name it, as in `bt check continents`, or by --task.\n",
+        )
+    named = [bt("check", *task, "--data", "nowhere.jsonl").err for task in (("continents",), ("--task", "continents"))]
+    assert named[0] == named[1] != ""
+    assert "nowhere.jsonl" in named[0]
+
+
 def test_a_machine_reads_json_and_status_2_where_a_run_would_be_spoilt(tickets: Path, tiny_folder: Path) -> None:
     metric = tickets / "tickets" / "metric.py"
     metric.write_text(metric.read_text().replace("bool(prediction.team == example.team)", "True"))

@@ -84,10 +84,11 @@ def _not_in_train(evidence: Evidence, rows: Sequence[Row]) -> Iterator[Finding]:
         missing = [label for label in counts if _bare(label) not in learnt]
         if missing:
             named = ", ".join(map(repr, missing[:NAMED])) + (", ..." if len(missing) > NAMED else "")
+            stratified = "" if evidence.task.stratify == column else ", or set `stratify`"
             yield Finding(
                 "warning",
                 f"No row of train has {len(missing)} of the {len(counts)} labels in `{column}` ({named}): no demo and"
-                " no trace can show them; give more rows with --train-rows, or set `stratify`.",
+                f" no trace can show them; give more rows with --train-rows{stratified}.",
             )
 
 

@@ -125,6 +125,8 @@ def test_labels_that_train_lacks() -> None:
         "No row of train has 2 of the 3 labels in `colour` ('blue', 'green'): no demo and no trace can show them; give"
         " more rows with --train-rows, or set `stratify`."
     )
+    (stratified,) = said("warning", label_findings, rows, stratify="colour")
+    assert stratified.endswith("give more rows with --train-rows.")
     other_spelling = made(60, colour=lambda n: COLOURS[n % 3].title() if n > 20 else COLOURS[n % 3])
     assert said("warning", label_findings, other_spelling, metric=in_lower_case) == []
 
