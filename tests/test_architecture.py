@@ -40,7 +40,7 @@ OWNERS = {
     "peft": ("bt_core/engine/local/transformers_engine.py", "bt_core/engine/training/*.py"),
     "dspy": ("bt_core/lm/*.py", "bt_tasks/*.py"),
     "huggingface_hub": ("bt_core/models/hub.py", "bt_core/bundle/card.py"),
-    "datasets": ("bt_core/data/library.py",),
+    "datasets": ("bt_core/data/readers/library.py", "bt_core/data/hub.py"),
     "gepa": ("bt_core/steps/optimise/gepa_search.py",),
     "optuna": (),
     "tenacity": ("bt_core/retries.py",),

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from bt_core.data.json_files import read_json, read_lines
-from bt_core.data.library import read_parquet
-from bt_core.data.tables import read_table
+from bt_core.data.readers.json_files import read_json, read_lines
+from bt_core.data.readers.library import read_parquet
+from bt_core.data.readers.tables import read_table
 from bt_core.errors import DataError
 from bt_core.records import Row
 

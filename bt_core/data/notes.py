@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from bt_core.errors import warn
+from bt_core.errors import DataError, warn
 
 _COLLECTED: ContextVar[list[str] | None] = ContextVar("notes", default=None)
 
@@ -30,3 +30,19 @@ def collected_notes() -> Iterator[list[str]]:
         yield collected
     finally:
         _COLLECTED.reset(token)
+
+
+@contextmanager
+def naming(copy: str, address: str) -> Iterator[None]:
+    """Within the block, name the address that a file was copied from, not the copy, which is deleted by then.
+
+    Raises:
+        DataError: that of the block, with the address in it.
+    """
+    try:
+        with collected_notes() as notes:
+            yield
+    except DataError as error:
+        raise DataError(str(error).replace(copy, address)) from None
+    for sentence in notes:
+        note(sentence.replace(copy, address))

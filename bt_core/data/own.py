@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bt_core.data.library import plain_rows
+from bt_core.data.readers.library import plain_rows
 from bt_core.data.split_names import Source, by_split
 from bt_core.errors import DataError
 from bt_core.records import Row

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bt_core.data.files import read_rows
 from bt_core.data.folders import BEGINNINGS, read_folder
-from bt_core.data.library import HUB, read_hub
-from bt_core.data.notes import collected_notes, note
+from bt_core.data.hub import HUB, read_hub
+from bt_core.data.notes import naming
 from bt_core.data.split_names import Source
 from bt_core.errors import DataError
 from bt_core.storage import is_remote, local_copy
@@ -57,15 +57,5 @@ def read_source(address: str) -> Source:
 def _read_remote(address: str) -> Source:
     with tempfile.TemporaryDirectory() as folder:
         path = local_copy(address, Path(folder), [f"{name}*" for name in BEGINNINGS])
-
-        def named(sentence: str) -> str:  # a sentence names the copy, which is deleted by then
-            return sentence.replace(str(path), address.rstrip("/"))
-
-        try:
-            with collected_notes() as notes:
-                rows = read_source(str(path))
-        except DataError as error:
-            raise DataError(named(str(error))) from None
-    for sentence in notes:
-        note(named(sentence))
-    return rows
+        with naming(str(path), address.rstrip("/")):
+            return read_source(str(path))

@@ -85,6 +85,41 @@ def test_a_data_set_of_the_datasets_library(names: tuple[str, ...], wanted: set[
     assert {row_id(row) for row in found["train"]} == {row_id(row) for row in FOREIGN}
 
 
+def test_text_files_of_a_data_set_are_read_without_guesses(tmp_path: Path) -> None:
+    """The `datasets` library would make numbers, times and nulls of these."""
+    (tmp_path / "train.csv").write_text('thing,colour\n007,NA\n"1e5",True\n2024-01-02,\n')
+    (tmp_path / "validation.csv").write_text("thing,colour\n1,None\n")
+    found = read_source(f"hub:{tmp_path}")
+    assert found == {
+        "train": [
+            {"thing": "007", "colour": "NA"},
+            {"thing": "1e5", "colour": "True"},
+            {"thing": "2024-01-02", "colour": None},
+        ],
+        "test": [{"thing": "1", "colour": "None"}],
+    }
+    (tmp_path / "validation.csv").write_text("thing,colour\n1,red,blue\n")
+    with pytest.raises(DataError, match=rf"^{tmp_path}/validation\.csv, line 2: ") as caught:
+        read_source(f"hub:{tmp_path}")
+    assert "bt-hub-" not in str(caught.value)
+
+
+def test_dates_in_json_of_a_data_set_stay_text(write: Write) -> None:
+    rows = [{"thing": "2024-01-02T03:04:05", "colour": "red"}]
+    folder = write("set/train.jsonl", rows).parent
+    assert read_source(f"hub:{folder}") == {"train": rows}
+
+
+def test_types_that_a_data_set_states_hold(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("thing,colour\n7,1\n8,0\n")
+    features = (
+        "  - name: thing\n    dtype: int64\n"
+        "  - name: colour\n    dtype:\n      class_label:\n        names: {'0': red, '1': blue}\n"
+    )
+    (tmp_path / "README.md").write_text(f"---\ndataset_info:\n  features:\n{features}---\n")
+    assert read_source(f"hub:{tmp_path}") == {"train": [{"thing": 7, "colour": "blue"}, {"thing": 8, "colour": "red"}]}
+
+
 def test_a_data_set_that_cannot_be_loaded_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot be loaded .*: check id and network, or give a file") as caught:
         read_source(f"hub:{tmp_path / 'none'}")

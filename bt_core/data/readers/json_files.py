@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bt_core.data.text_files import read_text
+from bt_core.data.readers.text_files import read_text
 from bt_core.errors import DataError
 from bt_core.json_text import BrokenJson, parse_json
 from bt_core.records import Row, rows_of_lines

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bt_core.data.cells import Cell
 from bt_core.data.notes import note
-from bt_core.data.text_files import read_text
+from bt_core.data.readers.text_files import read_text
 from bt_core.errors import DataError
 from bt_core.records import Row
 from bt_core.wording import counted
