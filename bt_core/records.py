@@ -71,6 +71,11 @@ class Trace:
     #: What the metric said in words: predictor -> text; "": on the whole program's result.
     feedback: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def feedback_text(self) -> str:
+        """All that the metric said, a paragraph for the result and one for each predictor; empty: nothing."""
+        return "\n".join(f"{name}: {text}" if name else text for name, text in self.feedback.items())
+
 
 @dataclass(frozen=True)
 class StageReport:

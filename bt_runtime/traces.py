@@ -124,6 +124,7 @@ class _Teller:
             error=trace.error,
             calls=self._calls(trace),
             feedback={"score": trace.score, **feedback},
+            rationale=trace.feedback_text,
             labels={name: row[name] for name in self._task.labels if row.get(name) is not None},
             tags=tags,
         )

@@ -50,6 +50,8 @@ def _end(run: RowRun) -> Group:
     facts.add_row("row", Text(", ".join(f"{name}={value!r}" for name, value in run.row.items())))
     facts.add_row("prediction", Text(", ".join(f"{name}={value!r}" for name, value in run.trace.prediction.items())))
     facts.add_row("metric", Text(f"{run.trace.score:g}", style="green" if run.trace.score else "red"))
+    if run.trace.feedback:
+        facts.add_row("feedback", Text(run.trace.feedback_text))
     if run.trace.error:
         facts.add_row("failed", Text(run.trace.error, style="red"))
     facts.add_row("LM time", f"{run.seconds:.1f} s (the rows run side by side)")

@@ -17,11 +17,13 @@ class Answer(Part):
     score: Score = Field(description="the metric, in [0, 1]")
     prediction: dict[str, Any] = Field(description="output fields of the program; empty if the example failed")
     error: str | None = Field(description="why the example failed; null if it did not")
+    feedback: str = Field("", description="what the metric said beside its score; may be empty")
 
     @classmethod
     def of(cls, trace: Trace) -> Self:
         """The answer that a trace ended in."""
-        return cls(score=trace.score, prediction=trace.prediction, error=trace.error)
+        said = trace.feedback_text
+        return cls(score=trace.score, prediction=trace.prediction, error=trace.error, feedback=said)
 
 
 class Example(Part):

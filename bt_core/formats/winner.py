@@ -78,6 +78,8 @@ class ChangedAnswer(Part):
     row: dict[str, Any] = Field(description="the example with all its columns")
     before: dict[str, Any] = Field(description="what vanilla answered; empty if it failed")
     after: dict[str, Any] = Field(description="what the shipped program answered; empty if it failed")
+    feedback_before: str = Field("", description="what the metric said of vanilla's answer; may be empty")
+    feedback_after: str = Field("", description="what the metric said of the shipped program's answer; may be empty")
 
 
 class ChangedAnswers(Part):

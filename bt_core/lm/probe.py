@@ -143,7 +143,7 @@ def judge(task: Task, row: Row, values: Mapping[str, Any]) -> float:
     return checked_score(task.metric(*arguments[: metric_arity(task.metric)]), _shown(row, task))
 
 
-def lenient(task: Task, errors: list[str]) -> Callable[..., float]:
+def lenient(task: Task, errors: list[str]) -> Callable[..., Any]:
     """The task's metric, but a value that is no number in [0, 1] scores 0 instead of ending the run.
 
     Args:
@@ -152,13 +152,14 @@ def lenient(task: Task, errors: list[str]) -> Callable[..., float]:
     """
 
     @wraps(task.metric)
-    def metric(example: Any, prediction: Any, *trace: Any) -> float:
+    def metric(example: Any, prediction: Any, *trace: Any) -> Any:
         value = task.metric(example, prediction, *trace)
         try:
-            return checked_score(value, _shown(dict(example.items()), task))
+            checked_score(value, _shown(dict(example.items()), task))
         except TaskError as error:
             errors.append(str(error))
             return 0.0
+        return value  # with its feedback
 
     return metric
 

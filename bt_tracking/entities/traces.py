@@ -40,6 +40,7 @@ class TracedRow:
         error: why it failed; None: it did not.
         calls: the predictors' calls, in order.
         feedback: name -> score or word, shown as assessments.
+        rationale: why the score is what it is: what the metric said; an error stands for it.
         labels: name -> value that the data have, shown as expectations.
         tags: tags of the trace, by which MLflow's search filters.
     """
@@ -50,6 +51,7 @@ class TracedRow:
     error: str | None
     calls: Sequence[TracedCall]
     feedback: Mapping[str, float | str]
+    rationale: str = ""
     labels: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -153,7 +155,8 @@ def _assessments(trace: str, row: TracedRow, when: int) -> Iterator[Any]:
 
     source = AssessmentSource(source_type="CODE", source_id="bt")
     at: dict[str, Any] = {"source": source, "trace_id": trace, "create_time_ms": when, "last_update_time_ms": when}
-    found = [Feedback(name=name, value=value, rationale=row.error, **at) for name, value in row.feedback.items()]
+    why = row.error or row.rationale or None
+    found = [Feedback(name=name, value=value, rationale=why, **at) for name, value in row.feedback.items()]
     for assessment in [*found, *(Expectation(name=name, value=value, **at) for name, value in row.labels.items())]:
         # With an id of its own, an assessment that is sent again is no second one.
         assessment.assessment_id = f"a-{_digest(trace, type(assessment).__name__, assessment.name)}"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,16 @@ def test_the_task_may_be_named_as_other_commands_do_but_once(bt: Bt) -> None:
     named = [bt("check", *task, "--data", "nowhere.jsonl").err for task in (("continents",), ("--task", "continents"))]
     assert named[0] == named[1] != ""
     assert "nowhere.jsonl" in named[0]
+
+
+def test_what_the_metric_says_is_shown(tickets: Path, tiny_folder: Path) -> None:
+    metric = tickets / "tickets" / "metric.py"
+    text = metric.read_text().replace(
+        "bool(prediction.team == example.team)", "dspy.Prediction(score=0.0, feedback=f'{example.team} is no team.')"
+    )
+    metric.write_text("import dspy\n" + text)
+    done = _check(tickets, tiny_folder)
+    assert len(re.findall(r"^feedback +.+ is no team\.", done.stdout, re.MULTILINE)) == 3, done.stdout
 
 
 def test_a_machine_reads_json_and_status_2_where_a_run_would_be_spoilt(tickets: Path, tiny_folder: Path) -> None:

@@ -93,7 +93,14 @@ def odd() -> dict[str, Any]:
         "config": {"note": INJECTION},
         "winner": None,
         "changed": {
-            "gained": [{"row": {INJECTION: INJECTION}, "before": {}, "after": {"answer": INJECTION}}],
+            "gained": [
+                {
+                    "row": {INJECTION: INJECTION},
+                    "before": {},
+                    "after": {"answer": INJECTION},
+                    "feedback_after": INJECTION,
+                }
+            ],
             "lost": [],
             "gained_count": 1,
             "lost_count": 0,
@@ -284,4 +291,5 @@ def _step(stage: str, before: float, after: float) -> dict[str, Any]:
 
 
 def _change(city: str, label: str, before: str, after: str) -> dict[str, Any]:
-    return {"row": {"city": city, "continent": label}, "before": {"continent": before}, "after": {"continent": after}}
+    answers = {"before": {"continent": before}, "after": {"continent": after}}
+    return {"row": {"city": city, "continent": label}, "feedback_before": "", "feedback_after": "", **answers}

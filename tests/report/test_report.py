@@ -169,7 +169,6 @@ def test_what_users_write_stays_text(make: Callable[[], dict[str, Any]]) -> None
     sweep = make()
     page = read_page(_html(sweep))
     assert INJECTION in page.text
-
     markdown = _markdown(sweep)
     prose = re.sub(r"^(`{3,})\w+\n.*?^\1$", "", markdown, flags=re.DOTALL | re.MULTILINE)
     prose = re.sub(r"(?<!\\)`[^`\n]*`", "", prose)
@@ -177,6 +176,13 @@ def test_what_users_write_stays_text(make: Callable[[], dict[str, Any]]) -> None
     assert not re.findall(r"(?<!\\)<|(?<!\\)\[|(?<!\\)`", prose)
     for is_table, lines in groupby(prose.splitlines(), key=lambda line: line.startswith("|")):
         assert not is_table or len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+
+
+def test_what_the_metric_says_stands_beside_the_answer_it_is_about() -> None:
+    sweep = odd()
+    assert f"Metric: {INJECTION}" in read_page(_html(sweep)).text
+    assert _markdown(sweep).count(" (metric: ") == 1
+    assert 'class="note">Metric: ' not in _html(ordinary({"p": 0.6, "p -> w": 0.8}))
 
 
 @every_sweep

@@ -43,7 +43,10 @@ def _result(text: str = "locate:task", **difference: Any) -> RunResult:
 
 def _rows(text: str = "Lima") -> list[ComparedRow]:
     def row(number: int, before: float, after: float) -> ComparedRow:
-        vanilla, final = (Answer(score=score, prediction={"continent": text}, error=None) for score in (before, after))
+        vanilla, final = (
+            Answer(score=score, prediction={"continent": text}, error=None, feedback=f"{text} is {score:g} right.")
+            for score in (before, after)
+        )
         return ComparedRow(
             example=str(number), row={"city": f"{text} {number}"}, group=None, vanilla=vanilla, final=final
         )
@@ -91,6 +94,8 @@ def test_changed_rows_and_how_to_use_the_program() -> None:
     text = _page().text
     assert "Higher than before: 2" in text
     assert "Lower than before: 1" in text
+    assert "Metric: Lima is 0.25 right." in text
+    assert "Metric: Lima is 0.5 right." in text
     assert "Lima 1" not in text, "its score has not changed"
     assert "bt predict PROGRAM --task locate:task city=... country=..." in text
     assert "with an adapter" in text

@@ -37,6 +37,7 @@ ROW = TracedRow(
     None,
     [CALL, CALL],
     {"score": 1.0, "change": "better"},
+    "Łódź is a city of Europe.",
     {"continent": "Europe"},
     {"change": "better"},
 )
@@ -77,6 +78,7 @@ def test_a_row_is_a_trace_with_a_span_for_each_call(
     assert right.info.tags["change"] == "better"
     assert assessments(right) == {"score": 1.0, "change": "better", "expected continent": "Europe"}
     assert len(right.info.assessments) == 3
+    assert {one.rationale for one in right.info.assessments if one.feedback} == {"Łódź is a city of Europe."}
     root, *calls = right.data.spans
     assert (root.name, root.inputs, root.outputs) == (owner.name, {"city": "Łódź"}, {"continent": "Europe"})
     assert [(span.name, span.parent_id) for span in calls] == [("answer", root.span_id)] * 2

@@ -137,4 +137,10 @@ def changed_answers(before: Sequence[ScoredRow], after: Sequence[ScoredRow]) -> 
 
 
 def _change(before: ScoredRow, after: ScoredRow) -> ChangedAnswer:
-    return ChangedAnswer(row=before.row, before=before.prediction, after=after.prediction)
+    return ChangedAnswer(
+        row=before.row,
+        before=before.prediction,
+        after=after.prediction,
+        feedback_before=before.feedback,
+        feedback_after=after.feedback,
+    )

@@ -18,7 +18,7 @@ from bt_core.formats.rows import (
 from bt_core.records import Trace
 
 RIGHT = Answer.of(Trace("e", 1.0, prediction={"colour": "red"}))
-FAILED = Answer.of(Trace("e", 0.0, error="the answer is no colour"))
+FAILED = Answer.of(Trace("e", 0.0, error="the answer is no colour", feedback={"": "Say a colour.", "paint": "Look."}))
 SCORED = ScoredRow(example="e", row={"thing": "sky"}, score=0.5, prediction={}, error=None)
 COMPARED = ComparedRow(example="e", row={"thing": "sky"}, vanilla=FAILED, final=RIGHT)
 CHALLENGE = ChallengeRow(example="e", row={"thing": "sky"}, champion=RIGHT, challenger=FAILED)
@@ -33,9 +33,10 @@ def test_rows_are_read_back(row: ScoredRow | ComparedRow | ChallengeRow, tmp_pat
 def test_a_line_has_its_keys_in_order(tmp_path: Path) -> None:
     write_results(tmp_path / "results.jsonl", [COMPARED])
     assert (tmp_path / "results.jsonl").read_text() == (
-        '{"example": "e", "final": {"error": null, "prediction": {"colour": "red"}, "score": 1.0}, '
+        '{"example": "e", "final": {"error": null, "feedback": "", "prediction": {"colour": "red"}, "score": 1.0}, '
         '"group": null, "row": {"thing": "sky"}, '
-        '"vanilla": {"error": "the answer is no colour", "prediction": {}, "score": 0.0}}\n'
+        '"vanilla": {"error": "the answer is no colour", "feedback": "Say a colour.\\npaint: Look.", "prediction": {}, '
+        '"score": 0.0}}\n'
     )
 
 

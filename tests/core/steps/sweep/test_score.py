@@ -125,12 +125,25 @@ def test_losses_travel_thinned_and_other_series_do_not_travel() -> None:
 def test_changed_rows_are_counted_and_shown_up_to_twenty() -> None:
     before, after = (
         [
-            ScoredRow(example=str(n), row={"n": n}, score=float(right(n)), prediction={"a": answer}, error=None)
+            ScoredRow(
+                example=str(n),
+                row={"n": n},
+                score=right(n),
+                prediction={"a": answer},
+                error=None,
+                feedback=f"{answer}?",
+            )
             for n in range(40)
         ]
-        for answer, right in ((0, lambda n: n < 5), (1, lambda n: n >= 3))
+        for answer, right in ((0, lambda n: float(n < 5)), (1, lambda n: float(n >= 3)))
     )
     changed = changed_answers(before, after)
     assert (changed.gained_count, changed.lost_count) == (35, 3)
     assert [change.row["n"] for change in changed.gained] == list(range(5, 25))
-    assert changed.lost[0].content() == {"row": {"n": 0}, "before": {"a": 0}, "after": {"a": 1}}
+    assert changed.lost[0].content() == {
+        "row": {"n": 0},
+        "before": {"a": 0},
+        "after": {"a": 1},
+        "feedback_before": "0?",
+        "feedback_after": "1?",
+    }
