@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bt_core.formats.sweep import Sweep
+from bt_core.json_text import BrokenJson, parse_json
 from bt_core.records import StageReport
 from bt_core.steps.folders import SealedFolder
 from bt_core.steps.handover import stage_reports
@@ -68,7 +69,8 @@ def run_compare(
         strategies: the arms as written.
         margin: the largest gain that is not worth having.
         look: the number of this look, how many were planned, and the chance of any false claim at any of them.
-        command: how to run the sweep again.
+        command: how to run the sweep again, as a text in JSON, in which placeholders of Kubeflow can be avoided; or a
+            text as it is, which someone has given in Kubeflow's UI.
         compared: path of the folder to write.
         metrics: the component's metrics output.
 
@@ -84,8 +86,16 @@ def run_compare(
 
     folder, arms = ComparedFolder(Path(compared)), list(map(parse_strategy, strategies))
     scored = [ScoredFolder(Path(seed)) for seed in seeds]
-    report, program = compare_arms(scored, arms, folder, margin, Look(*look), command)
+    report, program = compare_arms(scored, arms, folder, margin, Look(*look), told(command))
     return write_report(finish(report, folder.config, metrics)), program
+
+
+def told(command: str) -> str:
+    """The command of `run_compare` as a person would write it."""
+    try:
+        return str(parse_json(command)) if command.startswith('"') else command
+    except BrokenJson:
+        return command
 
 
 def run_report(compared: str, winner: str, sweep: str, html: str, markdown: str, program: str, metrics: Metrics) -> str:

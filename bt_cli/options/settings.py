@@ -58,10 +58,16 @@ class RunSettings:
         chosen = json.dumps(self.chosen, sort_keys=True) if self.chosen else ""
         if BRACES in self.config.task:
             raise ConfigError(f"The task {self.config.task} holds `{BRACES}`, which begins a placeholder of Kubeflow.")
-        # Kubeflow and Argo replace what they take for placeholders. In JSON two braces stand only inside of texts,
-        # where one of them can be written as its code.
-        texts = {"task": self.config.task, "config": chosen.replace(BRACES, "{\\u007b")}
+        texts = {"task": self.config.task, "config": guarded(chosen)}
         return {key: text for key, text in texts.items() if text}
+
+
+def guarded(json_text: str) -> str:
+    """JSON of the same value in which Kubeflow and Argo find nothing that they would take for a placeholder.
+
+    In JSON two braces stand only inside of texts, where one of them can be written as its code.
+    """
+    return json_text.replace(BRACES, "{\\u007b")
 
 
 def gather(

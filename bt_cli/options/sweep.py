@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from bt_cli.options.settings import RunSettings
+from bt_cli.options.settings import RunSettings, guarded
 from bt_cli.run_folder import SweepFolder
 from bt_core.errors import ConfigError
 from bt_core.strategy import Strategy, format_strategy
@@ -50,7 +50,12 @@ class SweepRequest:
     def parameters(self) -> dict[str, Any]:
         """The arguments of the compiled pipeline."""
         planned = {"looks": self.looks, "look": 2 if self.first else 1} if self.looks > 1 else {}
-        return {**self.settings.parameters, "margin": self.margin, **planned, "command": self.command}
+        return {
+            **self.settings.parameters,
+            "margin": self.margin,
+            **planned,
+            "command": guarded(json.dumps(self.command)),
+        }
 
     @property
     def command(self) -> str:

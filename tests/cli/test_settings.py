@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from bt_cli.options.settings import gather
+from bt_cli.options.sweep import SweepRequest
 from bt_core.errors import ConfigError
+from bt_runtime.sweep_tasks import told
 
 
 def test_options_win_over_the_file_and_set_wins_over_options(tmp_path: Path) -> None:
@@ -121,6 +123,21 @@ def test_placeholders_of_kubeflow_in_a_users_text_stay_text(text: str) -> None:
     )
     assert json.loads(arrived)["decoding"]["stop"] == [text]
     assert "{{" not in config
+
+
+@pytest.mark.parametrize("text", ["{{$.inputs.parameters['seed']}}", "{{{{", "plain"])
+def test_the_command_of_a_sweep_arrives_as_it_was_written(text: str) -> None:
+    settings = gather({"task": "iris"}, assignments=[f"data=rows {text}.jsonl"])
+    request = SweepRequest((("p",), ("p", "w")), (0, 1, 2), settings, margin=0.02)
+    assert text in request.command
+    parameter = request.parameters["command"]
+    assert "{{" not in parameter
+    assert told(parameter) == request.command
+
+
+@pytest.mark.parametrize("text", ["", "bt sweep", '"bt" sweep', '"bt'])
+def test_a_command_that_someone_typed_stays_as_it_is(text: str) -> None:
+    assert told(text) == text
 
 
 def test_a_task_with_a_placeholder_in_its_name_is_refused() -> None:
