@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from bt_core.config import Config, merge, resolve_config
-from bt_core.errors import ProgramError
+from bt_core.errors import ConfigError, ProgramError
 from bt_core.program import Program
 from bt_core.task import Task, TaskFactory, attribute_of, is_built_in, is_declaration, with_settings
 from bt_core.trust.credentials import redact
 from bt_core.trust.named import given, named, nested, unnamed
+
+#: The ways to score a closed answer by which label priors are measured and used (`decoding.closed`).
+_WITH_PRIORS = ("scored", "whole")
 
 
 def load_made_task(reference: str, settings: Mapping[str, Any], chosen: Mapping[str, Any], program: str) -> Task:
@@ -53,12 +56,20 @@ def made_of(state: Program, overrides: Mapping[str, Any] | None, program: str) -
 
     Raises:
         ProgramError, TaskError, ConfigError: as `load_made_task` raises them.
+        ConfigError: when closed answers are to be scored another way than the program's label priors were.
     """
     chosen = {key: value for key, value in (overrides or {}).items() if key != "task" or value}
     settings = merge(_needed(state), chosen.get("task_settings", {}))
     task = load_made_task(state.task, settings, chosen, program)
     made_with = {"task": state.task, "task_settings": settings, "decoding": state.decoding}
-    return task, resolve_config(task.config, made_with, chosen)
+    config = resolve_config(task.config, made_with, chosen)
+    made, now = state.decoding.get("closed", "scored"), config.decoding.closed
+    if made != now and now in _WITH_PRIORS and any(one.label_prior for one in state.predictors.values()):
+        raise ConfigError(
+            f"The label priors of {program} are of `decoding.closed: {made}`, and the settings say `{now}`: leave that"
+            " setting out, or make the program with it."
+        )
+    return task, config
 
 
 def _needed(state: Program) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`predict`: inputs arrive as what they are, from a command line, from a file of rows, and from Python."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,7 +9,7 @@ import dspy
 import pytest
 
 from bt_core.data import Cell
-from bt_core.errors import DataError, ProgramError
+from bt_core.errors import ConfigError, DataError, ProgramError
 from bt_core.lm.adapters import LineAdapter
 from bt_core.lm.states import vanilla_states
 from bt_core.program import Program, write_program
@@ -138,3 +139,20 @@ def test_a_cell_of_another_type_is_named_by_its_row(program: Path, tmp_path: Pat
     path.write_text("cities,number,urgent,note\n[],four,no,x\n")
     with pytest.raises(DataError, match=r"rows\.csv, row 1: `number` holds 'four', which is no int; correct the cell"):
         predict_file(program, path, MINE, ENGINE)
+
+
+@pytest.mark.parametrize(("made", "asked"), [("scored", "whole"), ("whole", "scored"), ("", "whole")])
+def test_priors_of_another_way_to_score_are_refused(made: str, asked: str, tmp_path: Path) -> None:
+    states = {
+        name: replace(state, label_prior={"north": -0.5, "south": -1.0}) for name, state in vanilla_states(task).items()
+    }
+    settings = {"closed": made} if made else {}
+    state = Program(MINE["task"], "model", "revision", states, decoding=settings)
+    write_program(state, tmp_path / "program")
+    with pytest.raises(ConfigError, match=rf"label priors of .*program are of `decoding\.closed: {made or 'scored'}`"):
+        predict(tmp_path / "program", ROW, MINE | {"decoding": {"closed": asked}}, ENGINE)
+    for same in ({}, {"decoding": {"closed": made or "scored"}}, {"decoding": {"closed": "free"}}):
+        assert predict(tmp_path / "program", ROW, MINE | same, ENGINE)["side"] in {"north", "south"}
+    without = replace(state, predictors=vanilla_states(task))
+    write_program(without, tmp_path / "without")
+    assert predict(tmp_path / "without", ROW, MINE | {"decoding": {"closed": asked}}, ENGINE)
