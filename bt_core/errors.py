@@ -5,6 +5,9 @@ user can correct a `UserError` (exit status 2). A `WorldError` comes from the ou
 """
 
 import errno
+import os
+import re
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +19,8 @@ from bt_core.trust.shown_text import visible
 ERROR_MARK = "bt-error"
 #: The system's reasons for which a file cannot be written that no program can mend.
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+#: How Python begins the text of an error of the system.
+_NUMBER = re.compile(r"\[Errno (\d+)\]")
 
 
 class BtError(Exception):
@@ -75,11 +80,22 @@ def first_line(error: BaseException) -> str:
 
 def disk_error(error: OSError) -> WorldError | None:
     """The error about a disk that takes no more, by its file or quota, or nothing at all; None for another error."""
+    if isinstance(error, shutil.Error):
+        error = _first_of(error)
     if error.errno not in _DISK:
         return None
     remedy = "use another disk" if error.errno == errno.EROFS else "make room"
     where, reason = error.filename or "A file", error.strerror
     return WorldError(f"{where} cannot be written ({reason}): {remedy}, then run the command again.")
+
+
+def _first_of(error: shutil.Error) -> OSError:
+    """The first error about the disk among those of a copied folder, each a source, a target, and a text."""
+    for _, target, text in error.args[0] if isinstance(error.args[0], list) else []:
+        number = _NUMBER.match(text)
+        if number and int(number[1]) in _DISK:
+            return OSError(int(number[1]), os.strerror(int(number[1])), target)
+    return error
 
 
 def warn(sentence: str) -> None:

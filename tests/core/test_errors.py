@@ -1,6 +1,8 @@
 """The error tree: a sentence, an exit status, and the mark that carries both out of a task's process."""
 
 import errno
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +52,26 @@ def test_a_disk_that_takes_no_more_is_a_sentence(
         raise error
     assert caught.value.code == 1
     assert capsys.readouterr().err == f"bt-error 1: {sentence} then run the command again.\n"
+
+
+def test_a_disk_that_takes_no_more_of_a_folder_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "program" / "adapter").mkdir(parents=True)
+    (tmp_path / "program" / "adapter" / "weights").write_text("1")
+
+    def copy(source: str, target: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", source, None, target)
+
+    with pytest.raises(SystemExit), one_sentence():
+        shutil.copytree(tmp_path / "program", tmp_path / "copy", copy_function=copy)
+    said = capsys.readouterr().err
+    assert said.startswith(f"bt-error 1: {tmp_path}/copy/adapter/weights cannot be written (No space left on device): ")
+
+    with pytest.raises(shutil.Error), one_sentence():
+        shutil.copytree(
+            tmp_path / "program", tmp_path / "other", copy_function=lambda source, target: Path(target).read_text()
+        )
 
 
 def test_another_error_of_a_file_is_a_bug() -> None:
