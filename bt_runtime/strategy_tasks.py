@@ -14,6 +14,7 @@ from typing import Any
 
 from bt_core.config import Config
 from bt_core.engine.training.job import RemoteTraining
+from bt_core.formats.rows import ComparedRow, read_results
 from bt_core.records import StageReport
 from bt_core.steps.folders import RowsFolder, SealedFolder, TracesFolder
 from bt_core.steps.handover import best_program, copy_program, hand_over, stage_reports
@@ -23,7 +24,7 @@ from bt_core.steps.stage import FinishedStage
 from bt_runtime.finish import Metrics, finish, finish_each, show
 from bt_runtime.reports import run_ids, write_report
 from bt_runtime.run_page import write_page
-from bt_runtime.traces import track_test_rows
+from bt_runtime.traces import Times, track_test_rows
 from bt_runtime.tracking import track_result, tracked
 
 Training = Callable[[Config], RemoteTraining | None]
@@ -219,7 +220,9 @@ def conclude(
     def record_result(run_id: str | None) -> None:
         owner = track_result(summary, steps, config, ship, page, run_id)
         if owner:
-            track_test_rows(traces, answers, steps, config, ship, owner)
+            seconds = sum(step.ended - step.started for step in steps if step.kind != "bootstrap")
+            rows = read_results(answers, ComparedRow)
+            track_test_rows(traces, rows, config, ship, owner, Times(steps[-1].ended, seconds))
 
     files = {"program": ship, "results.jsonl": answers, "result.json": result, "report.html": page}
     registered = tracked(FinishedStage(summary, files, {}), config, steps, record_result, nested=True)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from bt_core.formats.rows import ScoredRow, compared_rows, read_results
 from bt_core.formats.sweep import Sweep
 from bt_core.json_text import BrokenJson, parse_json
 from bt_core.records import StageReport
@@ -13,6 +14,7 @@ from bt_core.steps.sweep.tree import labelled
 from bt_core.strategy import parse_strategy
 from bt_runtime.finish import Metrics, finish, show
 from bt_runtime.reports import write_report
+from bt_runtime.traces import Times, track_test_rows
 from bt_runtime.tracking import track_sweep, tracked
 
 
@@ -123,7 +125,11 @@ def run_report(compared: str, winner: str, sweep: str, html: str, markdown: str,
     files |= {"report.html": Path(html), "report.md": Path(markdown)}
 
     def record_result(run_id: str | None) -> None:
-        track_sweep(report, config, files, run_id)
+        owner = track_sweep(report, config, files, run_id)
+        if owner:
+            before, after = (read_results(path, ScoredRow) for path in (folder.vanilla, folder.results))
+            times = Times(report.ended, Sweep.read(content).cost.seconds)
+            track_test_rows(folder.traces, compared_rows(before, after), config, ship, owner, times)
 
     return write_report(finish(report, config, metrics, files, record_result=record_result))
 

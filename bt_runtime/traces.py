@@ -3,11 +3,11 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bt_core.config import Config
 from bt_core.errors import TrackingError
-from bt_core.formats.rows import ComparedRow, read_results
+from bt_core.formats.rows import ComparedRow
 from bt_core.formats.traces import read_traces
 from bt_core.program import Program, read_program
 from bt_core.records import Row, StageReport, Trace, read_jsonl, row_id
@@ -20,26 +20,32 @@ SHARE = 0.05
 CHANGE = "change"
 
 
+class Times(NamedTuple):
+    """When traces were made, in Unix seconds, and how many seconds the run took, of which sending may take a share."""
+
+    at: float
+    run_seconds: float
+
+
 def track_test_rows(
-    traces: Path, results: Path, steps: Sequence[StageReport], config: Config, program: Path, owner: TraceOwner
+    traces: Path, results: Sequence[ComparedRow], config: Config, program: Path, owner: TraceOwner, times: Times
 ) -> None:
     """Send the shipped program's runs on the test rows to MLflow, those first whose score changed.
 
     Args:
         traces: the program's traces of the test rows.
-        results: the JSONL file of the evaluation, whose rows are in the same order.
-        steps: the reports of all stages; the last one is that of the evaluation.
+        results: what the vanilla program and the shipped one answered, in the same order.
         config: the merged configuration.
         program: directory of the shipped program.
         owner: the run and the model that the traces belong to.
+        times: of the scoring and of the run.
     """
     most = config.tracking.traces
     if not most:
         return
-    seconds = sum(step.ended - step.started for step in steps if step.kind != "bootstrap")
 
     def rows() -> list[TracedRow]:
-        pairs = list(zip(read_results(results, ComparedRow), read_traces(traces), strict=True))
+        pairs = list(zip(results, read_traces(traces), strict=True))
         chosen = sorted(pairs, key=lambda pair: pair[0].final.score == pair[0].vanilla.score)[:most]
         tell = _Teller(config, read_program(program))
         return [
@@ -52,7 +58,7 @@ def track_test_rows(
             for row, trace in chosen
         ]
 
-    _send(rows, owner, steps[-1].ended, seconds)
+    _send(rows, owner, times)
 
 
 def track_kept_traces(
@@ -80,15 +86,15 @@ def track_kept_traces(
         return [tell(trace, by_name[trace.example], {}, {"split": "train"}) for trace in kept[:most]]
 
     base_model = config.teacher.model or state.model
-    _send(rows, TraceOwner(run_id, report.stage, base_model), report.ended, report.ended - report.started)
+    _send(rows, TraceOwner(run_id, report.stage, base_model), Times(report.ended, report.ended - report.started))
 
 
-def _send(rows: Callable[[], list[TracedRow]], owner: TraceOwner, at: float, run_seconds: float) -> None:
+def _send(rows: Callable[[], list[TracedRow]], owner: TraceOwner, times: Times) -> None:
     """Send what `rows` makes; whatever fails costs one sentence."""
     try:
         made = rows()
-        seconds = SHARE * run_seconds
-        sent = record_traces(made, owner, at, seconds)
+        seconds = SHARE * times.run_seconds
+        sent = record_traces(made, owner, times.at, seconds)
         if sent < len(made):
             print(
                 f"MLflow has {sent} of {len(made)} traces of {owner.name}: more would have taken over"

@@ -127,21 +127,32 @@ def track_result(
     return TraceOwner(owner, config.task, read_program(program).model, model) if owner else None
 
 
-def track_sweep(report: StageReport, config: Config, artifacts: Mapping[str, Path], run_id: str | None) -> None:
-    """Put the verdict and the report on the sweep's run. Where an arm won, register its program."""
+def track_sweep(
+    report: StageReport, config: Config, artifacts: Mapping[str, Path], run_id: str | None
+) -> TraceOwner | None:
+    """Put the verdict and the report on the sweep's run. Where an arm won, register its program.
+
+    Returns:
+        What traces of the winner's test rows belong to; None where no arm won, or tracking is off.
+    """
     sweep = Sweep.read(artifacts["sweep.json"])
     tags = {"seed": ", ".join(map(str, sweep.seeds)), "verdict": sweep.verdict.label}
     files = {name: artifacts[name] for name in ("report.html", "sweep.json")}
     cost = {
         "usage/calls": float(sweep.cost.lm_calls),
         "usage/cached_calls": float(sweep.cost.cached_calls),
+        "usage/prompt_tokens": float(sweep.cost.prompt_tokens or 0),
+        "usage/completion_tokens": float(sweep.cost.completion_tokens or 0),
         "usage/wall_seconds": sweep.cost.seconds,
     }
     parent = bt_tracking.finish_parent(report.metrics | cost, note=report.note, tags=tags, artifacts=files)
-    winner = sweep.winner
-    if winner:
-        program_tags = {"strategy": winner.arm, "seed": str(winner.seed), "program.sha256": winner.program_sha256}
-        _register(config, artifacts["program"], run_id, parent, report.metrics, sweep.shipped, program_tags)
+    winner, owner = sweep.winner, parent or run_id
+    if winner is None:
+        return None
+    program_tags = {"strategy": winner.arm, "seed": str(winner.seed), "program.sha256": winner.program_sha256}
+    program = artifacts["program"]
+    model = _register(config, program, run_id, parent, report.metrics, sweep.shipped, program_tags)
+    return TraceOwner(owner, config.task, read_program(program).model, model) if owner else None
 
 
 def _register(

@@ -45,6 +45,18 @@ class ComparedRow(Example):
     final: Answer = Field(description="the shipped program")
 
 
+def compared_rows(vanilla: Iterable[ScoredRow], final: Iterable[ScoredRow]) -> list[ComparedRow]:
+    """The results of two programs of a sweep on the same test rows, as those of a run."""
+
+    def answer(row: ScoredRow) -> Answer:
+        return Answer(score=row.score, prediction=row.prediction, error=row.error, feedback=row.feedback)
+
+    return [
+        ComparedRow(example=old.example, row=old.row, group=old.group, vanilla=answer(old), final=answer(new))
+        for old, new in zip(vanilla, final, strict=True)
+    ]
+
+
 class ChallengeRow(Example):
     """The two programs of a retraining on a test example: a line of its results."""
 

@@ -82,6 +82,8 @@ class SweepCost(Part):
     seconds: float = Field(description="wall time")
     lm_calls_one_by_one: Count = Field(description="LM calls of the same arms without shared steps")
     seconds_one_by_one: float = Field(description="wall time of the same arms without shared steps")
+    prompt_tokens: Count | None = Field(None, description="tokens of the prompts as sent; null in older files")
+    completion_tokens: Count | None = Field(None, description="tokens of the answers; null in older files")
 
 
 class SweepFigures(Document):

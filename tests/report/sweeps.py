@@ -277,6 +277,8 @@ def _frame(seeds: tuple[int, ...]) -> dict[str, Any]:
             "seconds": 1_934.0,
             "lm_calls_one_by_one": 20_640,
             "seconds_one_by_one": 4_410.0,
+            "prompt_tokens": 812_000,
+            "completion_tokens": 41_000,
         },
     }
 

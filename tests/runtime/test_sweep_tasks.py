@@ -1,11 +1,16 @@
 """The tasks of a sweep: scores of each seed, the comparison, and the report with the winner's program."""
 
+import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bt_core.formats.rows import ScoredRow, read_results
 from bt_core.formats.sweep import Sweep
+from bt_core.formats.traces import read_traces
 from bt_core.records import StageReport, read_jsonl
 from bt_core.statistics import DEFAULT_MARGIN, VANILLA
 from bt_core.steps.folders import RowsFolder
@@ -13,6 +18,10 @@ from bt_core.steps.sweep.folders import PROGRAM_URI, ComparedFolder, ScoredFolde
 from bt_runtime.reports import RUN_ID, read_report, read_reports
 from bt_runtime.sweep_tasks import run_compare, run_report, run_scores
 from tests.runtime.steps import ROWS, Tasks, files
+from tests.tracking import conftest as tracking
+
+empty_store, store = tracking.empty_store, tracking.store
+environment, family = tracking.environment, tracking.family
 
 SEEDS = (7, 8)
 #: Arm -> the name of its program's artifact. `w` is the best under seed 8, and on average.
@@ -104,6 +113,10 @@ def test_the_winner_is_named_by_its_address(sweep: Compared) -> None:
     vanilla = ScoredFolder(sweep.seeds[7].folder / "scored").results(VANILLA)
     assert compared.results.read_bytes() == winner.read_bytes()
     assert compared.vanilla.read_bytes() == vanilla.read_bytes()
+    assert [trace.example for trace in read_traces(compared.traces)] == [
+        row.example for row in read_results(winner, ScoredRow)
+    ]
+    assert all(call.predictor for trace in read_traces(compared.traces) for call in trace.calls)
     assert compared.config.seed == SEEDS[0]
 
 
@@ -126,3 +139,27 @@ def test_the_report_ships_the_winner_alone(sweep: Compared, tmp_path: Path, monk
     for page in ("report.html", "report.md"):
         assert content.verdict.label in (tmp_path / page).read_text().lower()
     assert tasks.shown["report"] == read_report(text).metrics
+
+
+def test_the_winners_test_rows_are_traces_of_the_sweeps_run(
+    sweep: Compared, tmp_path: Path, store: Any, family: Any, environment: str
+) -> None:
+    tasks = sweep.seeds[8]
+    outputs = [str(tmp_path / name) for name in ("sweep.json", "report.html", "report.md", "program")]
+    content = json.loads((sweep.folder / "compared" / "sweep.json").read_text())
+    content["cost"] |= {"seconds": 10_000.0, "prompt_tokens": 11, "completion_tokens": 7}
+    shutil.copytree(sweep.folder / "compared", tmp_path / "compared")
+    (tmp_path / "compared" / "sweep.json").write_text(json.dumps(content))
+    run_report(str(tmp_path / "compared"), tasks.path("w"), *outputs, tasks.metrics("report"))
+    (parent,), _ = family(store)
+    assert (parent.data.metrics["usage/prompt_tokens"], parent.data.metrics["usage/completion_tokens"]) == (11, 7)
+    results = {row.example: row for row in read_results(sweep.folder / "compared" / "results.jsonl", ScoredRow)}
+    found = store.search_traces(locations=[parent.info.experiment_id], run_id=parent.info.run_id, max_results=50)
+    assert {trace.info.client_request_id for trace in found} == results.keys()
+    for trace in found:
+        row = results[trace.info.client_request_id]
+        scores = {one.name: one.feedback.value for one in trace.info.assessments if one.feedback}
+        assert scores["score"] == row.score
+        assert scores["change"] in {"better", "worse", "same"}
+        assert trace.data.spans[0].outputs == row.prediction
+        assert [span.name for span in trace.data.spans[1:]] == ["shade", "paint"]

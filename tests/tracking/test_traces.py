@@ -204,13 +204,13 @@ def test_traces_that_do_not_fit_in_the_time_are_said_to_be_missing(
 def test_a_server_that_goes_away_costs_one_sentence(
     remote: RetryingClient, server: RestartableServer, report: StageReport, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from bt_runtime.traces import _send
+    from bt_runtime.traces import Times, _send
 
     run_id = bt_tracking.record(report, {})
     assert run_id
     server.kill()
     try:
-        _send(lambda: [ROW], TraceOwner(run_id, "continents", "tiny"), 1_700_000_000.0, 10.0)
+        _send(lambda: [ROW], TraceOwner(run_id, "continents", "tiny"), Times(1_700_000_000.0, 10.0))
     finally:
         server.restart()
         server.running.wait_until_ready()
@@ -220,10 +220,10 @@ def test_a_server_that_goes_away_costs_one_sentence(
 
 
 def test_a_prompt_format_that_fails_costs_one_sentence(capfd: pytest.CaptureFixture[str]) -> None:
-    from bt_runtime.traces import _send
+    from bt_runtime.traces import Times, _send
 
     def rows() -> list[TracedRow]:
         raise KeyError("city")
 
-    _send(rows, TraceOwner("run", "continents", "tiny"), 1_700_000_000.0, 10.0)
+    _send(rows, TraceOwner("run", "continents", "tiny"), Times(1_700_000_000.0, 10.0))
     assert capfd.readouterr().err == "Traces of continents are not in MLflow (KeyError: 'city'); the run goes on.\n"

@@ -32,7 +32,9 @@ def compare_arms(
     look: Look = ONLY_LOOK,
     command: str = "",
 ) -> tuple[StageReport, str]:
-    """Write sweep.json (docs/formats.md) from the reports of all stages, and copy the winner's and vanilla's results.
+    """Write sweep.json (docs/formats.md) from the reports of all stages, and copy what the report is made of.
+
+    These are the winner's results and traces, and vanilla's results.
 
     Args:
         seeds: the scores of every seed; the vanilla program is scored under the first one.
@@ -63,6 +65,7 @@ def compare_arms(
     shipped = tree.scored(*((winner.seed, parse_strategy(winner.arm)) if winner else (tree.seeds[0], ())))
     place = dict(zip(tree.seeds, seeds, strict=True))[shipped.params["seed"]]
     shutil.copyfile(place.results(shipped.params["arm"]), compared.results)
+    shutil.copyfile(place.traces(shipped.params["arm"]), compared.traces)
     shutil.copyfile(seeds[0].results(VANILLA), compared.vanilla)
     report = StageReport("compare", "compare", note=figures.verdict.sentence, started=started, ended=time.time())
     return report, str(shipped.params[PROGRAM_URI])

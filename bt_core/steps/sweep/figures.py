@@ -142,4 +142,6 @@ def sweep_cost(tree: SweepReports, strategies: Sequence[Strategy]) -> SweepCost:
         seconds=shared.seconds,
         lm_calls_one_by_one=alone.usage.calls,
         seconds_one_by_one=alone.seconds,
+        prompt_tokens=shared.usage.prompt_tokens,
+        completion_tokens=shared.usage.completion_tokens,
     )

@@ -23,6 +23,10 @@ class ScoredFolder:
         """JSONL, a `ScoredRow` a line, of an arm (`p -> w`) or of the vanilla program (`vanilla`)."""
         return self.path / f"{arm.replace(' -> ', '-')}.jsonl"
 
+    def traces(self, arm: str) -> Path:
+        """JSONL, a trace a line in the order of the results."""
+        return self.path / "traces" / self.results(arm).name
+
     @property
     def reports(self) -> list[StageReport]:
         """The reports of all stages of the seed, each once, under their labels in the sweep."""
@@ -55,6 +59,11 @@ class ComparedFolder:
     def results(self) -> Path:
         """The test results of the winner; those of the vanilla program where no arm won."""
         return self.path / "results.jsonl"
+
+    @property
+    def traces(self) -> Path:
+        """The traces that ended in these results."""
+        return self.path / "traces.jsonl"
 
     @property
     def vanilla(self) -> Path:

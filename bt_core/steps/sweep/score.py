@@ -15,7 +15,7 @@ from bt_core.engine.base import Engine
 from bt_core.engine.lazy_engine import LazyEngine
 from bt_core.formats.rows import Answer, ScoredRow, write_results
 from bt_core.program import LineageStep, read_program
-from bt_core.records import Row, StageReport, Trace, Usage, canonical_json, read_jsonl, sha256_text
+from bt_core.records import Row, StageReport, Trace, Usage, canonical_json, read_jsonl, sha256_text, write_traces
 from bt_core.statistics import VANILLA
 from bt_core.steps.engines import open_engine
 from bt_core.steps.folders import SealedFolder
@@ -47,18 +47,25 @@ def score_programs(
     """
     config = sealed.config
     shutil.rmtree(scored.path, ignore_errors=True)
-    scored.path.mkdir(parents=True)
+    scored.traces(VANILLA).parent.mkdir(parents=True)
     with closing(LazyEngine(partial(open_engine, read_program(sealed.vanilla), config))) as engine:
         for program, address in programs:
-            results = scored.results(arm_of(read_program(program).steps))
-            report = score(program, sealed.test, config, stage, results, engine)
+            arm = arm_of(read_program(program).steps)
+            results = scored.results(arm)
+            report = score(program, sealed.test, config, stage, results, engine, scored.traces(arm))
             report = replace(report, params=report.params | {PROGRAM_URI: address})
             yield FinishedStage(report, {"results.jsonl": results}, {"test": sealed.test})
             engine.forget()
 
 
 def score(
-    program: Path, test: Path, config: Config, stage: str, results: Path, engine: Engine | None = None
+    program: Path,
+    test: Path,
+    config: Config,
+    stage: str,
+    results: Path,
+    engine: Engine | None = None,
+    traces_file: Path | None = None,
 ) -> StageReport:
     """Run a program on every test row.
 
@@ -66,6 +73,8 @@ def score(
         program: an arm's last program, or the vanilla one.
         test: the sealed split.
         results: the JSONL file to write, a `ScoredRow` a line.
+        engine: one that is open already; None: the base model is loaded.
+        traces_file: the JSONL file of the traces to write, if any.
 
     Returns:
         The report with the rows' scores. Its params tell the arm, the seed, the outcomes in the program's lineage
@@ -79,6 +88,8 @@ def score(
     rows = read_jsonl(test)
     traces = session.runner.run(opened.program, rows, stage)
     write_results(results, map(partial(_row, opened.task), rows, traces))
+    if traces_file:
+        write_traces(traces_file, traces)
     validation = {} if opened.val_score is None else {"val/score": opened.val_score}
     measured = {"test/score": mean_score(traces), "test/rows": float(len(rows))}
     arm = arm_of(opened.program.steps)

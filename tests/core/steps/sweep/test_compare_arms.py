@@ -11,7 +11,8 @@ import pytest
 from bt_core.config import Config
 from bt_core.errors import ConfigError, DataError
 from bt_core.formats.rows import ScoredRow, read_results, write_results
-from bt_core.records import StageReport, Usage
+from bt_core.formats.traces import read_traces
+from bt_core.records import StageReport, Trace, Usage, write_traces
 from bt_core.statistics import VANILLA
 from bt_core.statistics.judging.looks import Look
 from bt_core.steps.sweep.compare_arms import compare_arms
@@ -109,6 +110,9 @@ def compared(
     sweep = json.loads(output.sweep.read_text())
     assert (report.stage, report.note) == ("compare", sweep["verdict"]["sentence"])
     assert output.config == CONFIG
+    assert [trace.prediction for trace in read_traces(output.traces)] == [
+        row.prediction for row in read_results(output.results, ScoredRow)
+    ]
     return sweep, Found(program, _stage_of(output.results), _stage_of(output.vanilla))
 
 
@@ -138,6 +142,9 @@ def _scored_folder(folder: Path, seed: int, reports: Sequence[StageReport], grou
                 for row, score in enumerate(report.scores)
             ]
             write_results(scored.results(report.params["arm"]), lines)
+            traces = scored.traces(report.params["arm"])
+            traces.parent.mkdir(exist_ok=True)
+            write_traces(traces, [Trace(line.example, line.score, prediction=line.prediction) for line in lines])
     return scored
 
 

@@ -10,7 +10,8 @@ from bt_core.config import Config
 from bt_core.engine.base import Engine
 from bt_core.engine.local.transformers_engine import TransformersEngine
 from bt_core.formats.reports import load_report
-from bt_core.formats.rows import ScoredRow
+from bt_core.formats.rows import ScoredRow, read_results
+from bt_core.formats.traces import read_traces
 from bt_core.program import Program
 from bt_core.records import StageReport, dump_report, read_jsonl, row_id
 from bt_core.steps.engines import open_engine
@@ -87,7 +88,11 @@ def test_all_arms_on_one_engine_score_as_each_alone(flow: Flow, monkeypatch: pyt
         assert replace(stage.report.usage, seconds=0.0) == replace(alone.usage, seconds=0.0)
         assert scored.results(arm).read_bytes() == results.read_bytes()
         assert (stage.artifacts, stage.data) == ({"results.jsonl": scored.results(arm)}, {"test": sealed.test})
-    assert {path.name for path in scored.path.iterdir()} == {"vanilla.jsonl", "p.jsonl"}
+    assert {path.name for path in scored.path.iterdir()} == {"vanilla.jsonl", "p.jsonl", "traces"}
+    for arm in arms:
+        told = [(trace.example, trace.score, trace.prediction) for trace in read_traces(scored.traces(arm))]
+        rows = read_results(scored.results(arm), ScoredRow)
+        assert told == [(row.example, row.score, row.prediction) for row in rows]
 
 
 def test_the_report_says_which_arm_it_is_and_how_it_did_on_validation(flow: Flow) -> None:
