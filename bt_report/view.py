@@ -124,6 +124,13 @@ class Report:
         return [self._offer(line, line.made_with, "tokens to make") for line in self.lines]
 
     @property
+    def shippable(self) -> list[str]:
+        """`STRATEGY@SEED` of each arm that no program dominates by the price of a call: its best seed on validation."""
+        arms = {arm.name: arm.validation_by_seed for arm in self.sweep.arms}
+        names = [name for name in self.best_names(self.call_offers) if name in arms]
+        return [f"{name}@{max(arms[name], key=arms[name].__getitem__)}" for name in names]
+
+    @property
     def call_plot(self) -> Pareto:
         return pareto(self.call_offers)
 

@@ -60,6 +60,7 @@ def run_compare(
     strategies: Sequence[str],
     margin: float,
     look: tuple[int, int, float],
+    choice: tuple[float, str],
     command: str,
     compared: str,
     metrics: Metrics,
@@ -71,6 +72,7 @@ def run_compare(
         strategies: the arms as written.
         margin: the largest gain that is not worth having.
         look: the number of this look, how many were planned, and the chance of any false claim at any of them.
+        choice: the most prompt tokens a row that the shipped program may take (0: any), and its name (empty: none).
         command: how to run the sweep again, as a text in JSON, in which placeholders of Kubeflow can be avoided; or a
             text as it is, which someone has given in Kubeflow's UI.
         compared: path of the folder to write.
@@ -81,14 +83,15 @@ def run_compare(
 
     Raises:
         DataError: when reports are missing, or programs were scored on different rows.
-        ConfigError: when there is no such look.
+        ConfigError: when there is no such look, or no program of that name.
     """
     from bt_core.statistics.judging.looks import Look
+    from bt_core.steps.sweep.choice import Choice
     from bt_core.steps.sweep.compare_arms import compare_arms
 
     folder, arms = ComparedFolder(Path(compared)), list(map(parse_strategy, strategies))
     scored = [ScoredFolder(Path(seed)) for seed in seeds]
-    report, program = compare_arms(scored, arms, folder, margin, Look(*look), told(command))
+    report, program = compare_arms(scored, arms, folder, margin, Look(*look), told(command), Choice(*choice))
     return write_report(finish(report, folder.config, metrics)), program
 
 

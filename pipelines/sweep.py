@@ -73,6 +73,8 @@ def build_sweep(strategies: Sequence[Strategy], seeds: Sequence[int], options: O
         look: int = 1,
         looks: int = 1,
         command: str = "",
+        ship: str = "",
+        max_prompt_tokens: float = 0.0,
     ) -> None:
         chosen = {"task": task, "model": model, "data": data, "config": config}
         sizes = {"train_rows": train_rows, "val_rows": val_rows, "test_rows": test_rows}
@@ -81,8 +83,9 @@ def build_sweep(strategies: Sequence[Strategy], seeds: Sequence[int], options: O
             prepared = prepare_data(seed=seed, data_seed=seeds[0], **chosen, **sizes)
             scored = _add_tree(tasks, strategies, seeds[0], tasks.add_prepared(prepared))
         names = list(map(format_strategy, strategies))
-        rules = {"margin": margin, "alpha": alpha, "look": look, "looks": looks}
-        _add_report(tasks, compare_arms(seeds=dsl.Collected(scored), strategies=names, **rules, command=command))
+        rules: dict[str, Any] = {"margin": margin, "alpha": alpha, "look": look, "looks": looks}
+        rules |= {"command": command, "ship": ship, "max_prompt_tokens": max_prompt_tokens}
+        _add_report(tasks, compare_arms(seeds=dsl.Collected(scored), strategies=names, **rules))
 
     return better_together_sweep
 

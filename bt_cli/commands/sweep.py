@@ -12,6 +12,7 @@ from bt_cli.options.sweep import SWEEP_DEFAULTS, SweepRequest
 from bt_cli.run_folder import default_extension_folder, default_sweep_folder
 from bt_cli.view.console import print_json, stdout
 from bt_core.errors import ConfigError
+from bt_core.steps.sweep.choice import Choice
 
 #: Parameters of the command that go together with --extend; the first look's arguments decide all others.
 _EXTENDING = ("extend", "seeds", "test_rows", "out", "budget", "tracking_uri", "cache", "as_json")
@@ -42,6 +43,17 @@ Looks = Annotated[
         help="Plan this many looks at the test rows: with 2, --extend may add rows or seeds once.",
     ),
 ]
+Ship = Annotated[
+    str, typer.Option(metavar="STRATEGY@SEED", help="Ship this program, whatever its scores.", show_default="the best")
+]
+MaxPromptTokens = Annotated[
+    float,
+    typer.Option(
+        metavar="N",
+        help="Ship the best program by validation that takes at most N prompt tokens a row.",
+        show_default="any number",
+    ),
+]
 Extend = Annotated[
     Path | None,
     typer.Option(
@@ -61,6 +73,8 @@ def sweep(
     out: Out = None,
     margin: Margin = 0.05,
     looks: Looks = 1,
+    ship: Ship = "",
+    max_prompt_tokens: MaxPromptTokens = 0.0,
     extend: Extend = None,
     force: Force = False,
     budget: Budget = None,
@@ -80,6 +94,7 @@ def sweep(
     Examples:
       bt sweep
       bt sweep --task iris --strategies "p; w; p -> w" --seeds 0,1 --out runs/iris
+      bt sweep --max-prompt-tokens 100
       bt sweep --looks 2 --test-rows 150 --out runs/first
       bt sweep --extend runs/first --test-rows 600
     """
@@ -91,7 +106,7 @@ def sweep(
         rows = options.split_sizes(train_rows, val_rows, test_rows)
         given = {"task": task, "model": model, "data": data, "w.force": force or None, **rows}
         settings = gather(given, config, assignments, options.DEFAULT_TASK, SWEEP_DEFAULTS)
-        request = SweepRequest(tuple(arms), tuple(numbers), settings, margin, looks)
+        request = SweepRequest(tuple(arms), tuple(numbers), settings, margin, looks, Choice(max_prompt_tokens, ship))
         folder = out or default_sweep_folder(settings.config)
     _run(request, folder, budget, tracking_uri, cache, as_json)
 

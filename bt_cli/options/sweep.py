@@ -10,6 +10,7 @@ from typing import Any
 from bt_cli.options.settings import RunSettings, guarded
 from bt_cli.run_folder import SweepFolder
 from bt_core.errors import ConfigError
+from bt_core.steps.sweep.choice import BEST, Choice
 from bt_core.strategy import Strategy, format_strategy
 
 #: Defaults of a sweep: it measures the headroom before every weight step.
@@ -29,7 +30,8 @@ class SweepRequest:
     """The arguments that decide what a sweep computes.
 
     Raises:
-        ConfigError: when the margin is not between 0 and 1, or the settings name a seed.
+        ConfigError: when the margin is not between 0 and 1, the settings name a seed, or the program to ship is none of
+            the sweep's.
     """
 
     strategies: tuple[Strategy, ...]
@@ -38,18 +40,23 @@ class SweepRequest:
     margin: float
     #: How many looks at the test rows are planned.
     looks: int = 1
+    #: Which program is shipped.
+    choice: Choice = BEST
     #: What this sweep extends as the second look; None for a first look.
     first: FirstLook | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 < self.margin < 1.0:
             raise ConfigError(f"--margin is {self.margin}: give a difference of scores between 0 and 1, such as 0.05.")
+        self.choice.check(self.strategies, self.seeds)
         check_settings(self.settings)
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The arguments of the compiled pipeline."""
-        planned = {"looks": self.looks, "look": 2 if self.first else 1} if self.looks > 1 else {}
+        planned: dict[str, Any] = {"looks": self.looks, "look": 2 if self.first else 1} if self.looks > 1 else {}
+        rule = {"ship": self.choice.named, "max_prompt_tokens": self.choice.most_prompt_tokens}
+        planned |= {name: value for name, value in rule.items() if value}
         return {
             **self.settings.parameters,
             "margin": self.margin,
@@ -66,6 +73,9 @@ class SweepRequest:
         seeds = ",".join(map(str, self.seeds))
         compared = ["--strategies", arms, "--seeds", seeds, "--margin", str(self.margin)]
         compared += ["--looks", str(self.looks)] if self.looks > 1 else []
+        compared += ["--ship", self.choice.named] if self.choice.named else []
+        most = self.choice.most_prompt_tokens
+        compared += ["--max-prompt-tokens", f"{most:g}"] if most else []
         chosen = [part for setting in _settings(self.settings.typed) for part in ("--set", setting)]
         return shlex.join(["bt", "sweep", "--task", self.settings.config.task, *compared, *chosen])
 

@@ -11,6 +11,7 @@ from bt_cli.run_folder import SweepFolder
 from bt_core.config import merge, resolve_config
 from bt_core.errors import ConfigError
 from bt_core.formats.sweep import PlannedLook, Sweep
+from bt_core.steps.sweep.choice import Choice
 from bt_core.strategy import parse_strategy
 
 _FRESH = "test on rows that no look has seen (docs/sweep.md)"
@@ -47,6 +48,7 @@ def extended(path: Path, seeds: Sequence[int] | None, test_rows: int | None) -> 
         _settings(arguments, None if test_rows is None else rows),
         first.margin,
         first.look.planned,
+        _choice(arguments),
         FirstLook(folder, f"{arguments.command} --out {shlex.quote(folder.path.name)}"),
     )
 
@@ -72,6 +74,12 @@ def _check_growth(path: Path, first: Sweep, seeds: set[int], rows: int) -> None:
         )
     if rows == first.rows.test and len(seeds) == len(first.seeds):
         raise ConfigError(f"Nothing is added to the sweep in {path}: give more with --test-rows or --seeds.")
+
+
+def _choice(arguments: SweepArguments) -> Choice:
+    """The first look's rule for the program to ship."""
+    given = arguments.parameters
+    return Choice(float(given.get("max_prompt_tokens", 0.0)), str(given.get("ship", "")))
 
 
 def _settings(arguments: SweepArguments, test_rows: int | None) -> RunSettings:

@@ -137,7 +137,7 @@ class Sweep(SweepFigures):
         gain = with_interval(winner.versus_vanilla, 1.0 - self.alpha, sample="over test rows, not seeds")
         return (
             f"The shipped program, `{winner.arm}` under seed {winner.seed}, scores {winner.score:.3f} by itself, which "
-            f"is {gain} against vanilla{others if len(arm.by_seed) > 1 else ''}."
+            f"is {gain} against vanilla{others if len(arm.by_seed) > 1 else ''}.{_chosen(winner)}"
         )
 
     @classmethod
@@ -145,3 +145,16 @@ class Sweep(SweepFigures):
         """The figures with what only programs and results tell."""
         known = {name: value for name, value in figures if name not in ("schema_version", "winner")}
         return cls(schema=figures.schema_version, winner=winner, changed=changed, **known)
+
+
+def _chosen(winner: Winner) -> str:
+    """How the program was chosen, where it is not simply the best by validation."""
+    if winner.max_prompt_tokens is not None:
+        most = f"{winner.max_prompt_tokens:g} prompt tokens a row"
+        return f" It is the best by validation of those that take at most {most}."
+    if winner.chosen_by == "name":
+        return (
+            " It was named by the user, and not chosen by validation: where its test score was the reason, that score"
+            " is likely too high."
+        )
+    return ""

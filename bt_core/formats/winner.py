@@ -8,10 +8,16 @@ from bt_core.formats.document import Count, Gain, Part, Score, Seed
 
 
 class WinnerName(Part):
-    """The arm that validation chose, and its best seed."""
+    """The arm that was chosen, by validation unless the user named one, and the seed."""
 
     arm: str = Field(description="name of the arm")
-    seed: Seed = Field(description="the seed of highest validation score")
+    seed: Seed = Field(description="the seed of highest validation score, unless the program was named")
+    chosen_by: str = Field(
+        "validation", description="`validation`, `validation within the price`, or `name`: the user named the program"
+    )
+    max_prompt_tokens: float | None = Field(
+        None, description="the most prompt tokens a test row that the program might take; null: any number"
+    )
 
 
 class WinnerStep(Part):

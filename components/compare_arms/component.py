@@ -18,13 +18,16 @@ def compare_arms(
     look: int,
     looks: int,
     command: str,
+    ship: str,
+    max_prompt_tokens: float,
     compared: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
 ) -> NamedTuple("Outputs", [("report", str), ("program", str)]):  # type: ignore[valid-type]
-    """Compare the arms of a sweep by their test scores, and name the winner by validation."""
+    """Compare the arms of a sweep by their test scores, and name the program to ship."""
     from bt_core.errors import one_sentence
     from bt_runtime.sweep_tasks import run_compare
 
     with one_sentence():
         scored = [seed.path for seed in seeds]
-        return run_compare(scored, strategies, margin, (look, looks, alpha), command, compared.path, metrics)
+        rules = margin, (look, looks, alpha), (max_prompt_tokens, ship)
+        return run_compare(scored, strategies, *rules, command, compared.path, metrics)

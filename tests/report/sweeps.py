@@ -149,7 +149,8 @@ def _shipped(vanilla: Arm, arm: Arm, seed: int) -> dict[str, Any]:
     before, after = vanilla.scores[seed], arm.scores[seed]
     found = paired_difference(before, after, seed=0)
     difference = {"mean": found.mean, "low": found.low, "high": found.high}
-    return {"arm": arm.name, "seed": seed, "score": float(np.mean(after)), "versus_vanilla": difference}
+    chosen = {"chosen_by": "validation", "max_prompt_tokens": None}
+    return {"arm": arm.name, "seed": seed, **chosen, "score": float(np.mean(after)), "versus_vanilla": difference}
 
 
 def _summary(line: ArmSummary) -> dict[str, Any]:

@@ -185,6 +185,19 @@ def test_what_the_metric_says_stands_beside_the_answer_it_is_about() -> None:
     assert 'class="note">Metric: ' not in _html(ordinary({"p": 0.6, "p -> w": 0.8}))
 
 
+def test_the_report_says_how_to_ship_another_program() -> None:
+    content = ordinary({"p": 0.6, "p -> w": 0.8})
+    for text in (read_page(_html(content)).text, _markdown(content).replace("`", "")):
+        assert re.search(r"--ship NAME and another --out ships another program, .* p -> w@\d", text)
+    content["winner"] |= {"chosen_by": "name"}
+    named = as_sweep(content).shipped
+    assert named.endswith("where its test score was the reason, that score is likely too high.")
+    content["winner"] |= {"chosen_by": "validation within the price", "max_prompt_tokens": 90.0}
+    priced = as_sweep(content).shipped
+    assert priced.endswith("It is the best by validation of those that take at most 90 prompt tokens a row.")
+    assert priced.replace("`", "") in read_page(_html(content)).text
+
+
 @every_sweep
 def test_page_is_accessible(sweep: dict[str, Any]) -> None:
     page = read_page(_html(sweep))

@@ -49,7 +49,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Compar
         scores = {seed: _scored(tasks) for seed, tasks in seeds.items()}
         scored = [tasks.path("scored") for tasks in seeds.values()]
         metrics = seeds[7].metrics("compare")
-        rules = DEFAULT_MARGIN, (1, 2, 0.05)
+        rules = DEFAULT_MARGIN, (1, 2, 0.05), (0.0, "")
         text, program = run_compare(scored, list(ARMS), *rules, "bt sweep", str(folder / "compared"), metrics)
     return Compared(seeds, scores, read_report(text), program, folder)
 
@@ -118,6 +118,13 @@ def test_the_winner_is_named_by_its_address(sweep: Compared) -> None:
     ]
     assert all(call.predictor for trace in read_traces(compared.traces) for call in trace.calls)
     assert compared.config.seed == SEEDS[0]
+
+
+def test_the_program_that_the_user_names_is_the_one_to_ship(sweep: Compared, tmp_path: Path) -> None:
+    scored, metrics = [tasks.path("scored") for tasks in sweep.seeds.values()], sweep.seeds[7].metrics("named")
+    rules = DEFAULT_MARGIN, (1, 2, 0.05), (0.0, "p -> w@7")
+    _, program = run_compare(scored, list(ARMS), *rules, "bt sweep", str(tmp_path / "compared"), metrics)
+    assert program == f"address of {sweep.seeds[7].path('p.w')}"
 
 
 def test_the_report_ships_the_winner_alone(sweep: Compared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from bt_core.statistics.clusters import GroupNames
 from bt_core.statistics.judging.looks import ONLY_LOOK, Look
 from bt_core.steps.folders import write_folder_config
 from bt_core.steps.handover import UNCHANGED
+from bt_core.steps.sweep.choice import BEST, Choice
 from bt_core.steps.sweep.figures import arm_scores, node, origin, sweep_cost, vanilla_scores
 from bt_core.steps.sweep.folders import PROGRAM_URI, ComparedFolder, ScoredFolder
 from bt_core.steps.sweep.tree import SweepReports, SweepStage
@@ -31,6 +32,7 @@ def compare_arms(
     margin: float = DEFAULT_MARGIN,
     look: Look = ONLY_LOOK,
     command: str = "",
+    choice: Choice = BEST,
 ) -> tuple[StageReport, str]:
     """Write sweep.json (docs/formats.md) from the reports of all stages, and copy what the report is made of.
 
@@ -43,6 +45,7 @@ def compare_arms(
         margin: the largest gain that is not worth having.
         look: which of the planned looks this is; its level is the chance of any false claim.
         command: how to run the sweep again.
+        choice: which program is shipped.
 
     Returns:
         The stage's report, and the address of the program to ship, which is the winner's. Where no arm won, it is
@@ -50,14 +53,15 @@ def compare_arms(
 
     Raises:
         DataError: when reports are missing, or programs were scored on different rows.
-        ConfigError: when `margin` or the look's level is not between 0 and 1.
+        ConfigError: when `margin` or the look's level is not between 0 and 1, or the sweep has no program of the name.
     """
     started = time.time()
     config = seeds[0].config
     tree = SweepReports([report for seed in seeds for report in seed.reports])
     _check_rows(tree, strategies)
     groups = [row.group for row in read_results(seeds[0].results(VANILLA), ScoredRow)]
-    figures = _figures(tree, strategies, groups, config, margin, look, command)
+    choice.check(strategies, tree.seeds)
+    figures = _figures(tree, strategies, groups, config, margin, look, command, choice)
     compared.path.mkdir(parents=True, exist_ok=True)
     figures.write(compared.sweep)
     write_folder_config(compared.path, config)
@@ -79,6 +83,7 @@ def _figures(
     margin: float,
     look: Look,
     command: str,
+    choice: Choice,
 ) -> SweepFigures:
     """The content of sweep.json, from the reports of all stages and the groups of the test rows.
 
@@ -87,7 +92,7 @@ def _figures(
     arms = [_arm(tree, strategy) for strategy in strategies]
     vanilla = tree.scored(tree.seeds[0], ())
     table = compare(Arm(VANILLA, False, dict.fromkeys(tree.seeds, vanilla.scores)), arms, look.level, groups)
-    winner = _winner(tree, strategies)
+    winner = choice.of(tree, strategies)
     unchanged = [format_strategy(strategy) for strategy in strategies if _changed_nothing(tree, strategy)]
     return SweepFigures(
         schema=SCHEMA,
@@ -99,7 +104,7 @@ def _figures(
         arms=tuple(arm_scores(tree, strategy, arm, table) for strategy, arm in zip(strategies, arms, strict=True)),
         verdict=_with_look(_verdict(table, margin, look.last_level, unchanged), look),
         nodes=tuple(node(tree, stage) for stage in tree.steps),
-        winner=WinnerName(arm=format_strategy(winner.prefix), seed=winner.seed) if winner else None,
+        winner=_named(winner, choice) if winner else None,
         cost=sweep_cost(tree, strategies),
     )
 
@@ -122,20 +127,9 @@ def _arm(tree: SweepReports, strategy: Strategy) -> Arm:
     return Arm(format_strategy(strategy), any(step_kinds()[kind].trains for kind in strategy), scores, validation)
 
 
-def _winner(tree: SweepReports, strategies: Sequence[Strategy]) -> SweepStage | None:
-    """The last step of the arm of highest mean validation score under its best seed; the earlier one on ties.
-
-    None if no arm beats vanilla.
-    """
-
-    def mean(strategy: Strategy) -> float:
-        return sum(tree.validation(seed, strategy) for seed in tree.seeds) / len(tree.seeds)
-
-    best = max(strategies, key=mean)
-    vanilla = sum(map(tree.vanilla_validation, tree.seeds)) / len(tree.seeds)
-    if mean(best) <= vanilla:
-        return None
-    return SweepStage(max(tree.seeds, key=lambda seed: tree.validation(seed, best)), best)
+def _named(winner: SweepStage, choice: Choice) -> WinnerName:
+    most = choice.most_prompt_tokens or None
+    return WinnerName(arm=format_strategy(winner.prefix), seed=winner.seed, chosen_by=choice.by, max_prompt_tokens=most)
 
 
 def _changed_nothing(tree: SweepReports, strategy: Strategy) -> bool:

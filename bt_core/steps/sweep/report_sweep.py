@@ -71,8 +71,7 @@ def _winner(
 ) -> Winner:
     predictors = {name: WinnerPredictor.model_validate(state) for name, state in program.predictors.items()}
     return Winner(
-        arm=chosen.arm,
-        seed=chosen.seed,
+        **chosen.content(),
         score=score,
         versus_vanilla=versus_vanilla,
         program_sha256=program_sha256(folder),

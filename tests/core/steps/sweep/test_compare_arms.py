@@ -116,6 +116,10 @@ def compared(
     return sweep, Found(program, _stage_of(output.results), _stage_of(output.vanilla))
 
 
+def _winner(sweep: dict[str, Any]) -> tuple[str, int]:
+    return sweep["winner"]["arm"], sweep["winner"]["seed"]
+
+
 def _stage_of(results: Path) -> str:
     """The stage whose answers the file holds."""
     (stage,) = {str(row.prediction["of"]) for row in read_results(results, ScoredRow)}
@@ -156,21 +160,21 @@ VALIDATED = {"p": 0.9, "w": 0.6, "p -> w": 0.8}
 def test_the_winner_is_chosen_by_validation_and_not_by_the_test_rows(tmp_path: Path) -> None:
     sweep, found = compared(tmp_path, made_up(RIGHT, VALIDATED))
     assert max(sweep["arms"], key=lambda arm: arm["mean"])["name"] == "p -> w"
-    assert sweep["winner"] == {"arm": "p", "seed": 3}
+    assert _winner(sweep) == ("p", 3)
     assert (found.program, found.results) == ("program of s3.p.score", "results of s3.p.score")
     assert found.vanilla == "results of s3.score"
 
 
 def test_within_the_winning_arm_the_best_seed_wins(tmp_path: Path) -> None:
     sweep, found = compared(tmp_path, made_up(RIGHT, VALIDATED | {"p": [0.85, 0.95, 0.85], "w": [1.0, 0.1, 0.1]}))
-    assert sweep["winner"] == {"arm": "p", "seed": 8}
+    assert _winner(sweep) == ("p", 8)
     assert found.program == "program of s8.p.score"
 
 
 def test_ties_go_to_the_earlier_arm(tmp_path: Path) -> None:
     reports = made_up(RIGHT, dict.fromkeys(ARMS, 0.75))
-    assert compared(tmp_path, reports, ["w", "p"])[0]["winner"] == {"arm": "w", "seed": 3}
-    assert compared(tmp_path, reports, ["p", "w"])[0]["winner"] == {"arm": "p", "seed": 3}
+    assert _winner(compared(tmp_path, reports, ["w", "p"])[0]) == ("w", 3)
+    assert _winner(compared(tmp_path, reports, ["p", "w"])[0]) == ("p", 3)
 
 
 def test_there_is_no_winner_where_no_arm_beats_vanilla_on_validation(tmp_path: Path) -> None:
