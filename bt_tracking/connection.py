@@ -116,9 +116,11 @@ def connect(settings: TrackingSettings, recording: str, safe: Path | None = None
 
 
 def quieten() -> None:
-    """Set MLflow's variables for less output, unless the user has set them. MLflow reads some when it is imported."""
+    """Have MLflow print less. Variables that the user has set stay; MLflow reads some when it is imported."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    # It logs each error of a database with its traceback, and raises it; `connect` tells it in a sentence.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 def _new_client(uri: str) -> Any:

@@ -1,6 +1,7 @@
 """A new store's file: made once, with what MLflow itself would make."""
 
 import functools
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -183,3 +184,26 @@ def test_a_store_is_in_the_folder_that_is_named(name: str, tmp_path: Path) -> No
     assert [path for path in tmp_path.rglob("mlflow.db") if path.parent != folder] == []
     again = RetryingClient(TrackingSettings(local_store(folder)))
     assert again.get_experiment_by_name(name).experiment_id == experiment
+
+
+RECORD = """
+import resource
+import sys
+from bt_tracking.connection import connect
+from bt_tracking.settings import TrackingSettings
+
+with connect(TrackingSettings(sys.argv[1], retry_seconds=0.1), "stage 1.p") as client:
+    client.search_experiments()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512))  # no file may grow, as on a full disk
+    client.create_experiment("new")
+"""
+
+
+def test_an_error_of_the_database_is_a_sentence_without_mlflows_traceback(empty_store: Path, tmp_path: Path) -> None:
+    shutil.copytree(empty_store, tmp_path / "store")
+    command = [sys.executable, "-c", RECORD, local_store(tmp_path / "store")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "bt_core.errors.TrackingError: MLflow at sqlite:///" in done.stderr
+    assert "sqlalchemy" not in done.stderr
+    assert "ERROR mlflow" not in done.stderr
