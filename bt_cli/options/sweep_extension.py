@@ -48,7 +48,7 @@ def extended(path: Path, seeds: Sequence[int] | None, test_rows: int | None) -> 
         _settings(arguments, None if test_rows is None else rows),
         first.margin,
         first.look.planned,
-        _choice(arguments),
+        choice_of(arguments),
         FirstLook(folder, f"{arguments.command} --out {shlex.quote(folder.path.name)}"),
     )
 
@@ -76,10 +76,16 @@ def _check_growth(path: Path, first: Sweep, seeds: set[int], rows: int) -> None:
         raise ConfigError(f"Nothing is added to the sweep in {path}: give more with --test-rows or --seeds.")
 
 
-def _choice(arguments: SweepArguments) -> Choice:
-    """The first look's rule for the program to ship."""
-    given = arguments.parameters
-    return Choice(float(given.get("max_prompt_tokens", 0.0)), str(given.get("ship", "")))
+def choice_of(arguments: SweepArguments) -> Choice:
+    """The first look's rule for the program to ship.
+
+    Raises:
+        ConfigError: when the arguments hold none.
+    """
+    most = arguments.parameters.get("max_prompt_tokens", 0.0)
+    if not isinstance(most, int | float):
+        raise ConfigError(f"The sweep to extend was started with `max_prompt_tokens` {most!r}, which is no number.")
+    return Choice(float(most), str(arguments.parameters.get("ship", "")))
 
 
 def _settings(arguments: SweepArguments, test_rows: int | None) -> RunSettings:

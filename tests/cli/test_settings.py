@@ -8,7 +8,10 @@ import pytest
 
 from bt_cli.options.settings import gather
 from bt_cli.options.sweep import SweepRequest
+from bt_cli.options.sweep_arguments import SweepArguments
+from bt_cli.options.sweep_extension import choice_of
 from bt_core.errors import ConfigError
+from bt_core.steps.sweep.choice import Choice
 from bt_runtime.sweep_tasks import told
 
 
@@ -145,3 +148,27 @@ def test_a_task_with_a_placeholder_in_its_name_is_refused() -> None:
     settings = gather({}, default_task="{{$}}:task")
     with pytest.raises(ConfigError, match="begins a placeholder of Kubeflow"):
         _ = settings.parameters
+
+
+@pytest.mark.parametrize(
+    ("choice", "parameters", "options"),
+    [
+        (Choice(), {}, []),
+        (Choice(named="p -> w@1"), {"ship": "p -> w@1"}, ["--ship", "p -> w@1"]),
+        (Choice(99.5), {"max_prompt_tokens": 99.5}, ["--max-prompt-tokens", "99.5"]),
+    ],
+    ids=["best", "named", "priced"],
+)
+def test_the_rule_for_the_program_to_ship_travels_only_where_it_was_given(
+    choice: Choice, parameters: dict[str, object], options: list[str]
+) -> None:
+    settings = gather({"task": "iris"})
+    request = SweepRequest((("p",), ("p", "w")), (0, 1), settings, 0.05, choice=choice)
+    given = {"ship", "max_prompt_tokens"} & request.parameters.keys()
+    assert {name: request.parameters[name] for name in given} == parameters
+    words = shlex.split(request.command)
+    assert words[words.index("0.05") + 1 :] == options
+    arguments = SweepArguments(command=request.command, parameters=request.parameters, run_id="r")
+    assert choice_of(arguments) == choice
+    with pytest.raises(ConfigError, match="is no program of this sweep"):
+        SweepRequest((("p",),), (0,), settings, 0.05, choice=Choice(named="p@1"))
