@@ -10,6 +10,7 @@ from pathlib import Path
 from bt_core.bundle.card import CARD_FILE, model_card
 from bt_core.bundle.manifest import MANIFEST_FILE, Manifest, find_manifest
 from bt_core.bundle.run_score import run_score
+from bt_core.bundle.scratch import scratch_folder
 from bt_core.errors import ProgramError, warn
 from bt_core.program import PROGRAM_FILE, program_sha256, read_program, write_program
 from bt_core.shared_files import cache_dir
@@ -50,8 +51,8 @@ def publish(program: Path, target: str, store: Store | None = None) -> Published
         if existing.program_sha256 != program_sha256(program):
             raise _taken(target, f"the program {existing.program_sha256[:12]}")
         return Published(target, existing.program_sha256, tuple(existing.files), is_new=False)
-    with tempfile.TemporaryDirectory() as scratch:
-        bundle = Path(scratch) / "bundle"
+    with scratch_folder() as scratch:
+        bundle = scratch / "bundle"
         write_program(state, bundle, {path: program / path for path in state.adapters})
         shutil.copyfile(program / PROGRAM_FILE, bundle / PROGRAM_FILE)  # the same bytes, which identify the program
         (bundle / CARD_FILE).write_text(model_card(state, bundle, target, run_score(program)), encoding="utf-8")
