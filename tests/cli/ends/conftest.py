@@ -99,11 +99,22 @@ def _is_alive(pid: int) -> bool:
         return False
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Signals are not ignored: a shell that starts the tests in the background leaves SIGINT so, to `bt` too."""
+    ignored = [number for number in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+
+
 Start = Callable[..., Started]
 
 
 @pytest.fixture
-def start(tiny_folder: Path, tmp_path: Path) -> Iterator[Start]:
+def start(tiny_folder: Path, tmp_path: Path, heard: None) -> Iterator[Start]:
     """Start `bt run --strategy w` with settings, in an empty temporary folder of its own."""
     processes = []
 
