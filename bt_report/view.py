@@ -125,10 +125,15 @@ class Report:
 
     @property
     def shippable(self) -> list[str]:
-        """`STRATEGY@SEED` of each arm that no program dominates by the price of a call: its best seed on validation."""
+        """`STRATEGY@SEED` of each arm that no program dominates by the price of a call: its best seed on validation.
+
+        The program that is shipped already is left out.
+        """
         arms = {arm.name: arm.validation_by_seed for arm in self.sweep.arms}
         names = [name for name in self.best_names(self.call_offers) if name in arms]
-        return [f"{name}@{max(arms[name], key=arms[name].__getitem__)}" for name in names]
+        best = [f"{name}@{max(arms[name], key=arms[name].__getitem__)}" for name in names]
+        winner = self.sweep.winner
+        return [name for name in best if not winner or name != f"{winner.arm}@{winner.seed}"]
 
     @property
     def call_plot(self) -> Pareto:
