@@ -21,5 +21,6 @@ def scratch_folder() -> Iterator[Path]:
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         if (left / CLAIM_FILE).exists() and not is_claimed(left):
             shutil.rmtree(left, ignore_errors=True)
+    # Errors of the deletion are ignored, since another process may delete the folder once the claim has ended.
     with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as folder, claimed(Path(folder)):
         yield Path(folder)

@@ -81,8 +81,9 @@ class Choice:
         best = max(within, key=validation, default=None)
         if best is None or validation(best) <= vanilla:
             return None
-        seeds = [seed for seed in tree.seeds if price(seed, best) <= limit]
-        return SweepStage(max(seeds, key=lambda seed: tree.validation(seed, best)), best)
+        return SweepStage(
+            max(tree.seeds, key=lambda seed: (price(seed, best) <= limit, tree.validation(seed, best))), best
+        )
 
 
 #: The best by validation, at any price.
